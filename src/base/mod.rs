@@ -1,0 +1,6 @@
+//! What touches the machine: clock, randomness, disk, log, and the budgets of memory and temporary disk. Nothing above does so itself.
+pub mod budget;
+pub mod clock;
+pub mod disk;
+pub mod log;
+pub mod random;

@@ -1,0 +1,70 @@
+//! What the chain decided about one mail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::mail::Mail;
+use crate::smtp::reply::Enhanced;
+
+/// The way out of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Deliver,
+    Reject(Verdict),
+    Defer(Verdict),
+    Discard,
+}
+
+/// The reply a rule asks for: printable ASCII, one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub code: u16,
+    pub enhanced: Enhanced,
+    pub text: String,
+}
+
+/// Why a copy is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub rule: Arc<str>,
+    pub reason: String,
+}
+
+/// A rule that failed, and what that led to is in the outcome or the holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub rule: Arc<str>,
+    pub error: String,
+}
+
+/// Everything that came out of a run.
+#[derive(Clone, Debug)]
+pub struct Ruling {
+    /// The mail as the chain left it: edited message, edited envelope.
+    pub mail: Mail,
+    pub outcome: Outcome,
+    /// Non-empty: this copy is held (unless the outcome is a reject, defer or discard). In order; the first reason stands.
+    pub holds: Vec<Hold>,
+    /// Names of the rules that fired, in order.
+    pub fired: Vec<Arc<str>>,
+    pub failures: Vec<Failure>,
+    pub tags: Vec<String>,
+    /// Scores by name; the unnamed total under "".
+    pub scores: BTreeMap<String, f64>,
+    /// Texts of `log` actions, with the rule that wrote each.
+    pub logs: Vec<(Arc<str>, String)>,
+}
+
+impl Ruling {
+    /// The word tests and logs use: `deliver`, `quarantine`, `reject`, `defer` or `discard`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.outcome {
+            Outcome::Deliver if self.holds.is_empty() => "deliver",
+            Outcome::Deliver => "quarantine",
+            Outcome::Reject(_) => "reject",
+            Outcome::Defer(_) => "defer",
+            Outcome::Discard => "discard",
+        }
+    }
+}

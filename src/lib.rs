@@ -1,0 +1,16 @@
+//! Transom, a content filter and mail-transform proxy. The map, in reading order: each layer imports only what stands below it here.
+//!
+//! `cli` > `server` > `relay` > `config` > { `chain`, `store` } > `mail` > { `message`, `smtp`, `yaml` } > `base`
+#![forbid(unsafe_code)]
+
+pub mod base;
+pub mod chain;
+pub mod cli;
+pub mod config;
+pub mod mail;
+pub mod message;
+pub mod relay;
+pub mod server;
+pub mod smtp;
+pub mod store;
+pub mod yaml;

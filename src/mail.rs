@@ -1,0 +1,100 @@
+//! A mail: where it came from, its envelope and its message. The value that travels through the chain.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use crate::message::Message;
+use crate::smtp::envelope::Envelope;
+
+/// One message on its way, for one class of recipients. A copy shares all bytes.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub origin: Arc<Origin>,
+    pub envelope: Envelope,
+    pub message: Message,
+}
+
+/// Where a mail came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The other end of the socket; none on a Unix socket. Permission and limits go by it.
+    pub peer: Option<IpAddr>,
+    /// Whom rules and logs speak of: the peer, unless a trusted one named another.
+    pub client: Client,
+    /// The argument of EHLO or HELO.
+    pub helo: String,
+    /// Whether it was EHLO, so that `Received` says ESMTP (RFC 3848).
+    pub extended: bool,
+    /// The name of the listener (its address if it has none).
+    pub listener: Arc<str>,
+    /// When the transaction began.
+    pub time: Timestamp,
+    pub session: Ulid,
+    /// The id of this message, in logs and in its `Received`.
+    pub id: Ulid,
+}
+
+/// The client as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    pub address: Option<IpAddr>,
+    pub name: Option<String>,
+}
+
+/// What the operator calls inside (`inside:` in the configuration).
+#[derive(Clone, Debug, Default)]
+pub struct Inside {
+    /// Lower case; with a leading dot: its subdomains.
+    pub domains: Vec<String>,
+    pub networks: Vec<IpNet>,
+}
+
+impl Inside {
+    /// Whether a domain is inside. A final dot is ignored.
+    #[must_use]
+    pub fn has_domain(&self, domain: &str) -> bool {
+        let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
+        self.domains.iter().any(|known| domain_matches(known, &domain))
+    }
+
+    /// Whether an address is in one of the networks; an IPv4 address mapped into IPv6 counts as itself.
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// `x` is exactly x, `.x` its subdomains. Both in lower case.
+#[must_use]
+pub fn domain_matches(pattern: &str, domain: &str) -> bool {
+    match pattern.strip_prefix('.') {
+        Some(parent) => domain.strip_suffix(parent).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        None => domain == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leading_dot_means_the_subdomains_and_only_them() {
+        assert!(domain_matches(".example.org", "a.example.org"));
+        assert!(!domain_matches(".example.org", "example.org"));
+        assert!(!domain_matches(".example.org", "badexample.org"));
+        assert!(domain_matches("example.org", "example.org"));
+        assert!(!domain_matches("example.org", "a.example.org"));
+    }
+
+    #[test]
+    fn a_final_dot_and_case_do_not_matter() {
+        let inside = Inside { domains: vec!["example.org".into()], networks: vec!["10.0.0.0/8".parse().unwrap()] };
+        assert!(inside.has_domain("Example.ORG."));
+        assert!(inside.has_address("::ffff:10.1.2.3".parse().unwrap()));
+    }
+}

@@ -1,0 +1,1 @@
+//! From the client: sockets, sessions, permission, limits, commit, shutdown.

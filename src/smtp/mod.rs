@@ -1,0 +1,9 @@
+//! SMTP as values and state machines, without I/O: what either side may say, and when (RFC 5321).
+pub mod client;
+pub mod command;
+pub mod data;
+pub mod envelope;
+pub mod extension;
+pub mod path;
+pub mod reply;
+pub mod session;
