@@ -1,10 +1,17 @@
 //! The one place that opens, writes, syncs, links and removes files.
 #![allow(clippy::disallowed_methods, reason = "the place the ban points to")]
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// How much is copied at once.
+const PIECE: usize = 256 * 1024;
 
 /// A file of a message's content: nameless where the file system can (`O_TMPFILE`), else `NAME` in the directory given, removed when dropped.
 /// Written once from front to back, read at any place; it can become a named file without copying.
@@ -20,8 +27,17 @@ impl Scratch {
     /// # Errors
     /// What the file system says.
     pub fn create(directory: &Path, name: &str) -> io::Result<Scratch> {
-        let _ = (directory, name);
-        todo!("store helper")
+        match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Scratch { file: file.into(), named: None }),
+            // open(2): what file systems and kernels without O_TMPFILE say.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Scratch::named(directory.join(name)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn named(path: PathBuf) -> io::Result<Scratch> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Scratch { file, named: Some(path) })
     }
 
     /// Writes all of `bytes` at `offset`. Blocks.
@@ -40,12 +56,267 @@ impl Scratch {
         self.file.read_exact_at(buffer, offset)
     }
 
+    /// Bytes written so far.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Syncs the content and gives it the name `to` (in the same file system); the directory is not synced. Can be done more than once, under several names.
     ///
     /// # Errors
     /// What the file system says.
     pub fn link(&self, to: &Path) -> io::Result<()> {
-        let _ = (to, &self.named);
-        todo!("store helper")
+        self.file.sync_all()?;
+        let linked = match &self.named {
+            // open(2): without CAP_DAC_READ_SEARCH a nameless file is linked by its entry in /proc.
+            None => {
+                let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+            }
+            Some(from) => fs::hard_link(from, to),
+        };
+        match linked {
+            Err(error) if cannot_link(&error) => self.copy(to),
+            linked => linked,
+        }
+    }
+
+    fn copy(&self, to: &Path) -> io::Result<()> {
+        let copied = self.copy_into(&mut create_new(to)?);
+        if copied.is_err() {
+            let _ = fs::remove_file(to);
+        }
+        copied
+    }
+
+    fn copy_into(&self, to: &mut File) -> io::Result<()> {
+        let size = self.size()?;
+        let mut buffer = vec![0; PIECE];
+        let mut offset = 0;
+        while offset < size {
+            let some = usize::try_from(size - offset).unwrap_or(PIECE).min(PIECE);
+            self.read_at(&mut buffer[..some], offset)?;
+            to.write_all(&buffer[..some])?;
+            offset += some as u64;
+        }
+        to.sync_all()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(path) = &self.named {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// No /proc, or a file system without hard links.
+fn cannot_link(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::NOENT | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP))
+}
+
+/// A file that only one process can hold at a time; the hold ends with the process, whatever ends it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Makes `path` anew and holds it.
+    ///
+    /// # Errors
+    /// It exists already, or what the file system says.
+    pub fn create(path: &Path) -> io::Result<Lock> {
+        let file = create_new(path)?;
+        file.lock()?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Holds the file at `path` if nobody does.
+    ///
+    /// # Errors
+    /// What the file system says; [`io::ErrorKind::NotFound`] when there is no such file.
+    pub fn take(path: &Path) -> io::Result<Option<Lock>> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Makes `path` if it is not there, and waits until it is ours.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn wait(path: &Path) -> io::Result<Lock> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        file.lock()?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// A whole file.
+///
+/// # Errors
+/// What the file system says.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
+/// A whole file, which must be UTF-8.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path)
+}
+
+/// A file for reading.
+///
+/// # Errors
+/// What the file system says.
+pub fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Writes a file, replacing what was there.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)
+}
+
+/// A new file that only its owner may read.
+///
+/// # Errors
+/// It exists already, or what the file system says.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Gives a file another name, replacing what had it.
+///
+/// # Errors
+/// What the file system says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Makes a directory and those above it.
+///
+/// # Errors
+/// What the file system says.
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Makes a directory that only its owner may enter, and those above it.
+///
+/// # Errors
+/// What the file system says.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The names in a directory, sorted by bytes.
+///
+/// # Errors
+/// What the file system says.
+pub fn list(path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Makes names made, linked or removed in a directory survive a crash.
+///
+/// # Errors
+/// What the file system says.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Bytes that may still be written to the file system of `path`.
+///
+/// # Errors
+/// What the file system says.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    let fs = rustix::fs::statvfs(path)?;
+    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(scratch: &Scratch) {
+        scratch.write_at(b"hello ", 0).unwrap();
+        scratch.write_at(b"world", 6).unwrap();
+    }
+
+    #[test]
+    fn a_scratch_has_no_name_until_it_is_linked_and_may_get_several() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(dir.path(), "o.1").unwrap();
+        filled(&scratch);
+        scratch.link(&dir.path().join("a")).unwrap();
+        scratch.link(&dir.path().join("b")).unwrap();
+        drop(scratch);
+        assert_eq!(list(dir.path()).unwrap(), ["a", "b"]);
+        assert_eq!(read(&dir.path().join("b")).unwrap(), b"hello world");
+    }
+
+    #[test]
+    fn where_nameless_files_are_missing_a_named_one_serves_and_is_gone_when_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::named(dir.path().join("o.1")).unwrap();
+        filled(&scratch);
+        scratch.link(&dir.path().join("a")).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), ["a", "o.1"]);
+        drop(scratch);
+        assert_eq!(list(dir.path()).unwrap(), ["a"]);
+        assert_eq!(read_to_string(&dir.path().join("a")).unwrap(), "hello world");
+    }
+
+    #[test]
+    fn where_links_are_missing_the_content_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(dir.path(), "o.1").unwrap();
+        filled(&scratch);
+        scratch.copy(&dir.path().join("a")).unwrap();
+        assert_eq!(read(&dir.path().join("a")).unwrap(), b"hello world");
+    }
+
+    #[test]
+    fn linking_never_replaces_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("a"), b"old").unwrap();
+        let scratch = Scratch::create(dir.path(), "o.1").unwrap();
+        assert_eq!(scratch.link(&dir.path().join("a")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(read(&dir.path().join("a")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_lock_is_free_once_its_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::create(&path).unwrap();
+        assert!(Lock::take(&path).unwrap().is_none());
+        drop(held);
+        assert!(Lock::take(&path).unwrap().is_some());
     }
 }
