@@ -3,21 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::config::NextHop;
 use crate::message::Message;
 use crate::smtp::client::Answer;
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
-
-/// The address of a next hop.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum NextHop {
-    /// A host name or address, and a port.
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    Unix(std::path::PathBuf),
-}
 
 /// `relay:` and `timeouts:` of the configuration, as far as they concern the way out.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! What is wrong with a file, told so that an operator can mend it.
 
-use super::Span;
+use super::{Span, draw};
 
 /// How bad it is: an error stops a start, a warning never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,31 @@ impl Problems {
         self.0.push(Problem { level: Level::Warning, title: title.into(), span: Some(span.clone()), label: label.into() });
     }
 
+    /// Adds an error that has no place: a file that is not there.
+    pub fn missing(&mut self, title: impl Into<String>, label: impl Into<String>) -> Reported {
+        self.0.push(Problem { level: Level::Error, title: title.into(), span: None, label: label.into() });
+        Reported
+    }
+
     /// Whether any of them is an error.
     #[must_use]
     pub fn any_error(&self) -> bool {
         self.0.iter().any(|problem| problem.level == Level::Error)
+    }
+
+    /// All of them as text, with file, line, column and excerpt; `color` adds ANSI escapes.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        self.0.iter().map(|problem| draw::draw(problem, color)).collect()
+    }
+
+    /// The line that ends a report: "2 errors; nothing was started".
+    #[must_use]
+    pub fn summary(&self, consequence: &str) -> String {
+        match self.0.iter().filter(|problem| problem.level == Level::Error).count() {
+            1 => format!("1 error; {consequence}"),
+            count => format!("{count} errors; {consequence}"),
+        }
     }
 }
 

@@ -1,0 +1,70 @@
+//! `transom check`: is the configuration, with all its rules, right?
+
+use super::{Exit, Global, complain, say, show};
+use crate::config::{self, Options};
+use crate::yaml::{Level, Problem, Problems};
+
+const EXAMPLES: &str = "\
+Examples:
+  transom check
+  transom check --config /etc/transom/transom.yaml
+  transom check --json | jq '.problems[].title'
+
+Every mistake of the configuration and of all rule files is shown in one run. Exit status 78 if there is one.";
+
+/// Checks the configuration and all rules, and runs the rules' tests
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The result as JSON, on standard output
+    #[arg(long)]
+    json: bool,
+    /// Do not run the tests of the rule files
+    #[arg(long)]
+    without_tests: bool,
+}
+
+/// Checks, and says what was found.
+pub fn run(args: Args, global: &Global) -> Exit {
+    let path = match global.path() {
+        Ok(path) => path,
+        Err(exit) => return exit,
+    };
+    let loaded = config::load(&path, Options { without_tests: args.without_tests, ..Options::default() });
+    let (problems, exit) = match &loaded {
+        Ok(loaded) => (&loaded.warnings, Exit::Success),
+        Err(problems) => (problems, Exit::Config),
+    };
+    if args.json {
+        let told = say(&format!("{:#}\n", json(problems)));
+        return if told == Exit::Success { exit } else { told };
+    }
+    show(problems);
+    match exit {
+        Exit::Success => say(&format!("{}: right\n", path.display())),
+        _ => {
+            complain(&problems.summary("not fit to start"));
+            exit
+        }
+    }
+}
+
+/// Problems for programs: `ok`, and for each its level, title, label and place.
+fn json(problems: &Problems) -> serde_json::Value {
+    serde_json::json!({ "ok": !problems.any_error(), "problems": problems.0.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn one(problem: &Problem) -> serde_json::Value {
+    let level = match problem.level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+    };
+    let mut value = serde_json::json!({ "level": level, "title": problem.title, "label": problem.label });
+    if let Some(span) = &problem.span {
+        let (line, column) = span.line_column();
+        value["file"] = span.source.name.clone().into();
+        value["line"] = line.into();
+        value["column"] = column.into();
+    }
+    value
+}

@@ -1,0 +1,68 @@
+//! `transom man`: manual pages, one for each subcommand.
+
+use std::path::PathBuf;
+
+use super::{Exit, Global, command, complain, say};
+use crate::base::disk;
+
+const EXAMPLES: &str = "\
+Examples:
+  transom man /usr/local/share/man/man1
+  transom man . && man ./transom-serve.1";
+
+/// Writes manual pages into a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Made if it is not there
+    directory: PathBuf,
+}
+
+/// Writes `transom.1` and `transom-SUBCOMMAND.1`.
+pub fn run(args: Args, _: &Global) -> Exit {
+    let written = disk::create_dir_all(&args.directory).and_then(|()| {
+        let mut names = Vec::new();
+        for (name, page) in pages()? {
+            let path = args.directory.join(name);
+            disk::write(&path, &page)?;
+            names.push(path);
+        }
+        Ok(names)
+    });
+    match written {
+        Ok(names) => say(&names.iter().map(|name| format!("{}\n", name.display())).collect::<String>()),
+        Err(error) => {
+            complain(&format!("error: cannot write manual pages into {}: {error}", args.directory.display()));
+            Exit::Io
+        }
+    }
+}
+
+/// Each page with its file name.
+fn pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut all = Vec::new();
+    let mut root = command();
+    root.build();
+    let mut open = vec![("transom".to_owned(), root)];
+    while let Some((name, command)) = open.pop() {
+        open.extend(command.get_subcommands().map(|inner| (format!("{name}-{}", inner.get_name()), inner.clone())));
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page)?;
+        all.push((format!("{name}.1"), page));
+    }
+    all.sort();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subcommand_has_a_page() {
+        let names: Vec<String> = pages().unwrap().into_iter().map(|(name, _)| name).collect();
+        for name in ["transom.1", "transom-serve.1", "transom-check.1", "transom-quarantine.1", "transom-man.1"] {
+            assert!(names.iter().any(|page| page == name), "{name} in {names:?}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The shape of `transom.yaml`, checked: keys as in the manual, one struct a section, nothing optional that has a default.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::log::{Format, Level};
+use crate::chain::Chain;
+use crate::mail::Inside;
+use crate::yaml::{Rate, Size};
+
+/// Everything the operator decided; only [`load`](super::load) makes one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Greeting, EHLO, `Received`.
+    pub hostname: String,
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// None: every listener is on loopback or a Unix socket.
+    pub inside: Option<Inside>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub relay: Relay,
+    pub chain: Arc<Chain>,
+    pub store: Store,
+    pub log: Log,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its address if it was given none.
+    pub name: Arc<str>,
+    pub address: Address,
+    pub origin: OriginOf,
+    pub line_endings: LineEndings,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whether clients of a listener are inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginOf {
+    Inside,
+    Outside,
+    /// By the client: on a Unix socket or in `inside.networks`.
+    #[default]
+    Auto,
+}
+
+/// What is done with a CR or LF alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineEndings {
+    #[default]
+    Reject,
+    Normalize,
+}
+
+/// `limits:`, on everything a stranger can send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub message_size: Size,
+    pub memory_per_message: Size,
+    pub bytes_in_flight: Size,
+    pub temporary_disk: Size,
+    pub header_size: Size,
+    pub header_fields: usize,
+    pub mime: Mime,
+    pub recipients: usize,
+    pub sessions: usize,
+    pub sessions_per_address: usize,
+    pub commands_per_session: u64,
+    pub errors_per_session: u64,
+    pub min_data_rate: Rate,
+    pub chain: ChainLimits,
+}
+
+/// `limits.mime:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mime {
+    pub depth: usize,
+    pub parts: usize,
+    pub fields: usize,
+}
+
+/// `limits.chain:`, for one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainLimits {
+    pub time: Duration,
+    pub decoded: Size,
+    /// One decoded text part.
+    pub text: Size,
+    pub pattern_size: Size,
+    pub added_recipients: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_size: Size(50_000_000),
+            memory_per_message: Size(1 << 20),
+            bytes_in_flight: Size(1_000_000_000),
+            temporary_disk: Size(10_000_000_000),
+            header_size: Size(1_000_000),
+            header_fields: 2000,
+            mime: Mime { depth: 50, parts: 2000, fields: 20_000 },
+            recipients: 1000,
+            sessions: 1000,
+            sessions_per_address: 50,
+            commands_per_session: 10_000,
+            errors_per_session: 20,
+            min_data_rate: Rate(500),
+            chain: ChainLimits {
+                time: Duration::from_secs(10),
+                decoded: Size(200_000_000),
+                text: Size(16_000_000),
+                pattern_size: Size(1_000_000),
+                added_recipients: 100,
+            },
+        }
+    }
+}
+
+/// `timeouts:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Silence of a client between commands.
+    pub command: Duration,
+    /// Each reply of the next hop before the dot.
+    pub next_hop: Duration,
+    /// Chain and waiting, from the last byte in to the dot out.
+    pub deadline: Duration,
+    pub after_dot: Duration,
+    pub shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            command: Duration::from_secs(300),
+            next_hop: Duration::from_secs(60),
+            deadline: Duration::from_secs(60),
+            after_dot: Duration::from_secs(600),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `relay:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    pub commit: Commit,
+    /// At least one, in order of preference.
+    pub next_hops: Vec<NextHop>,
+    pub balance: Balance,
+    pub connections: Connections,
+}
+
+/// What has to be true before a client hears 250.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commit {
+    /// The next hop has said so.
+    #[default]
+    Relay,
+}
+
+/// Which next hop is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    #[default]
+    Order,
+    Spread,
+}
+
+/// The address of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NextHop {
+    /// A host name or address, and a port.
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NextHop::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            NextHop::Tcp { host, port } => write!(f, "{host}:{port}"),
+            NextHop::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `relay.connections:`, for each next hop's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub max: usize,
+    pub idle: usize,
+    pub messages: u64,
+    pub idle_time: Duration,
+    pub wait: Duration,
+    pub hold: Duration,
+    pub connect: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Connections {
+        Connections {
+            max: 20,
+            idle: 10,
+            messages: 100,
+            idle_time: Duration::from_secs(30),
+            wait: Duration::from_secs(5),
+            hold: Duration::from_secs(5),
+            connect: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `store:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    pub path: PathBuf,
+    pub quarantine: Quarantine,
+}
+
+/// `store.quarantine:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    pub keep: Duration,
+    pub size: Size,
+}
+
+impl Default for Quarantine {
+    fn default() -> Quarantine {
+        Quarantine { keep: Duration::from_secs(30 * 86_400), size: Size(50_000_000_000) }
+    }
+}
+
+/// `log:`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    pub format: Format,
+    pub level: Level,
+}
