@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may panic, and ask the machine directly")]
 
 mod support;
+mod tidy;
