@@ -1,1 +1,306 @@
-//! data
+//! The way in of a message: dots undone, its end found (RFC 5321 4.1.1.4 and 4.5.2).
+//!
+//! | state     | `.` | CR                 | LF                | other          |
+//! |-----------|-----|--------------------|-------------------|----------------|
+//! | LineStart | Dot | Cr                 | bare, Inside      | Inside         |
+//! | Inside    | Inside | Cr              | bare, Inside      | Inside         |
+//! | Cr        | bare, Inside | bare, Cr  | LineStart         | bare, Inside   |
+//! | Dot       | Inside | DotCr           | bare, Inside      | Inside         |
+//! | DotCr     | bare, Inside | bare, Cr  | **end of data**   | bare, Inside   |
+//!
+//! The dot that leads to Dot is dropped: it either was added by the sender or ends the data. Nothing else is dropped. A line that begins after CR CR LF is
+//! in doubt: readers differ on whether it begins there, so an end found on it is told apart.
+
+use memchr::memchr2;
+
+/// What becomes of a CR or LF that stands alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineEndings {
+    /// The message is refused.
+    #[default]
+    Reject,
+    /// It becomes CR LF.
+    Normalize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    LineStart { doubtful: bool },
+    Inside,
+    Cr { doubtful: bool },
+    Dot { doubtful: bool },
+    DotCr { doubtful: bool },
+}
+
+/// How far a push came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All input was taken; the message goes on.
+    More,
+    /// The message has ended after this many bytes of the input; the rest is commands.
+    Ended { taken: usize },
+    /// It ended on a line in doubt: some sender may mean what follows as data, so nothing that follows may be read as commands.
+    Doubtful,
+}
+
+/// Undoes dot-stuffing and finds the end of data, in whatever pieces the bytes come.
+#[derive(Debug)]
+pub struct Unstuffer {
+    state: State,
+    size: u64,
+    bare: bool,
+}
+
+impl Default for Unstuffer {
+    fn default() -> Unstuffer {
+        Unstuffer::new()
+    }
+}
+
+impl Unstuffer {
+    /// At the start of a message, which is the start of a line.
+    #[must_use]
+    pub fn new() -> Unstuffer {
+        Unstuffer { state: State::LineStart { doubtful: false }, size: 0, bare: false }
+    }
+
+    /// Bytes of message handed out so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether a CR or LF stood alone. It was handed out as CR LF.
+    #[must_use]
+    pub fn found_bare(&self) -> bool {
+        self.bare
+    }
+
+    /// Takes input; `out` gets the message's bytes in runs as long as they come, slices of the input where nothing had to change.
+    pub fn push(&mut self, input: &[u8], mut out: impl FnMut(&[u8])) -> Progress {
+        let mut run = Run { input, start: 0, size: 0 };
+        let mut at = 0;
+        let mut progress = Progress::More;
+        while at < input.len() {
+            if self.state == State::Inside {
+                match plain(input, at) {
+                    Some(stop) => at = stop,
+                    None => break,
+                }
+            }
+            if let Some(end) = self.step(at, &mut run, &mut out) {
+                progress = end;
+                break;
+            }
+            at += 1;
+        }
+        if progress == Progress::More {
+            run.flush(input.len(), &mut out);
+        }
+        self.size += run.size;
+        progress
+    }
+
+    fn step(&mut self, at: usize, run: &mut Run<'_>, out: &mut impl FnMut(&[u8])) -> Option<Progress> {
+        let byte = run.input[at];
+        self.state = match (self.state, byte) {
+            (State::LineStart { doubtful }, b'.') => {
+                run.skip(at, out);
+                State::Dot { doubtful }
+            }
+            (State::Dot { doubtful }, b'\r') => {
+                run.skip(at, out);
+                State::DotCr { doubtful }
+            }
+            (State::LineStart { .. } | State::Inside, b'\r') => {
+                run.skip(at, out);
+                State::Cr { doubtful: false }
+            }
+            (State::LineStart { .. } | State::Inside | State::Dot { .. }, b'\n') => {
+                run.skip(at, out);
+                self.bare_line_end(run, out);
+                State::Inside
+            }
+            (State::LineStart { .. } | State::Inside | State::Dot { .. }, _) => State::Inside,
+            (State::Cr { doubtful }, b'\n') => {
+                run.line_end(out);
+                run.start = at + 1;
+                State::LineStart { doubtful }
+            }
+            (State::DotCr { doubtful }, b'\n') => {
+                return Some(if doubtful { Progress::Doubtful } else { Progress::Ended { taken: at + 1 } });
+            }
+            (State::Cr { .. } | State::DotCr { .. }, b'\r') => {
+                self.bare_line_end(run, out);
+                run.start = at + 1;
+                State::Cr { doubtful: true }
+            }
+            (State::Cr { .. } | State::DotCr { .. }, _) => {
+                self.bare_line_end(run, out);
+                run.start = at;
+                State::Inside
+            }
+        };
+        None
+    }
+
+    fn bare_line_end(&mut self, run: &mut Run<'_>, out: &mut impl FnMut(&[u8])) {
+        self.bare = true;
+        run.line_end(out);
+    }
+}
+
+/// The bytes of the input that were passed over and not handed out yet.
+struct Run<'i> {
+    input: &'i [u8],
+    start: usize,
+    size: u64,
+}
+
+impl Run<'_> {
+    fn flush(&mut self, end: usize, out: &mut impl FnMut(&[u8])) {
+        if self.start < end {
+            self.size += (end - self.start) as u64;
+            out(&self.input[self.start..end]);
+        }
+        self.start = end;
+    }
+
+    /// Hands out what stands before `at` and leaves that byte out.
+    fn skip(&mut self, at: usize, out: &mut impl FnMut(&[u8])) {
+        self.flush(at, out);
+        self.start = at + 1;
+    }
+
+    fn line_end(&mut self, out: &mut impl FnMut(&[u8])) {
+        self.size += 2;
+        out(b"\r\n");
+    }
+}
+
+/// From inside a line: the next byte that needs the table, past whole lines that begin with nothing special.
+fn plain(input: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let stop = at + memchr2(b'\r', b'\n', &input[at..])?;
+        match input[stop..] {
+            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n') => at = stop + 3,
+            _ => return Some(stop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is handed out, whether bare line ends were found, and how it ended.
+    fn read(pieces: &[&[u8]]) -> (Vec<u8>, bool, Progress) {
+        let mut unstuffer = Unstuffer::new();
+        let mut out = Vec::new();
+        for piece in pieces {
+            let progress = unstuffer.push(piece, |bytes| out.extend_from_slice(bytes));
+            if progress != Progress::More {
+                assert_eq!(unstuffer.size(), out.len() as u64);
+                return (out, unstuffer.found_bare(), progress);
+            }
+        }
+        assert_eq!(unstuffer.size(), out.len() as u64);
+        (out, unstuffer.found_bare(), Progress::More)
+    }
+
+    fn in_every_split(input: &[u8], check: impl Fn(Vec<u8>, bool, Progress)) {
+        for one in 0..=input.len() {
+            for two in one..=input.len() {
+                check_split(&[&input[..one], &input[one..two], &input[two..]], &check);
+            }
+        }
+        check_split(&input.chunks(1).collect::<Vec<_>>(), &check);
+    }
+
+    fn check_split(pieces: &[&[u8]], check: &impl Fn(Vec<u8>, bool, Progress)) {
+        let (out, bare, progress) = read(pieces);
+        check(out, bare, progress);
+    }
+
+    #[test]
+    fn dots_are_undone_once_and_the_end_is_found_in_any_split() {
+        in_every_split(b"a\r\n..\r\n.b\r\n\r\n...c\r\n.\r\n", |out, bare, progress| {
+            assert_eq!(out, b"a\r\n.\r\nb\r\n\r\n..c\r\n");
+            assert!(!bare);
+            assert!(matches!(progress, Progress::Ended { .. }));
+        });
+    }
+
+    #[test]
+    fn an_empty_message_is_a_lone_dot() {
+        assert_eq!(read(&[b".\r\nQUIT\r\n"]), (vec![], false, Progress::Ended { taken: 3 }));
+    }
+
+    #[test]
+    fn smuggled_ends_never_end_a_message() {
+        let sequences: [&[u8]; 13] = [
+            b"\n.\n",
+            b"\n.\r\n",
+            b"\r\n.\n",
+            b"\r.\r",
+            b"\r.\r\n",
+            b"\r\n.\r",
+            b"\r\n.\r\r\n",
+            b"\r\r\n.",
+            b"\r\n\0.\r\n",
+            b"\r\n.\0\r\n",
+            b"\n\r\n.\n",
+            b"\r\n\r.\r\n",
+            b"\r\n.\n\r\n",
+        ];
+        for sequence in sequences {
+            let input = [b"body".as_slice(), sequence, b"MAIL FROM:<x@example.org>\r\n"].concat();
+            in_every_split(&input, |_, _, progress| assert_eq!(progress, Progress::More, "{sequence:?}"));
+        }
+    }
+
+    #[test]
+    fn every_string_of_the_three_letters_ends_exactly_at_the_first_five_bytes() {
+        // All strings of six bytes over the alphabet that matters, behind a body.
+        for number in 0..4_u32.pow(6) {
+            let tail: Vec<u8> = (0..6).map(|place| b"\r\n.x"[(number / 4_u32.pow(place) % 4) as usize]).collect();
+            let input = [b"b".as_slice(), &tail].concat();
+            let first = memchr::memmem::find(&input, b"\r\n.\r\n");
+            let (_, _, progress) = read(&[&input]);
+            match (first, progress) {
+                (None, Progress::More) => {}
+                (Some(at), Progress::Ended { taken }) => assert_eq!(taken, at + 5, "{input:?}"),
+                (Some(at), Progress::Doubtful) => assert_eq!(input[at - 1], b'\r', "{input:?}"),
+                other => panic!("{input:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_behind_cr_cr_lf_is_in_doubt() {
+        in_every_split(b"a\r\r\n.\r\n", |_, bare, progress| {
+            assert!(bare);
+            assert_eq!(progress, Progress::Doubtful);
+        });
+    }
+
+    #[test]
+    fn lone_line_ends_come_out_as_cr_lf_and_are_remembered() {
+        in_every_split(b"a\nb\rc\r\rd\n.e\r\n.\nf\r\n.\r\n", |out, bare, _| {
+            assert_eq!(out, b"a\r\nb\r\nc\r\n\r\nd\r\n.e\r\n\r\nf\r\n");
+            assert!(bare);
+        });
+    }
+
+    #[test]
+    fn nuls_and_high_bytes_are_data() {
+        assert_eq!(read(&[b"\0\xff\r\n\0.\r\n.\r\n"]).0, b"\0\xff\r\n\0.\r\n");
+    }
+
+    #[test]
+    fn a_run_without_dots_is_handed_out_whole() {
+        let mut runs = 0;
+        Unstuffer::new().push(b"one\r\ntwo\r\nthree and more", |_| runs += 1);
+        assert_eq!(runs, 1);
+    }
+}
