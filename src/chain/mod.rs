@@ -1,20 +1,86 @@
 //! The chain: rules in order, actions in order, each seeing what earlier ones did. Pure: a mail of one class in, a [`Ruling`] out.
+//!
+//! A rule file becomes a [`rule::RuleFile`], files become a [`Chain`], a [`Run`] takes one mail through it. Conditions see values through [`facts::Facts`]; an
+//! action edits the run's mail. What either may be called with stands in the lists [`condition::ENTRIES`] and `action::ENTRIES`.
 pub mod action;
 pub mod condition;
+pub mod entry;
+pub mod facts;
+pub mod pattern;
+pub mod rule;
 pub mod ruling;
+mod run;
+pub mod string;
+pub mod test;
+pub mod trace;
 
-use crate::mail::Mail;
+pub use entry::{Entry, KeyDoc, Load};
+pub use run::{Action, ActionError, Flow, Run};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mail::{Inside, Mail};
+use crate::yaml::Problems;
+use rule::RuleFile;
 use ruling::Ruling;
+use trace::Trace;
+
+/// What a run may spend (CONFIG `limits.chain`). What a limit cuts is an error of the rule, never a shorter look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub time: Duration,
+    /// Bytes decoded over the whole run.
+    pub decoded: u64,
+    /// Bytes of a compiled pattern.
+    pub pattern_size: u64,
+    /// Recipients that rules may add.
+    pub added_recipients: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { time: Duration::from_secs(10), decoded: 200_000_000, pattern_size: 1_000_000, added_recipients: 100 }
+    }
+}
 
 /// Rules, compiled and ready.
-#[derive(Debug)]
-pub struct Chain {}
+#[derive(Debug, Default)]
+pub struct Chain {
+    files: Vec<Arc<RuleFile>>,
+    limits: Limits,
+    inside: Arc<Inside>,
+}
 
 impl Chain {
+    /// A chain of rule files in the order given. Reports names that two rules bear.
+    pub fn build(files: Vec<Arc<RuleFile>>, limits: Limits, inside: Arc<Inside>, problems: &mut Problems) -> Chain {
+        let mut seen: HashMap<Arc<str>, String> = HashMap::new();
+        for rule in files.iter().flat_map(|file| &file.rules) {
+            if let Some(first) = seen.insert(Arc::clone(&rule.name), rule.place()) {
+                problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in {first}"));
+            }
+        }
+        Chain { files, limits, inside }
+    }
+
+    /// The rule files, in order.
+    #[must_use]
+    pub fn files(&self) -> &[Arc<RuleFile>] {
+        &self.files
+    }
+
     /// Runs a mail to its ruling. Blocks only for the message's own file. Never panics: a rule that does has failed.
     #[must_use]
     pub fn run(&self, mail: Mail) -> Ruling {
-        let _ = mail;
-        todo!("chain helper")
+        Run::new(mail, self.limits, Arc::clone(&self.inside), false).through(&self.files).0
+    }
+
+    /// As [`Chain::run`], and tells what each rule saw and did.
+    #[must_use]
+    pub fn explain(&self, mail: Mail) -> (Ruling, Trace) {
+        let (ruling, trace) = Run::new(mail, self.limits, Arc::clone(&self.inside), true).through(&self.files);
+        (ruling, trace.unwrap_or_default())
     }
 }

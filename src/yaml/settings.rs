@@ -1,6 +1,6 @@
 //! Taking a mapping apart key by key, so that a leftover key is an unknown key with its place.
 
-use super::{Key, Node, Problems, Reported, Span};
+use super::{Key, Kind, Node, Problems, Reported, Span};
 
 /// What can be read from a node. An implementation reports its own problem at the node's span.
 pub trait FromNode: Sized {
@@ -59,5 +59,24 @@ impl<'n> Settings<'n> {
     pub fn finish(self, problems: &mut Problems) -> Result<(), Reported> {
         let _ = (problems, self.entries, self.valid);
         todo!("config helper")
+    }
+}
+
+impl FromNode for String {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<String, Reported> {
+        match &node.kind {
+            Kind::Scalar { text, .. } => Ok(text.clone()),
+            _ => Err(problems.error(&node.span, "a text is wanted", "")),
+        }
+    }
+}
+
+impl FromNode for bool {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<bool, Reported> {
+        match &node.kind {
+            Kind::Scalar { text, plain: true } if text == "true" => Ok(true),
+            Kind::Scalar { text, plain: true } if text == "false" => Ok(false),
+            _ => Err(problems.error(&node.span, "true or false is wanted", "")),
+        }
     }
 }

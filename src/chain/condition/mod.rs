@@ -1,1 +1,56 @@
-//! The list of conditions.
+//! The list of conditions, and how one is read: a mapping of several conditions means all of them.
+
+pub mod html;
+mod logic;
+
+use std::fmt::Debug;
+
+use super::entry::{Entry, Load, find, no_settings, unknown};
+use super::facts::Facts;
+use super::run::ActionError;
+use crate::yaml::{Kind, Node, Reported};
+
+/// A question about a mail.
+pub trait Condition: Debug + Send + Sync {
+    /// # Errors
+    /// Why the question cannot be answered; that is never "false".
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError>;
+}
+
+/// Every condition, in the order of the manual.
+pub const ENTRIES: &[&Entry<dyn Condition>] = &[&logic::ALL, &logic::ANY, &logic::NOT, &logic::TRUE, &logic::FALSE, &logic::NAMED];
+
+/// A condition, or several as a mapping: all of them.
+///
+/// # Errors
+/// [`Reported`], every mistake in it.
+pub fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    let entries: Vec<(&str, _, Node)> = match &node.kind {
+        Kind::Map(entries) => entries.iter().map(|(key, node)| (key.text.as_str(), &key.span, node.clone())).collect(),
+        Kind::Scalar { text, plain: true } if text == "true" || text == "false" => vec![(text, &node.span, no_settings(node))],
+        Kind::List(_) => {
+            return Err(load.problems.error(&node.span, "a list of conditions does not say whether all or any is meant", "write `all:` or `any:` before it"));
+        }
+        _ => return Err(load.problems.error(&node.span, "a condition is wanted", "such as `subject: {contains: text}`")),
+    };
+    if entries.is_empty() {
+        return Err(load.problems.error(&node.span, "no condition", "leave `when` out, or write `true`"));
+    }
+    let mut conditions = Vec::with_capacity(entries.len());
+    let mut wrong = None;
+    for (name, span, node) in entries {
+        let read = match find(ENTRIES, name) {
+            Some(entry) => (entry.load)(&node, load).map(|condition| logic::told(name, &node, condition)),
+            None => Err(unknown(ENTRIES, "condition", name, span, load.problems)),
+        };
+        match read {
+            Ok(condition) => conditions.push(condition),
+            Err(reported) => wrong = Some(reported),
+        }
+    }
+    match (wrong, conditions.len()) {
+        (Some(reported), _) => Err(reported),
+        (None, 1) => Ok(conditions.remove(0)),
+        (None, _) => Ok(Box::new(logic::All(conditions))),
+    }
+}

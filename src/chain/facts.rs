@@ -1,0 +1,184 @@
+//! What conditions may ask: values of a mail. A mail in the chain answers today; what is stored can answer the same questions.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Run;
+use super::condition::html;
+use super::run::ActionError;
+use crate::mail::Client;
+use crate::message::{Field, Part, PartId};
+use crate::smtp::path::Path;
+
+/// Named groups of patterns, with what they matched.
+pub type Groups = BTreeMap<String, String>;
+
+/// Size and hash of what a reader would save.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    pub size: u64,
+    /// Lower-case hexadecimal SHA-256.
+    pub sha256: String,
+}
+
+/// Values of a mail, as they now stand.
+pub trait Facts {
+    fn sender(&self) -> &Path;
+    fn recipients(&self) -> &[Path];
+    fn client(&self) -> &Client;
+    fn helo(&self) -> &str;
+    fn listener(&self) -> &str;
+    /// Bytes of the message as received.
+    fn size(&self) -> u64;
+    fn tags(&self) -> &[String];
+    /// The score of that name; the unnamed total under "".
+    fn score(&self, name: &str) -> f64;
+    /// The outer header.
+    fn fields(&self) -> &[Field];
+    /// The MIME tree, in order of appearance; the first is the message itself.
+    fn parts(&self) -> &[Part];
+    /// The parts whose text a reader sees.
+    fn readable(&self) -> Vec<PartId>;
+    /// The parts a reader would save.
+    fn attachments(&self) -> Vec<PartId>;
+    /// The decoded source of a text part.
+    fn source(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    /// The text a reader sees in a text part: the source, or what HTML shows.
+    fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    /// The whole body, encoded as it stands.
+    fn raw_body(&self) -> Result<Arc<str>, ActionError>;
+    /// The first bytes of a leaf's decoded content.
+    fn start(&self, part: PartId) -> Result<Bytes, ActionError>;
+    /// Size and hash of a leaf's decoded content.
+    fn measure(&self, part: PartId) -> Result<Measure, ActionError>;
+    /// # Errors
+    /// The time for the chain is spent.
+    fn check_time(&self) -> Result<(), ActionError>;
+    /// Tells `explain` that a condition is being asked, in the operator's words.
+    fn asked(&self, condition: &str);
+    /// Tells `explain` its answer; none: it could not be answered.
+    fn answered(&self, holds: Option<bool>);
+    /// Tells `explain` a value that was looked at.
+    fn saw(&self, value: &dyn Display);
+    /// Keeps what named groups matched, for the texts of the rule.
+    fn capture(&self, groups: Groups);
+}
+
+/// A mail in the chain, as it now stands.
+impl Facts for Run {
+    fn sender(&self) -> &Path {
+        &self.mail.envelope.sender
+    }
+
+    fn recipients(&self) -> &[Path] {
+        &self.mail.envelope.recipients
+    }
+
+    fn client(&self) -> &Client {
+        &self.mail.origin.client
+    }
+
+    fn helo(&self) -> &str {
+        &self.mail.origin.helo
+    }
+
+    fn listener(&self) -> &str {
+        &self.mail.origin.listener
+    }
+
+    fn size(&self) -> u64 {
+        self.mail.message.received_size()
+    }
+
+    fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    fn score(&self, name: &str) -> f64 {
+        Run::score(self, name)
+    }
+
+    fn fields(&self) -> &[Field] {
+        self.mail.message.fields()
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.mail.message.parts()
+    }
+
+    fn readable(&self) -> Vec<PartId> {
+        self.mail.message.readable(true)
+    }
+
+    fn attachments(&self) -> Vec<PartId> {
+        self.mail.message.attachments()
+    }
+
+    fn source(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+        self.text(part)
+    }
+
+    fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+        let source = self.text(part)?;
+        if !self.mail.message.parts().iter().any(|one| one.id == part && one.media_types.iter().any(|kind| kind == "text/html")) {
+            return Ok(source);
+        }
+        let mut shown = self.shown.borrow_mut();
+        match shown.get(&part) {
+            Some((of, text)) if Arc::ptr_eq(of, &source) || **of == *source => Ok(Arc::clone(text)),
+            _ => {
+                let text: Arc<str> = Arc::from(html::shown(&source));
+                shown.insert(part, (source, Arc::clone(&text)));
+                Ok(text)
+            }
+        }
+    }
+
+    fn raw_body(&self) -> Result<Arc<str>, ActionError> {
+        let body = self.mail.message.raw_body()?;
+        self.charge(body.len() as u64)?;
+        Ok(Arc::from(String::from_utf8_lossy(&body)))
+    }
+
+    fn start(&self, part: PartId) -> Result<Bytes, ActionError> {
+        // Enough for every signature that `infer` knows (ISO 9660 apart), tar's at 257 and Office's first names.
+        Ok(self.mail.message.decoded_start(part, 8192)?)
+    }
+
+    fn measure(&self, part: PartId) -> Result<Measure, ActionError> {
+        let content = self.mail.message.decoded(part)?;
+        self.charge(content.len() as u64)?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &content);
+        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Measure { size: content.len() as u64, sha256 })
+    }
+
+    fn check_time(&self) -> Result<(), ActionError> {
+        Run::check_time(self)
+    }
+
+    fn asked(&self, condition: &str) {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().asked(condition);
+        }
+    }
+
+    fn answered(&self, holds: Option<bool>) {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().answered(holds);
+        }
+    }
+
+    fn saw(&self, value: &dyn Display) {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().saw(value.to_string());
+        }
+    }
+
+    fn capture(&self, groups: Groups) {
+        self.groups.borrow_mut().extend(groups);
+    }
+}

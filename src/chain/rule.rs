@@ -1,0 +1,255 @@
+//! Rules and rule files, as YAML spells them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::action;
+use super::condition::{self, Condition};
+use super::entry::{Load, Named, NamedConditions, find, no_settings, unknown};
+use super::facts::Facts;
+use super::pattern::Patterns;
+use super::run::{Action, ActionError};
+use super::string::word;
+use super::test::Test;
+use super::{Limits, Run};
+use crate::mail::Inside;
+use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, Span};
+
+/// What a failing rule leads to, after its edits are undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    Quarantine,
+    Defer,
+    Reject,
+    Skip,
+}
+
+impl OnError {
+    /// As the rule language spells it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            OnError::Quarantine => "quarantine",
+            OnError::Defer => "defer",
+            OnError::Reject => "reject",
+            OnError::Skip => "skip",
+        }
+    }
+}
+
+impl FromNode for OnError {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<OnError, Reported> {
+        let all = [OnError::Quarantine, OnError::Defer, OnError::Reject, OnError::Skip];
+        word(node, &all.map(|one| (one.word(), one)), problems)
+    }
+}
+
+/// One rule, compiled.
+#[derive(Debug)]
+pub struct Rule {
+    pub name: Arc<str>,
+    pub about: Option<String>,
+    /// Its name in the file.
+    pub span: Span,
+    /// Absent: always.
+    pub(super) when: Option<Box<dyn Condition>>,
+    pub(super) unless: Option<Box<dyn Condition>>,
+    pub(super) then: Vec<Step>,
+    pub(super) otherwise: Vec<Step>,
+    pub(super) on_error: Option<OnError>,
+}
+
+/// An action and what it is called.
+#[derive(Debug)]
+pub struct Step {
+    pub name: &'static str,
+    pub action: Box<dyn Action>,
+}
+
+impl Rule {
+    /// `file:line`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.span.source.name, self.span.line_column().0)
+    }
+
+    /// Whether its conditions hold.
+    pub(super) fn fires(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        if let Some(when) = &self.when
+            && !when.holds(facts)?
+        {
+            return Ok(false);
+        }
+        match &self.unless {
+            Some(unless) => Ok(!unless.holds(facts)?),
+            None => Ok(true),
+        }
+    }
+}
+
+/// A file of rules.
+#[derive(Debug)]
+pub struct RuleFile {
+    /// Where it lies; files that its tests name are relative to it.
+    pub path: PathBuf,
+    pub rules: Vec<Rule>,
+    pub tests: Vec<Test>,
+}
+
+/// What all rule files of a configuration share while they are read.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub limits: Limits,
+    pub inside: Arc<Inside>,
+    /// `conditions:` of transom.yaml.
+    pub conditions: NamedConditions,
+    pub patterns: Patterns,
+}
+
+impl Shared {
+    /// Reads a `conditions:` mapping: the conditions it names, beside those known already. They cannot use each other.
+    pub fn named(&mut self, node: &Node, problems: &mut Problems) -> NamedConditions {
+        let mut named = NamedConditions::new();
+        let Kind::Map(entries) = &node.kind else {
+            problems.error(&node.span, "`conditions` wants a mapping", "names, each with its condition");
+            return named;
+        };
+        for (name, node) in entries {
+            if self.conditions.contains_key(&name.text) {
+                problems.error(&name.span, format!("a second condition is called `{}`", name.text), "transom.yaml has one of that name");
+                continue;
+            }
+            let nothing = NamedConditions::new();
+            let mut load = self.load(&nothing, problems);
+            if let Ok(condition) = condition::load(node, &mut load) {
+                let groups = std::mem::take(&mut load.groups);
+                named.insert(name.text.clone(), Named { condition: Arc::from(condition), groups });
+            }
+        }
+        named
+    }
+
+    fn load<'a>(&'a mut self, conditions: &'a NamedConditions, problems: &'a mut Problems) -> Load<'a> {
+        Load {
+            problems,
+            limits: self.limits,
+            inside: &self.inside,
+            conditions,
+            patterns: &mut self.patterns,
+            groups: Default::default(),
+            rule: Arc::from(""),
+        }
+    }
+}
+
+impl RuleFile {
+    /// Reads a rule file. Every problem in it is reported; what could be read is returned.
+    pub fn load(node: &Node, path: &Path, shared: &mut Shared, problems: &mut Problems) -> RuleFile {
+        let mut file = RuleFile { path: path.to_owned(), rules: Vec::new(), tests: Vec::new() };
+        let Ok(mut settings) = Settings::of("a rule file", node, problems) else { return file };
+        let mut conditions = shared.conditions.clone();
+        if let Some(node) = settings.node("conditions") {
+            conditions.extend(shared.named(node, problems));
+        }
+        for node in list(&mut settings, "rules", problems) {
+            let mut load = shared.load(&conditions, problems);
+            file.rules.extend(rule(node, &mut load));
+        }
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for rule in &file.rules {
+            if let Some(line) = names.insert(&rule.name, rule.span.line_column().0) {
+                problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in line {line}"));
+            }
+        }
+        for node in list(&mut settings, "tests", problems) {
+            let mut load = shared.load(&conditions, problems);
+            file.tests.extend(Test::load(node, &file.rules, &mut load));
+        }
+        settings.finish(problems).ok();
+        file
+    }
+}
+
+fn list<'n>(settings: &mut Settings<'n>, key: &'static str, problems: &mut Problems) -> &'n [Node] {
+    match settings.node(key) {
+        None => &[],
+        Some(Node { kind: Kind::List(items), .. }) => items,
+        Some(node) => {
+            problems.error(&node.span, format!("`{key}` wants a list"), "each item with a `-`");
+            &[]
+        }
+    }
+}
+
+fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
+    let mut settings = load.settings("a rule", node)?;
+    let span = settings.node("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
+    let name = settings.need::<String>("name", load.problems);
+    load.rule = Arc::from(name.as_deref().unwrap_or(""));
+    let about = settings.take::<String>("about", load.problems);
+    // The actions may use what `when` captures, so it is read first. `unless` holds for no mail that the actions see.
+    let when = settings.node("when").map(|node| condition::load(node, load)).transpose();
+    let groups = load.groups.clone();
+    let unless = settings.node("unless").map(|node| condition::load(node, load)).transpose();
+    load.groups = groups;
+    let then = steps(&mut settings, "then", load);
+    load.groups.clear();
+    let otherwise = steps(&mut settings, "else", load);
+    let on_error = settings.take::<OnError>("on_error", load.problems);
+    settings.finish(load.problems)?;
+    let (then, otherwise) = (then?, otherwise?);
+    if then.is_empty() && otherwise.is_empty() {
+        return Err(load.problems.error(&span, "a rule without actions", "`then` wants a list of actions"));
+    }
+    Ok(Rule { name: Arc::from(name?), about: about?, span, when: when?, unless: unless?, then, otherwise, on_error: on_error? })
+}
+
+fn steps(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Vec<Step>, Reported> {
+    let Some(node) = settings.node(key) else { return Ok(Vec::new()) };
+    let Kind::List(items) = &node.kind else {
+        return Err(load.problems.error(&node.span, format!("`{key}` wants a list of actions"), "each with a `-` before it"));
+    };
+    let mut steps: Vec<Step> = Vec::with_capacity(items.len());
+    let mut wrong = None;
+    for item in items {
+        if let Some(verdict) = steps.last().filter(|step| step.action.is_verdict()) {
+            let title = format!("this action never runs: it stands after `{}`", verdict.name);
+            wrong = Some(load.problems.error(&item.span, title, "a verdict ends the chain, `leave` this file: write it last"));
+            break;
+        }
+        match step(item, load) {
+            Ok(step) => steps.push(step),
+            Err(reported) => wrong = Some(reported),
+        }
+    }
+    wrong.map_or(Ok(steps), Err)
+}
+
+/// One item of `then`: a mapping of one action and its settings, or a bare word.
+///
+/// # Errors
+/// [`Reported`], every mistake in it.
+pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
+    let (name, span, settings) = match &node.kind {
+        Kind::Map(entries) if entries.len() == 1 => (entries[0].0.text.as_str(), &entries[0].0.span, entries[0].1.clone()),
+        Kind::Scalar { text, .. } => (text.as_str(), &node.span, no_settings(node)),
+        Kind::Map(entries) if entries.len() > 1 => {
+            return Err(load.problems.error(&entries[1].0.span, "two actions in one item", "each action wants its own `-`; settings are indented below the action"));
+        }
+        _ => return Err(load.problems.error(&node.span, "an action is wanted", "such as `- discard` or `- tag: x`")),
+    };
+    match find(action::ENTRIES, name) {
+        Some(entry) => Ok(Step { name: entry.name, action: (entry.load)(&settings, load)? }),
+        None => Err(unknown(action::ENTRIES, "action", name, span, load.problems)),
+    }
+}
+
+/// An action by its YAML, for tests of actions.
+impl Step {
+    /// # Errors
+    /// As [`Action::apply`].
+    pub fn apply(&self, run: &mut Run) -> Result<super::Flow, ActionError> {
+        self.action.apply(run)
+    }
+}

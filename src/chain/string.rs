@@ -1,0 +1,387 @@
+//! String tests, the same in every operand: `equals contains starts_with ends_with matches glob in exists empty`, with `case` and `unicode`; `all any not` inside.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::entry::{KeyDoc, Load};
+use super::facts::{Facts, Groups};
+use super::pattern::{Flags, Pattern};
+use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
+
+/// The keys of a string test, as one line of the manual.
+pub const VALUE_TESTS: KeyDoc = KeyDoc {
+    name: "equals, contains, starts_with, ends_with, matches, glob, in, exists, empty",
+    wants: "a text, or a list: one of them (`exists`, `empty`: true or false)",
+    about: "Tests of the value; several are all of them, on the same value. Case is ignored unless `case: exact`; `unicode: true` lets \\w \\d \\s \\b in `matches` know all scripts; `all`, `any`, `not` combine tests.",
+};
+
+/// Which form of a value a test sees or an edit touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    Decoded,
+    Text,
+    Raw,
+}
+
+/// The manual's line on [`View`].
+pub const VIEW: KeyDoc = KeyDoc {
+    name: "view",
+    wants: "decoded, text or raw",
+    about: "Which form is meant: `decoded` (transfer encoding and charset undone), `text` (what a reader sees: HTML without its tags) or `raw` (as it is sent).",
+};
+
+impl FromNode for View {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<View, Reported> {
+        word(node, &[("decoded", View::Decoded), ("text", View::Text), ("raw", View::Raw)], problems)
+    }
+}
+
+/// The value that a word stands for; what it may be is told.
+///
+/// # Errors
+/// [`Reported`] if it is none of them.
+pub fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], problems: &mut Problems) -> Result<T, Reported> {
+    let found = match &node.kind {
+        Kind::Scalar { text, .. } => text.as_str(),
+        _ => "",
+    };
+    if let Some((_, value)) = words.iter().find(|(name, _)| *name == found) {
+        return Ok(*value);
+    }
+    let list = words.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let label = match crate::yaml::nearest(found, words.iter().map(|(name, _)| *name)) {
+        Some(near) => format!("did you mean `{near}`? one of {list} is wanted"),
+        None => format!("one of {list} is wanted"),
+    };
+    Err(problems.error(&node.span, if found.is_empty() { "a word is wanted".to_owned() } else { format!("unknown word `{found}`") }, label))
+}
+
+/// A test of one text.
+#[derive(Clone, Debug)]
+pub struct StringTest {
+    tests: Vec<Test>,
+    all: Vec<StringTest>,
+    any: Vec<StringTest>,
+    not: Option<Box<StringTest>>,
+}
+
+/// A test of a value whose keys stand beside other keys (such as `name`) in one mapping.
+pub type ValueTest = StringTest;
+
+/// A test of a field's name: a text, a list of them, or a string test.
+#[derive(Clone, Debug)]
+pub struct NameTest(StringTest);
+
+#[derive(Clone, Debug)]
+enum Test {
+    /// Folded unless exact.
+    Equals { texts: HashSet<String>, exact: bool },
+    /// A literal test or a glob, compiled to a pattern.
+    Literal(Arc<Pattern>),
+    /// Any of these patterns.
+    Matches(Vec<Arc<Pattern>>),
+    Exists(bool),
+    Empty(bool),
+}
+
+impl StringTest {
+    /// A text (equals), a list (one of) or a mapping of tests.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn load(node: &Node, load: &mut Load<'_>) -> Result<StringTest, Reported> {
+        read(node, Flags::default(), load)
+    }
+
+    /// The tests whose keys stand in `settings`, beside others. None if there is no such key.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in them.
+    pub fn take(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Option<ValueTest>, Reported> {
+        let test = take(settings, Flags::default(), load)?;
+        Ok((!test.is_nothing()).then_some(test))
+    }
+
+    /// Whether the value passes. A value that is not there passes nothing but `exists: false`.
+    #[must_use]
+    pub fn holds(&self, value: Option<&str>) -> bool {
+        self.answer(value, &mut None).unwrap_or(false)
+    }
+
+    /// As [`StringTest::holds`]; what named groups match is kept for the texts of the rule.
+    pub fn holds_in(&self, value: Option<&str>, facts: &dyn Facts) -> bool {
+        let mut groups = Some(Groups::new());
+        let holds = self.answer(value, &mut groups).unwrap_or(false);
+        if let Some(groups) = groups.filter(|groups| holds && !groups.is_empty()) {
+            facts.capture(groups);
+        }
+        holds
+    }
+
+    /// Whether one of several values of one element passes; none at all is a value that is not there.
+    pub fn some_in<'v>(&self, values: impl IntoIterator<Item = &'v str>, facts: &dyn Facts) -> bool {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return self.holds_in(None, facts);
+        }
+        values.any(|value| self.holds_in(Some(value), facts))
+    }
+
+    /// None: the value is not there, and the test does not ask whether it is.
+    pub(super) fn answer(&self, value: Option<&str>, groups: &mut Option<Groups>) -> Option<bool> {
+        let own = every(self.tests.iter().map(|test| test.answer(value, groups)));
+        let all = every(self.all.iter().map(|test| test.answer(value, groups)));
+        let any = if self.any.is_empty() { Some(true) } else { some(self.any.iter().map(|test| test.answer(value, groups))) };
+        let not = self.not.as_ref().map_or(Some(true), |test| test.answer(value, &mut None).map(|holds| !holds));
+        every([own, all, any, not].into_iter())
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.tests.is_empty() && self.all.is_empty() && self.any.is_empty() && self.not.is_none()
+    }
+
+    fn nothing() -> StringTest {
+        StringTest { tests: Vec::new(), all: Vec::new(), any: Vec::new(), not: None }
+    }
+
+    fn only(test: Test) -> StringTest {
+        StringTest { tests: vec![test], ..StringTest::nothing() }
+    }
+}
+
+/// All of three-valued answers: false wins, then unknown.
+fn every(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = Some(true);
+    for answer in answers {
+        match answer {
+            Some(false) => return Some(false),
+            None => result = None,
+            Some(true) => {}
+        }
+    }
+    result
+}
+
+/// Some of three-valued answers: true wins, then unknown.
+fn some(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    every(answers.map(|answer| answer.map(|holds| !holds))).map(|none| !none)
+}
+
+impl NameTest {
+    /// Reads a name: a text, a list or a string test.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn load(node: &Node, load: &mut Load<'_>) -> Result<NameTest, Reported> {
+        StringTest::load(node, load).map(NameTest)
+    }
+
+    /// The test under `key`, if it is there.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn take(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Option<NameTest>, Reported> {
+        settings.node(key).map(|node| NameTest::load(node, load)).transpose()
+    }
+
+    /// Exactly this name.
+    #[must_use]
+    pub fn of(name: &str) -> NameTest {
+        NameTest(StringTest::only(Test::Equals { texts: HashSet::from([fold(name).into_owned()]), exact: false }))
+    }
+
+    /// Whether a field of that name is meant. A line without a name never is.
+    #[must_use]
+    pub fn holds(&self, name: &[u8]) -> bool {
+        !name.is_empty() && self.0.holds(Some(&String::from_utf8_lossy(name)))
+    }
+}
+
+impl Test {
+    fn answer(&self, value: Option<&str>, groups: &mut Option<Groups>) -> Option<bool> {
+        let Some(value) = value else {
+            return match self {
+                Test::Exists(wanted) => Some(!wanted),
+                _ => None,
+            };
+        };
+        Some(match self {
+            Test::Equals { texts, exact: true } => texts.contains(value),
+            Test::Equals { texts, exact: false } => texts.contains(fold(value).as_ref()),
+            Test::Literal(pattern) => pattern.regex().is_match(value),
+            Test::Matches(patterns) => patterns.iter().any(|pattern| matches(pattern, value, groups)),
+            Test::Exists(wanted) => *wanted,
+            Test::Empty(wanted) => value.trim().is_empty() == *wanted,
+        })
+    }
+}
+
+fn matches(pattern: &Pattern, value: &str, groups: &mut Option<Groups>) -> bool {
+    let Some(groups) = groups.as_mut().filter(|_| !pattern.names().is_empty()) else {
+        return pattern.regex().is_match(value);
+    };
+    let Some(found) = pattern.regex().captures(value) else { return false };
+    for name in pattern.names() {
+        let text = found.name(name).map_or("", |group| group.as_str());
+        groups.insert(name.clone(), text.to_owned());
+    }
+    true
+}
+
+/// A text without its case, letter by letter, as the patterns compare.
+#[must_use]
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) }
+    } else {
+        let lower = text.chars().flat_map(char::to_lowercase);
+        // Letters whose lower case is themselves but that regex folds into another (Unicode CaseFolding, status C).
+        Cow::Owned(lower.map(|letter| match letter { 'ς' => 'σ', 'ſ' => 's', 'µ' => 'μ', other => other }).collect())
+    }
+}
+
+fn read(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<StringTest, Reported> {
+    match &node.kind {
+        Kind::Map(_) => {
+            let mut settings = load.settings("a string test", node)?;
+            let test = take(&mut settings, flags, load);
+            settings.finish(load.problems)?;
+            let test = test?;
+            if test.is_nothing() {
+                return Err(load.problems.error(&node.span, "no test", "one such as `contains: text` is wanted"));
+            }
+            Ok(test)
+        }
+        _ => equals(node, flags, load).map(StringTest::only),
+    }
+}
+
+fn take(settings: &mut Settings<'_>, outer: Flags, load: &mut Load<'_>) -> Result<StringTest, Reported> {
+    let mut wrong = None;
+    let mut note = |result: Result<(), Reported>| {
+        if let Err(reported) = result {
+            wrong = Some(reported);
+        }
+    };
+    let mut flags = outer;
+    if let Some(node) = settings.node("case") {
+        note(word(node, &[("exact", true), ("ignore", false)], load.problems).map(|exact| flags.exact = exact));
+    }
+    note(settings.take::<bool>("unicode", load.problems).map(|unicode| flags.unicode = unicode.unwrap_or(outer.unicode)));
+    let mut test = StringTest::nothing();
+    for (key, kind) in TESTS {
+        if let Some(node) = settings.node(key) {
+            note(kind(node, flags, load).map(|one| test.tests.push(one)));
+        }
+    }
+    for (key, into) in [("all", &mut test.all), ("any", &mut test.any)] {
+        if let Some(node) = settings.node(key) {
+            note(several(key, node, flags, load).map(|tests| *into = tests));
+        }
+    }
+    if let Some(node) = settings.node("not") {
+        // What a `not` matches is what is absent: its groups are nothing a text can use.
+        let known = load.groups.clone();
+        note(read(node, flags, load).map(|one| test.not = Some(Box::new(one))));
+        load.groups = known;
+    }
+    wrong.map_or(Ok(test), Err)
+}
+
+fn several(key: &str, node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Vec<StringTest>, Reported> {
+    let Kind::List(items) = &node.kind else {
+        return Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "each item with a `-`, or in brackets"));
+    };
+    if items.is_empty() {
+        return Err(load.problems.error(&node.span, format!("`{key}` is empty"), "at least one test is wanted"));
+    }
+    let tests: Vec<_> = items.iter().map(|item| read(item, flags, load)).collect();
+    tests.into_iter().collect()
+}
+
+type Reader = fn(&Node, Flags, &mut Load<'_>) -> Result<Test, Reported>;
+
+const TESTS: [(&str, Reader); 9] = [
+    ("equals", equals),
+    ("in", equals),
+    ("contains", |node, flags, load| literal(node, flags, load, |text| Some(regex::escape(text)))),
+    ("starts_with", |node, flags, load| literal(node, flags, load, |text| Some(format!(r"\A{}", regex::escape(text))))),
+    ("ends_with", |node, flags, load| literal(node, flags, load, |text| Some(format!(r"{}\z", regex::escape(text))))),
+    ("glob", |node, flags, load| literal(node, flags, load, |text| Some(glob(text)))),
+    ("matches", |node, flags, load| {
+        let texts = texts(node, load)?;
+        let patterns: Vec<_> = texts.iter().map(|(text, node)| pattern(text, node, flags, load)).collect();
+        let patterns = patterns.into_iter().collect::<Result<Vec<_>, _>>()?;
+        load.groups.extend(patterns.iter().flat_map(|pattern| pattern.names().iter().cloned()));
+        Ok(Test::Matches(patterns))
+    }),
+    ("exists", |node, _, load| bool::from_node(node, load.problems).map(Test::Exists)),
+    ("empty", |node, _, load| bool::from_node(node, load.problems).map(Test::Empty)),
+];
+
+fn equals(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Test, Reported> {
+    let texts = texts(node, load)?;
+    let texts = texts.into_iter().map(|(text, _)| if flags.exact { text } else { fold(&text).into_owned() }).collect();
+    Ok(Test::Equals { texts, exact: flags.exact })
+}
+
+/// Literal texts as one pattern: the library searches for all of them at once.
+fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: fn(&str) -> Option<String>) -> Result<Test, Reported> {
+    let mut sources = Vec::new();
+    for (text, node) in texts(node, load)? {
+        if text.is_empty() {
+            return Err(load.problems.error(&node.span, "an empty text is in every value", "write `empty: true` or `exists: true` if that is meant"));
+        }
+        sources.extend(form(&text));
+    }
+    // Nothing in it for `unicode` to change: one automaton for both.
+    pattern(&sources.join("|"), node, Flags { unicode: true, ..flags }, load).map(Test::Literal)
+}
+
+fn glob(text: &str) -> String {
+    let mut source = String::from(r"\A");
+    for letter in text.chars() {
+        match letter {
+            '*' => source.push_str("(?s:.*)"),
+            '?' => source.push_str("(?s:.)"),
+            other => source.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    source.push_str(r"\z");
+    source
+}
+
+fn pattern(text: &str, node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Arc<Pattern>, Reported> {
+    load.patterns
+        .compile(text, flags, load.limits.pattern_size)
+        .map_err(|why| load.problems.error(&node.span, "this pattern cannot be used", why))
+}
+
+/// One text or a list of them, each with its place.
+fn texts<'n>(node: &'n Node, load: &mut Load<'_>) -> Result<Vec<(String, &'n Node)>, Reported> {
+    let items = match &node.kind {
+        Kind::List(items) => items.iter().collect(),
+        _ => vec![node],
+    };
+    if items.is_empty() {
+        return Err(load.problems.error(&node.span, "an empty list", "at least one text is wanted"));
+    }
+    let texts: Vec<_> = items.into_iter().map(|item| String::from_node(item, load.problems).map(|text| (text, item))).collect();
+    texts.into_iter().collect()
+}
+
+impl Load<'_> {
+    /// The pattern under `matches` of an action, compiled with the `case` and `unicode` that stand beside it.
+    ///
+    /// # Errors
+    /// [`Reported`]: not there, or no pattern.
+    pub fn matches(&mut self, settings: &mut Settings<'_>) -> Result<Option<Arc<Pattern>>, Reported> {
+        let exact = settings.node("case").map(|node| word(node, &[("exact", true), ("ignore", false)], self.problems)).transpose();
+        let unicode = settings.take::<bool>("unicode", self.problems);
+        let Some(node) = settings.node("matches") else { return Ok(None) };
+        let text = String::from_node(node, self.problems)?;
+        let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false) };
+        pattern(&text, node, flags, self).map(Some)
+    }
+}

@@ -1,0 +1,134 @@
+//! What `explain` tells: each rule, each condition with the value it saw, each edit before and after.
+
+use serde::Serialize;
+
+use super::rule::{OnError, Rule};
+
+/// A run, told rule by rule.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Trace {
+    pub rules: Vec<RuleTrace>,
+    /// How deep the conditions being asked stand in each other.
+    #[serde(skip)]
+    open: Vec<usize>,
+    #[serde(skip)]
+    action: &'static str,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RuleTrace {
+    pub name: String,
+    /// `file:line`.
+    pub place: String,
+    pub fired: bool,
+    pub conditions: Vec<Asked>,
+    pub edits: Vec<Edit>,
+    /// Why it failed, and what that led to.
+    pub error: Option<String>,
+}
+
+/// A condition that was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    pub depth: usize,
+    /// As the operator wrote it, on one line.
+    pub condition: String,
+    /// The values it looked at.
+    pub saw: Vec<String>,
+    /// None: it could not be answered.
+    pub holds: Option<bool>,
+}
+
+/// Something an action did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Edit {
+    pub action: &'static str,
+    /// What was edited: "Subject", "body".
+    pub what: String,
+    pub before: String,
+    pub after: String,
+    /// What there is to say beside or instead of an edit.
+    pub note: Option<String>,
+}
+
+/// More values than this are not listed; the manual part of an explanation stays readable.
+const VALUES: usize = 20;
+
+impl Trace {
+    pub(super) fn begin(&mut self, rule: &Rule) {
+        self.open.clear();
+        self.rules.push(RuleTrace { name: rule.name.to_string(), place: rule.place(), ..RuleTrace::default() });
+    }
+
+    pub(super) fn asked(&mut self, condition: &str) {
+        let depth = self.open.len();
+        if let Some(rule) = self.rules.last_mut() {
+            self.open.push(rule.conditions.len());
+            rule.conditions.push(Asked { depth, condition: condition.to_owned(), saw: Vec::new(), holds: None });
+        }
+    }
+
+    pub(super) fn saw(&mut self, value: String) {
+        if let (Some(rule), Some(&at)) = (self.rules.last_mut(), self.open.last())
+            && let Some(asked) = rule.conditions.get_mut(at)
+            && asked.saw.len() < VALUES
+            && !asked.saw.contains(&value)
+        {
+            asked.saw.push(value);
+        }
+    }
+
+    pub(super) fn answered(&mut self, holds: Option<bool>) {
+        if let (Some(rule), Some(at)) = (self.rules.last_mut(), self.open.pop())
+            && let Some(asked) = rule.conditions.get_mut(at)
+        {
+            asked.holds = holds;
+        }
+    }
+
+    pub(super) fn decided(&mut self, fired: bool) {
+        if let Some(rule) = self.rules.last_mut() {
+            rule.fired = fired;
+        }
+    }
+
+    pub(super) fn action(&mut self, name: &'static str) {
+        self.action = name;
+        if let Some(rule) = self.rules.last_mut() {
+            rule.edits.push(Edit { action: name, what: String::new(), before: String::new(), after: String::new(), note: None });
+        }
+    }
+
+    /// The line of the running action that nothing was written into yet, or a new one.
+    fn line(&mut self) -> Option<&mut Edit> {
+        let action = self.action;
+        let edits = &mut self.rules.last_mut()?.edits;
+        if !edits.last().is_some_and(|edit| edit.what.is_empty() && edit.note.is_none()) {
+            edits.push(Edit { action, what: String::new(), before: String::new(), after: String::new(), note: None });
+        }
+        edits.last_mut()
+    }
+
+    pub(super) fn edited(&mut self, what: &str, before: &str, after: &str) {
+        if let Some(edit) = self.line() {
+            what.clone_into(&mut edit.what);
+            before.clone_into(&mut edit.before);
+            after.clone_into(&mut edit.after);
+        }
+    }
+
+    pub(super) fn noted(&mut self, text: &str) {
+        if let Some(edit) = self.line() {
+            edit.note = Some(text.to_owned());
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: &str, then: OnError) {
+        if let Some(rule) = self.rules.last_mut() {
+            // The rule is all or nothing: none of these edits stands.
+            rule.edits.clear();
+            rule.error = Some(format!("{error} → {}", then.word()));
+        }
+    }
+}
