@@ -1,1 +1,292 @@
-//! command
+//! Command lines → commands (RFC 5321 4.1.1).
+
+use super::envelope::{Body, Declared};
+use super::extension::Offer;
+use super::path::{Path, PathError};
+use super::reply::{self, Reply};
+
+/// The longest line of MAIL and RCPT, CR LF included: 512 (RFC 5321 4.5.3.1.4) and what SIZE, BODY and SMTPUTF8 may add to it (RFC 1870 3, 6152 2, 6531 3.4).
+pub const LONGEST_LINE: usize = 1024;
+/// The longest line of any other command.
+const LONGEST_PLAIN_LINE: usize = 512;
+const LONGEST_NAME: usize = 255;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Helo(String),
+    Ehlo(String),
+    Mail { sender: Path, declared: Declared },
+    Rcpt(Path),
+    Data,
+    Rset,
+    Noop,
+    Vrfy,
+    Help,
+    Quit,
+}
+
+/// Why a line is no command; each has its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SyntaxError {
+    #[error("longer than a command may be")]
+    TooLong,
+    #[error("does not end with CR LF")]
+    LineEnd,
+    #[error("no command of SMTP")]
+    Unknown,
+    #[error("a command that is not offered")]
+    NotImplemented,
+    #[error("arguments missing, too many or unreadable")]
+    Arguments,
+    #[error("no address after MAIL FROM")]
+    Sender,
+    #[error("no address after RCPT TO")]
+    Recipient,
+    #[error("a parameter that is not offered")]
+    Parameter,
+    #[error("a parameter that cannot be judged while the next hop is unknown")]
+    NotJudged,
+    #[error("an address beyond ASCII without SMTPUTF8")]
+    NeedsSmtpUtf8,
+}
+
+impl SyntaxError {
+    /// What the client hears.
+    #[must_use]
+    pub fn reply(self) -> Reply {
+        match self {
+            SyntaxError::TooLong => reply::line_too_long(),
+            SyntaxError::LineEnd => reply::bad_line_end(),
+            SyntaxError::Unknown => reply::unknown_command(),
+            SyntaxError::NotImplemented => reply::not_implemented(),
+            SyntaxError::Arguments => reply::bad_arguments(),
+            SyntaxError::Sender => reply::bad_sender(),
+            SyntaxError::Recipient => reply::bad_recipient(),
+            SyntaxError::Parameter => reply::unknown_parameter(),
+            SyntaxError::NotJudged => reply::parameter_not_judged(),
+            SyntaxError::NeedsSmtpUtf8 => reply::needs_smtputf8(),
+        }
+    }
+}
+
+impl Command {
+    /// Reads a line that ends with LF.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
+        if line.len() > LONGEST_LINE {
+            return Err(SyntaxError::TooLong);
+        }
+        // A lone LF is no line end (RFC 5321 2.3.8): a client that means it would disagree with us about where commands begin.
+        let text = line.strip_suffix(b"\r\n").ok_or(SyntaxError::LineEnd)?;
+        let text = std::str::from_utf8(text).map_err(|_| SyntaxError::Arguments)?;
+        if text.contains(|letter: char| letter.is_control() && letter != '\t') {
+            return Err(SyntaxError::Arguments);
+        }
+        let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
+        let arguments = arguments.trim_matches([' ', '\t']);
+        let verb = verb.to_ascii_uppercase();
+        if line.len() > LONGEST_PLAIN_LINE && verb != "MAIL" && verb != "RCPT" {
+            return Err(SyntaxError::TooLong);
+        }
+        match verb.as_str() {
+            "HELO" => name(arguments).map(Command::Helo),
+            "EHLO" => name(arguments).map(Command::Ehlo),
+            "MAIL" => mail(arguments, offer),
+            "RCPT" => recipient(arguments).map(Command::Rcpt),
+            "DATA" => alone(arguments, Command::Data),
+            "RSET" => alone(arguments, Command::Rset),
+            "QUIT" => alone(arguments, Command::Quit),
+            "NOOP" => Ok(Command::Noop),
+            "HELP" => Ok(Command::Help),
+            "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
+            "VRFY" => Ok(Command::Vrfy),
+            "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "AUTH" | "BDAT" | "XCLIENT" | "XFORWARD" | "LHLO" => {
+                Err(SyntaxError::NotImplemented)
+            }
+            _ => Err(SyntaxError::Unknown),
+        }
+    }
+}
+
+fn alone(arguments: &str, command: Command) -> Result<Command, SyntaxError> {
+    if arguments.is_empty() { Ok(command) } else { Err(SyntaxError::Arguments) }
+}
+
+/// What a client calls itself. Anything printable passes: it is only written down, and many clients have no proper name.
+fn name(arguments: &str) -> Result<String, SyntaxError> {
+    let fits = (1..=LONGEST_NAME).contains(&arguments.len()) && arguments.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(arguments.to_owned()) } else { Err(SyntaxError::Arguments) }
+}
+
+fn mail(arguments: &str, offer: &Offer) -> Result<Command, SyntaxError> {
+    let rest = after(arguments, "FROM:").ok_or(SyntaxError::Arguments)?;
+    let (path, parameters) = bracketed(rest).ok_or(SyntaxError::Sender)?;
+    let declared = declared(parameters, offer)?;
+    let sender = Path::parse(path).map_err(|_: PathError| SyntaxError::Sender)?;
+    if sender.is_bare_postmaster() {
+        return Err(SyntaxError::Sender);
+    }
+    if !sender.is_ascii() && !declared.smtputf8 {
+        return Err(SyntaxError::NeedsSmtpUtf8);
+    }
+    Ok(Command::Mail { sender, declared })
+}
+
+fn recipient(arguments: &str) -> Result<Path, SyntaxError> {
+    let rest = after(arguments, "TO:").ok_or(SyntaxError::Arguments)?;
+    let (path, parameters) = bracketed(rest).ok_or(SyntaxError::Recipient)?;
+    let path = Path::parse(path).map_err(|_: PathError| SyntaxError::Recipient)?;
+    if path.is_null() {
+        return Err(SyntaxError::Recipient);
+    }
+    if !parameters.is_empty() {
+        return Err(SyntaxError::Parameter);
+    }
+    Ok(path)
+}
+
+/// What follows a keyword; blanks after its colon are not SMTP, but common.
+fn after<'t>(text: &'t str, keyword: &str) -> Option<&'t str> {
+    let found = text.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword));
+    found.then(|| text[keyword.len()..].trim_start_matches(' '))
+}
+
+/// The text between `<` and its `>`, which a quoted local part may contain, and what follows it.
+fn bracketed(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('<')?;
+    let (mut quoted, mut escaped) = (false, false);
+    for (place, letter) in inner.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '>' if !quoted => {
+                let rest = &inner[place + 1..];
+                return (rest.is_empty() || rest.starts_with(' ')).then(|| (&inner[..place], rest.trim_matches(' ')));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn declared(parameters: &str, offer: &Offer) -> Result<Declared, SyntaxError> {
+    let mut declared = Declared::default();
+    for parameter in parameters.split([' ', '\t']).filter(|parameter| !parameter.is_empty()) {
+        let (key, value) = parameter.split_once('=').map_or((parameter, None), |(key, value)| (key, Some(value)));
+        match (key.to_ascii_uppercase().as_str(), value) {
+            ("SIZE", value) if declared.size.is_none() => declared.size = Some(size(value)?),
+            ("BODY", Some(value)) if declared.body.is_none() => declared.body = Some(body(value)?),
+            ("SMTPUTF8", None) if !declared.smtputf8 => match offer.smtputf8 {
+                Some(true) => declared.smtputf8 = true,
+                Some(false) => return Err(SyntaxError::Parameter),
+                None => return Err(SyntaxError::NotJudged),
+            },
+            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(SyntaxError::Arguments),
+            _ => return Err(SyntaxError::Parameter),
+        }
+    }
+    Ok(declared)
+}
+
+/// RFC 1870 3: up to 20 digits. More than a number holds is more than any limit.
+fn size(value: Option<&str>) -> Result<u64, SyntaxError> {
+    let digits = value.filter(|value| (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit()));
+    Ok(digits.ok_or(SyntaxError::Arguments)?.parse().unwrap_or(u64::MAX))
+}
+
+fn body(value: &str) -> Result<Body, SyntaxError> {
+    match value.to_ascii_uppercase().as_str() {
+        "7BIT" => Ok(Body::SevenBit),
+        "8BITMIME" => Ok(Body::EightBitMime),
+        // RFC 3030 3: BINARYMIME is a parameter value of an extension that is not offered.
+        "BINARYMIME" => Err(SyntaxError::Parameter),
+        _ => Err(SyntaxError::Arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(smtputf8: Option<bool>) -> Offer {
+        Offer { size: 1000, room: 1000, smtputf8 }
+    }
+
+    fn parse(line: &str) -> Result<Command, SyntaxError> {
+        Command::parse(format!("{line}\r\n").as_bytes(), &offer(Some(true)))
+    }
+
+    #[test]
+    fn commands_are_known_in_any_case() {
+        assert_eq!(parse("eHlO [192.0.2.1]"), Ok(Command::Ehlo("[192.0.2.1]".into())));
+        assert_eq!(parse("data "), Ok(Command::Data));
+        assert_eq!(parse("noop with words"), Ok(Command::Noop));
+        assert_eq!(parse("quit"), Ok(Command::Quit));
+        assert_eq!(parse("rcpt to: <a@example.org>"), Ok(Command::Rcpt(Path::parse("a@example.org").unwrap())));
+    }
+
+    #[test]
+    fn parameters_of_mail_are_read() {
+        let Ok(Command::Mail { sender, declared }) = parse("MAIL FROM:<\"a> b\"@example.org> size=12 BODY=8bitmime SMTPUTF8") else { panic!() };
+        assert_eq!(sender.address(), "\"a> b\"@example.org");
+        assert_eq!(declared, Declared { size: Some(12), body: Some(Body::EightBitMime), smtputf8: true });
+        let Ok(Command::Mail { declared, .. }) = parse("MAIL FROM:<> SIZE=99999999999999999999") else { panic!() };
+        assert_eq!(declared.size, Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_apart() {
+        for (line, error) in [
+            ("", SyntaxError::Unknown),
+            ("FROB", SyntaxError::Unknown),
+            ("STARTTLS", SyntaxError::NotImplemented),
+            ("BDAT 1 LAST", SyntaxError::NotImplemented),
+            ("EHLO", SyntaxError::Arguments),
+            ("EHLO a b", SyntaxError::Arguments),
+            ("DATA now", SyntaxError::Arguments),
+            ("VRFY", SyntaxError::Arguments),
+            ("MAIL", SyntaxError::Arguments),
+            ("MAIL FROM:a@example.org", SyntaxError::Sender),
+            ("MAIL FROM:<a@example.org", SyntaxError::Sender),
+            ("MAIL FROM:<a@example.org>SIZE=1", SyntaxError::Sender),
+            ("MAIL FROM:<user>", SyntaxError::Sender),
+            ("MAIL FROM:<postmaster>", SyntaxError::Sender),
+            ("MAIL FROM:<> SIZE=", SyntaxError::Arguments),
+            ("MAIL FROM:<> SIZE=-1", SyntaxError::Arguments),
+            ("MAIL FROM:<> SIZE=1 SIZE=1", SyntaxError::Arguments),
+            ("MAIL FROM:<> BODY=9BIT", SyntaxError::Arguments),
+            ("MAIL FROM:<> BODY=BINARYMIME", SyntaxError::Parameter),
+            ("MAIL FROM:<> RET=HDRS", SyntaxError::Parameter),
+            ("RCPT TO:<>", SyntaxError::Recipient),
+            ("RCPT TO:<user>", SyntaxError::Recipient),
+            ("RCPT TO:<a@example.org> NOTIFY=NEVER", SyntaxError::Parameter),
+            ("NOOP \u{7f}", SyntaxError::Arguments),
+        ] {
+            assert_eq!(parse(line), Err(error), "{line}");
+        }
+        assert_eq!(Command::parse(b"NOOP\n", &offer(None)), Err(SyntaxError::LineEnd));
+        assert_eq!(Command::parse(b"NOOP \xff\r\n", &offer(None)), Err(SyntaxError::Arguments));
+        assert_eq!(Command::parse(b"NOOP\0\r\n", &offer(None)), Err(SyntaxError::Arguments));
+    }
+
+    #[test]
+    fn smtputf8_goes_by_what_the_next_hop_offers() {
+        let mail = |smtputf8, line: &str| Command::parse(line.as_bytes(), &offer(smtputf8));
+        assert_eq!(mail(Some(false), "MAIL FROM:<> SMTPUTF8\r\n"), Err(SyntaxError::Parameter));
+        assert_eq!(mail(None, "MAIL FROM:<> SMTPUTF8\r\n"), Err(SyntaxError::NotJudged));
+        assert_eq!(mail(Some(true), "MAIL FROM:<grün@example.org>\r\n"), Err(SyntaxError::NeedsSmtpUtf8));
+        assert!(mail(Some(true), "MAIL FROM:<grün@example.org> SMTPUTF8\r\n").is_ok());
+    }
+
+    #[test]
+    fn only_mail_and_rcpt_may_be_longer_than_512_bytes() {
+        let fill = " ".repeat(600);
+        assert!(parse(&format!("MAIL FROM:<>{fill}")).is_ok());
+        assert_eq!(parse(&format!("NOOP {fill}")), Err(SyntaxError::TooLong));
+        assert_eq!(parse(&format!("MAIL FROM:<>{fill}{fill}")), Err(SyntaxError::TooLong));
+    }
+}

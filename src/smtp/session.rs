@@ -1,1 +1,342 @@
-//! session
+//! Server side of an SMTP session, without I/O (RFC 5321 section 4.1.4).
+//!
+//! | state     | EHLO/HELO | MAIL | RCPT       | DATA       | RSET      | answer to the message |
+//! |-----------|-----------|------|------------|------------|-----------|-----------------------|
+//! | Connected | Greeted   | 503  | 503        | 503        | Connected |                       |
+//! | Greeted   | Greeted   | Mail | 503        | 503        | Greeted   |                       |
+//! | Mail      | Greeted   | 503  | ask server | 554        | Greeted   |                       |
+//! | Rcpt      | Greeted   | 503  | ask server | ask server | Greeted   |                       |
+//! | Data      |           |      |            |            |           | Greeted               |
+//!
+//! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt
+//! or Data drops sender, recipients and what was declared.
+
+use std::sync::Arc;
+
+use super::command::{Command, SyntaxError};
+use super::envelope::Envelope;
+use super::extension::{self, Offer};
+use super::path::Path;
+use super::reply::{self, Class, Reply};
+
+/// What holds for all sessions.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub hostname: String,
+    /// Our instance token.
+    pub token: String,
+    pub recipients: usize,
+    pub commands: u64,
+    pub errors: u64,
+}
+
+/// What a command leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Reply(Reply),
+    Ask(Question),
+}
+
+/// What only the server can answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May this recipient be taken? Answered with [`Session::recipient`], in order.
+    Recipient(Path),
+    /// Take the message in. Answered with [`Session::message`].
+    Message(Envelope),
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Connected,
+    Greeted,
+    /// With what is known of the envelope, recipients once the state is Rcpt.
+    Mail(Envelope),
+    Rcpt(Envelope),
+    Data,
+}
+
+/// How the client introduced itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    pub name: String,
+    /// EHLO, not HELO.
+    pub extended: bool,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    terms: Arc<Terms>,
+    state: State,
+    greeting: Option<Greeting>,
+    /// Recipients asked about and not answered yet.
+    asked: usize,
+    commands: u64,
+    errors: u64,
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(terms: Arc<Terms>) -> Session {
+        Session { terms, state: State::Connected, greeting: None, asked: 0, commands: 0, errors: 0 }
+    }
+
+    /// The first line of all.
+    #[must_use]
+    pub fn open(&self) -> Reply {
+        reply::greeting(&self.terms.hostname)
+    }
+
+    #[must_use]
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_ref()
+    }
+
+    /// Sender, recipients accepted so far and what was declared, while a transaction is open.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Envelope> {
+        match &self.state {
+            State::Mail(envelope) | State::Rcpt(envelope) => Some(envelope),
+            State::Connected | State::Greeted | State::Data => None,
+        }
+    }
+
+    /// Takes a command line. `early` says that input lies behind it already.
+    pub fn line(&mut self, line: &[u8], early: bool, offer: &Offer) -> Step {
+        self.commands += 1;
+        if self.commands > self.terms.commands {
+            return Step::Reply(reply::too_many_commands());
+        }
+        if self.errors >= self.terms.errors {
+            return Step::Reply(reply::too_many_errors());
+        }
+        let step = match Command::parse(line, offer) {
+            // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data) if early => Step::Reply(reply::out_of_step()),
+            Ok(command) => self.command(command, offer),
+            Err(error) => Step::Reply(self.refuse(error)),
+        };
+        match step {
+            Step::Reply(reply) => Step::Reply(self.tell(reply)),
+            Step::Ask(question) => Step::Ask(question),
+        }
+    }
+
+    /// A line that grew over every limit and was thrown away.
+    pub fn overlong_line(&mut self) -> Reply {
+        self.commands += 1;
+        self.tell(reply::line_too_long())
+    }
+
+    fn refuse(&self, error: SyntaxError) -> Reply {
+        match (error, &self.state) {
+            // An unreadable MAIL or RCPT out of order is out of order first.
+            (SyntaxError::Sender, State::Connected) => reply::bad_sequence("Say EHLO first"),
+            (SyntaxError::Recipient, State::Connected | State::Greeted) => reply::bad_sequence("MAIL first"),
+            _ => error.reply(),
+        }
+    }
+
+    fn command(&mut self, command: Command, offer: &Offer) -> Step {
+        match command {
+            Command::Helo(name) => self.greet(Greeting { name, extended: false }, offer),
+            Command::Ehlo(name) => self.greet(Greeting { name, extended: true }, offer),
+            Command::Mail { sender, declared } => self.mail(Envelope { sender, recipients: Vec::new(), declared }, offer),
+            Command::Rcpt(path) => self.rcpt(path),
+            Command::Data => self.data(),
+            Command::Rset => {
+                self.reset();
+                Step::Reply(reply::ok())
+            }
+            Command::Noop => Step::Reply(reply::ok()),
+            Command::Vrfy => Step::Reply(reply::cannot_verify()),
+            Command::Help => Step::Reply(reply::help()),
+            Command::Quit => {
+                self.reset();
+                Step::Reply(reply::goodbye())
+            }
+        }
+    }
+
+    fn greet(&mut self, greeting: Greeting, offer: &Offer) -> Step {
+        let Terms { hostname, token, .. } = &*self.terms;
+        let hello =
+            if greeting.extended { reply::extended_hello(hostname, extension::keywords(offer, token)) } else { reply::hello(hostname) };
+        self.greeting = Some(greeting);
+        self.state = State::Greeted;
+        Step::Reply(hello)
+    }
+
+    fn mail(&mut self, envelope: Envelope, offer: &Offer) -> Step {
+        let reply = match &self.state {
+            State::Connected => reply::bad_sequence("Say EHLO first"),
+            State::Mail(_) | State::Rcpt(_) | State::Data => reply::bad_sequence("A transaction is open"),
+            State::Greeted => match envelope.declared.size {
+                Some(size) if size > offer.size => reply::too_large(),
+                Some(size) if size > offer.room => reply::no_room(),
+                _ => {
+                    self.state = State::Mail(envelope);
+                    reply::sender_ok()
+                }
+            },
+        };
+        Step::Reply(reply)
+    }
+
+    fn rcpt(&mut self, path: Path) -> Step {
+        let envelope = match &self.state {
+            State::Mail(envelope) | State::Rcpt(envelope) => envelope,
+            State::Connected | State::Greeted | State::Data => return Step::Reply(reply::bad_sequence("MAIL first")),
+        };
+        if !path.is_ascii() && !envelope.declared.smtputf8 {
+            return Step::Reply(reply::needs_smtputf8());
+        }
+        if envelope.recipients.len() + self.asked >= self.terms.recipients {
+            return Step::Reply(reply::too_many_recipients());
+        }
+        self.asked += 1;
+        Step::Ask(Question::Recipient(path))
+    }
+
+    fn data(&mut self) -> Step {
+        match std::mem::replace(&mut self.state, State::Data) {
+            State::Rcpt(envelope) => Step::Ask(Question::Message(envelope)),
+            State::Mail(envelope) => {
+                self.state = State::Mail(envelope);
+                Step::Reply(reply::no_recipients())
+            }
+            other => {
+                self.state = other;
+                Step::Reply(reply::bad_sequence("MAIL first"))
+            }
+        }
+    }
+
+    /// The server's answer about a recipient that was asked about.
+    pub fn recipient(&mut self, path: Path, reply: Reply) -> Reply {
+        self.asked = self.asked.saturating_sub(1);
+        if reply.class() == Class::Done {
+            self.state = match std::mem::replace(&mut self.state, State::Greeted) {
+                State::Mail(mut envelope) | State::Rcpt(mut envelope) => {
+                    envelope.recipients.push(path);
+                    State::Rcpt(envelope)
+                }
+                other => other,
+            };
+        }
+        self.tell(reply)
+    }
+
+    /// The server's answer to the message, good or bad; the transaction is over.
+    pub fn message(&mut self, reply: Reply) -> Reply {
+        self.reset();
+        self.tell(reply)
+    }
+
+    fn reset(&mut self) {
+        self.asked = 0;
+        self.state = if self.greeting.is_some() { State::Greeted } else { State::Connected };
+    }
+
+    fn tell(&mut self, reply: Reply) -> Reply {
+        self.errors += u64::from(reply.class() == Class::Permanent);
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: Offer = Offer { size: 1000, room: 900, smtputf8: Some(false) };
+
+    fn session() -> Session {
+        Session::new(Arc::new(Terms { hostname: "mx.example".into(), token: "T".into(), recipients: 2, commands: 30, errors: 3 }))
+    }
+
+    /// Says a line; recipients are accepted unless they begin with `no`.
+    fn say(session: &mut Session, line: &str) -> u16 {
+        match session.line(format!("{line}\r\n").as_bytes(), false, &OFFER) {
+            Step::Reply(reply) => reply.code(),
+            Step::Ask(Question::Recipient(path)) => {
+                let reply = if path.local().starts_with("no") { reply::relaying_denied() } else { reply::ok() };
+                session.recipient(path, reply).code()
+            }
+            Step::Ask(Question::Message(_)) => 354,
+        }
+    }
+
+    fn dialog(session: &mut Session, lines: &[(&str, u16)]) {
+        for (line, code) in lines {
+            assert_eq!(say(session, line), *code, "{line}");
+        }
+    }
+
+    const MAIL: (&str, u16) = ("MAIL FROM:<a@example.org>", 250);
+    const RCPT: (&str, u16) = ("RCPT TO:<b@example.org>", 250);
+
+    #[test]
+    fn each_command_out_of_order_is_503() {
+        dialog(&mut session(), &[("MAIL FROM:<a@example.org>", 503), ("RSET", 250), ("RCPT TO:<b@example.org>", 503), ("DATA", 503)]);
+        dialog(&mut session(), &[("EHLO c", 250), ("RCPT TO:<b@example.org>", 503), ("DATA", 503), MAIL, ("MAIL FROM:<>", 503)]);
+    }
+
+    #[test]
+    fn data_without_an_accepted_recipient_is_554() {
+        dialog(&mut session(), &[("HELO c", 250), MAIL, ("RCPT TO:<no@example.org>", 550), ("DATA", 554), RCPT, ("DATA", 354)]);
+    }
+
+    #[test]
+    fn every_way_a_transaction_ends_forgets_it() {
+        for end in ["RSET", "EHLO c", "HELO c"] {
+            let mut session = session();
+            dialog(&mut session, &[("EHLO c", 250), MAIL, RCPT, (end, 250), ("RCPT TO:<b@example.org>", 503), MAIL]);
+            assert!(session.transaction().unwrap().recipients.is_empty());
+        }
+        let mut session = session();
+        dialog(&mut session, &[("EHLO c", 250), MAIL, RCPT, ("DATA", 354)]);
+        session.message(reply::trouble());
+        dialog(&mut session, &[("DATA", 503), MAIL]);
+        assert_eq!(session.transaction().unwrap().recipients, []);
+    }
+
+    #[test]
+    fn a_size_over_the_limit_is_552_and_over_what_is_free_452() {
+        dialog(&mut session(), &[("EHLO c", 250), ("MAIL FROM:<> SIZE=1001", 552), ("MAIL FROM:<> SIZE=901", 452), ("RCPT TO:<b@c.example>", 503)]);
+    }
+
+    #[test]
+    fn more_recipients_than_allowed_are_452() {
+        dialog(&mut session(), &[("EHLO c", 250), MAIL, RCPT, RCPT, ("RCPT TO:<c@example.org>", 452), ("DATA", 354)]);
+    }
+
+    #[test]
+    fn after_too_many_errors_the_next_command_ends_the_session() {
+        let mut session = session();
+        dialog(&mut session, &[("X", 500), ("X", 500), ("X", 500)]);
+        let Step::Reply(reply) = session.line(b"NOOP\r\n", false, &OFFER) else { panic!() };
+        assert!(reply.code() == 421 && reply.closes());
+    }
+
+    #[test]
+    fn after_too_many_commands_the_session_ends() {
+        let mut session = session();
+        (0..30).for_each(|_| assert_eq!(say(&mut session, "NOOP"), 250));
+        assert_eq!(say(&mut session, "NOOP"), 421);
+    }
+
+    #[test]
+    fn input_behind_ehlo_and_data_is_out_of_step() {
+        let mut session = session();
+        for line in ["EHLO c\r\n", "HELO c\r\n", "DATA\r\n"] {
+            let Step::Reply(reply) = session.line(line.as_bytes(), true, &OFFER) else { panic!() };
+            assert!(reply.code() == 554 && reply.closes());
+        }
+    }
+
+    #[test]
+    fn a_recipient_beyond_ascii_needs_smtputf8_at_mail() {
+        dialog(&mut session(), &[("EHLO c", 250), MAIL, ("RCPT TO:<grün@example.org>", 553)]);
+    }
+}
