@@ -51,7 +51,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
 
 /// Problems for programs: `ok`, and for each its level, title, label and place.
 fn json(problems: &Problems) -> serde_json::Value {
-    serde_json::json!({ "ok": !problems.any_error(), "problems": problems.0.iter().map(one).collect::<Vec<_>>() })
+    serde_json::json!({ "ok": !problems.any_error(), "problems": problems.iter().map(one).collect::<Vec<_>>() })
 }
 
 fn one(problem: &Problem) -> serde_json::Value {

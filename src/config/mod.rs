@@ -5,8 +5,8 @@ mod file;
 use std::path::Path;
 
 pub use file::{
-    Address, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Mime, NextHop, OriginOf, Quarantine, Relay, Store,
-    Timeouts,
+    Address, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Mime, NextHop, OriginOf, Quarantine,
+    Relay, Store, Timeouts,
 };
 
 use crate::yaml::Problems;

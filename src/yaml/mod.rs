@@ -9,9 +9,11 @@ mod parse;
 mod problem;
 mod settings;
 mod units;
+mod value;
 
 pub use node::{Key, Kind, Node, Source, Span};
 pub use parse::parse;
 pub use problem::{Level, Problem, Problems, Reported, nearest};
-pub use settings::{FromNode, Settings};
+pub use settings::Settings;
 pub use units::{Rate, Size};
+pub use value::{FromNode, OneOrMany};

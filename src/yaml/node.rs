@@ -2,12 +2,32 @@
 
 use std::sync::Arc;
 
+use super::{Problems, Reported};
+
 /// A file that was read, kept for excerpts.
 #[derive(Debug)]
 pub struct Source {
     /// The name as shown to the operator.
     pub name: String,
     pub text: String,
+}
+
+impl Source {
+    /// A text and its name. A byte order mark is taken off.
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Source> {
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        Arc::new(Source { name: name.into(), text })
+    }
+
+    /// A place in the text: bytes from `start` to `end`.
+    #[must_use]
+    pub fn span(self: &Arc<Source>, start: usize, end: usize) -> Span {
+        Span { source: Arc::clone(self), start, end }
+    }
 }
 
 /// A range of bytes in a [`Source`].
@@ -55,4 +75,64 @@ pub enum Kind {
 pub struct Key {
     pub text: String,
     pub span: Span,
+}
+
+impl Node {
+    /// The text of a scalar, as it was written.
+    #[must_use]
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items of a list.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Node]> {
+        match &self.kind {
+            Kind::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The entries of a mapping, in order.
+    #[must_use]
+    pub fn map(&self) -> Option<&[(Key, Node)]> {
+        match &self.kind {
+            Kind::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// What it is, for messages: "`fifty`", "a list".
+    #[must_use]
+    pub fn described(&self) -> String {
+        match &self.kind {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Scalar { text, .. } if text.is_empty() => "an empty text".to_owned(),
+            Kind::Scalar { text, .. } => format!("`{}`", shortened(text)),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// Reports that something else should stand here: "`message_size` wants a size such as 50MB or 10MiB, found `fifty`".
+    pub fn wants(&self, what: &str, problems: &mut Problems) -> Reported {
+        let title = match problems.named() {
+            Some(name) => format!("{name} wants {what}, found {}", self.described()),
+            None => format!("{what} is wanted here, found {}", self.described()),
+        };
+        problems.error(&self.span, title, "")
+    }
+}
+
+/// One line, not too long, without control characters: for a title.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text.chars().take(LONGEST).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
 }

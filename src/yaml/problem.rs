@@ -21,9 +21,13 @@ pub struct Problem {
     pub label: String,
 }
 
-/// All mistakes found so far.
-#[derive(Debug, Default)]
-pub struct Problems(pub Vec<Problem>);
+/// All mistakes found so far, in the order they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    found: Vec<Problem>,
+    /// The key whose value is being read: "`message_size`".
+    name: Option<String>,
+}
 
 /// A problem has been put into [`Problems`]; there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,40 +36,100 @@ pub struct Reported;
 impl Problems {
     /// Adds an error and returns the mark that says so, to be used with `?`.
     pub fn error(&mut self, span: &Span, title: impl Into<String>, label: impl Into<String>) -> Reported {
-        self.0.push(Problem { level: Level::Error, title: title.into(), span: Some(span.clone()), label: label.into() });
-        Reported
-    }
-
-    /// Adds a warning.
-    pub fn warning(&mut self, span: &Span, title: impl Into<String>, label: impl Into<String>) {
-        self.0.push(Problem { level: Level::Warning, title: title.into(), span: Some(span.clone()), label: label.into() });
+        self.add(Level::Error, Some(span.clone()), title.into(), label.into())
     }
 
     /// Adds an error that has no place: a file that is not there.
     pub fn missing(&mut self, title: impl Into<String>, label: impl Into<String>) -> Reported {
-        self.0.push(Problem { level: Level::Error, title: title.into(), span: None, label: label.into() });
+        self.add(Level::Error, None, title.into(), label.into())
+    }
+
+    /// Adds a warning.
+    pub fn warning(&mut self, span: &Span, title: impl Into<String>, label: impl Into<String>) {
+        self.add(Level::Warning, Some(span.clone()), title.into(), label.into());
+    }
+
+    fn add(&mut self, level: Level, span: Option<Span>, title: String, label: String) -> Reported {
+        self.found.push(Problem { level, title, span, label });
         Reported
+    }
+
+    /// Adds an error about a word that is none of the valid ones, with the nearest of them: "unknown action `header.delete`", "did you mean `header.remove`?".
+    pub fn unknown<'a>(&mut self, span: &Span, what: &str, word: &str, valid: impl IntoIterator<Item = &'a str>) -> Reported {
+        const MOST_LISTED: usize = 16;
+        let mut valid: Vec<&str> = valid.into_iter().collect();
+        valid.sort_unstable();
+        let label = match nearest(word, valid.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if valid.is_empty() || valid.len() > MOST_LISTED => String::new(),
+            None => format!("known: {}", valid.join(", ")),
+        };
+        self.error(span, format!("unknown {what} `{word}`"), label)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.found.iter()
+    }
+
+    /// Takes over what another one found.
+    pub fn append(&mut self, mut other: Problems) {
+        self.found.append(&mut other.found);
+    }
+
+    /// Whether there is none, not even a warning.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// How many are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.found.iter().filter(|problem| problem.level == Level::Error).count()
     }
 
     /// Whether any of them is an error.
     #[must_use]
     pub fn any_error(&self) -> bool {
-        self.0.iter().any(|problem| problem.level == Level::Error)
+        self.errors() > 0
+    }
+
+    /// Reads something that messages call `name`.
+    pub(super) fn naming<T>(&mut self, name: String, read: impl FnOnce(&mut Problems) -> T) -> T {
+        let outer = self.name.replace(name);
+        let value = read(self);
+        self.name = outer;
+        value
+    }
+
+    /// What the value being read is called.
+    pub(super) fn named(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// All of them as text, with file, line, column and excerpt; `color` adds ANSI escapes.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        self.0.iter().map(|problem| draw::draw(problem, color)).collect()
+        self.found.iter().map(|problem| draw::draw(problem, color)).collect()
     }
 
     /// The line that ends a report: "2 errors; nothing was started".
     #[must_use]
     pub fn summary(&self, consequence: &str) -> String {
-        match self.0.iter().filter(|problem| problem.level == Level::Error).count() {
+        match self.errors() {
             1 => format!("1 error; {consequence}"),
             count => format!("{count} errors; {consequence}"),
         }
+    }
+}
+
+impl<'p> IntoIterator for &'p Problems {
+    type Item = &'p Problem;
+    type IntoIter = std::slice::Iter<'p, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
@@ -78,4 +142,16 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_offered_only_if_it_is_near() {
+        assert_eq!(nearest("header.delet", ["header.add", "header.remove", "header.delete"]), Some("header.delete"));
+        assert_eq!(nearest("next_hop", ["next_hops", "commit"]), Some("next_hops"));
+        assert_eq!(nearest("colour", ["commit", "balance"]), None);
+    }
 }

@@ -1,13 +1,6 @@
 //! Taking a mapping apart key by key, so that a leftover key is an unknown key with its place.
 
-use super::{Key, Kind, Node, Problems, Reported, Span};
-
-/// What can be read from a node. An implementation reports its own problem at the node's span.
-pub trait FromNode: Sized {
-    /// # Errors
-    /// [`Reported`] after at least one problem was added.
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported>;
-}
+use super::{FromNode, Key, Kind, Node, Problems, Reported, Span};
 
 /// The keys of one mapping that are not taken yet.
 #[derive(Debug)]
@@ -15,8 +8,16 @@ pub struct Settings<'n> {
     /// What the mapping is, for messages: "`header.remove`".
     pub what: String,
     pub span: Span,
-    entries: Vec<(&'n Key, &'n Node, bool)>,
+    entries: Vec<Entry<'n>>,
     valid: Vec<&'static str>,
+    failed: bool,
+}
+
+#[derive(Debug)]
+struct Entry<'n> {
+    key: &'n Key,
+    node: &'n Node,
+    taken: bool,
 }
 
 impl<'n> Settings<'n> {
@@ -25,22 +26,42 @@ impl<'n> Settings<'n> {
     /// # Errors
     /// [`Reported`] if it is anything else.
     pub fn of(what: impl Into<String>, node: &'n Node, problems: &mut Problems) -> Result<Settings<'n>, Reported> {
-        let _ = (what.into(), node, problems);
-        todo!("config helper")
+        let what = what.into();
+        let entries = match &node.kind {
+            Kind::Null => Vec::new(),
+            Kind::Map(entries) => entries.iter().map(|(key, node)| Entry { key, node, taken: false }).collect(),
+            _ => {
+                return Err(problems.error(
+                    &node.span,
+                    format!("{what} wants a mapping, found {}", node.described()),
+                    "`key: value`, or `{key: value}`",
+                ));
+            }
+        };
+        Ok(Settings { what, span: node.span.clone(), entries, valid: Vec::new(), failed: false })
     }
 
     /// The node under `key`, marked as known and taken.
     pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
-        let _ = key;
-        todo!("config helper")
+        self.valid.push(key);
+        // The parser has reported a duplicate; taking all of them keeps it from being an unknown key as well.
+        let mut found = None;
+        for entry in self.entries.iter_mut().filter(|entry| entry.key.text == key) {
+            entry.taken = true;
+            found = found.or(Some(entry.node));
+        }
+        found
     }
 
-    /// The value under `key`, or none if it is absent.
+    /// The value under `key`, or none if it is absent or null.
     ///
     /// # Errors
     /// [`Reported`] if it is there and wrong.
     pub fn take<T: FromNode>(&mut self, key: &'static str, problems: &mut Problems) -> Result<Option<T>, Reported> {
-        self.node(key).map(|node| T::from_node(node, problems)).transpose()
+        match self.node(key).filter(|node| !matches!(node.kind, Kind::Null)) {
+            Some(node) => self.read(key, node, problems).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The value under `key`, which must be there.
@@ -48,35 +69,102 @@ impl<'n> Settings<'n> {
     /// # Errors
     /// [`Reported`] if it is absent or wrong.
     pub fn need<T: FromNode>(&mut self, key: &'static str, problems: &mut Problems) -> Result<T, Reported> {
-        let _ = (key, problems);
-        todo!("config helper")
+        match self.node(key) {
+            Some(node) => self.read(key, node, problems),
+            None => {
+                self.failed = true;
+                Err(problems.error(&first_line(&self.span), format!("{} has no `{key}`", self.what), format!("`{key}:` is needed here")))
+            }
+        }
+    }
+
+    /// The value under `key`, or `default`; a wrong one is reported, and [`finish`](Settings::finish) remembers it.
+    pub fn or<T: FromNode>(&mut self, key: &'static str, default: T, problems: &mut Problems) -> T {
+        self.take(key, problems).ok().flatten().unwrap_or(default)
+    }
+
+    fn read<T: FromNode>(&mut self, key: &str, node: &Node, problems: &mut Problems) -> Result<T, Reported> {
+        let value = problems.naming(format!("`{key}`"), |problems| T::from_node(node, problems));
+        self.failed |= value.is_err();
+        value
     }
 
     /// Reports every key that was not taken, with the nearest one asked for.
     ///
     /// # Errors
-    /// [`Reported`] if there was one.
+    /// [`Reported`] if there was one, or if a value taken before was wrong.
     pub fn finish(self, problems: &mut Problems) -> Result<(), Reported> {
-        let _ = (problems, self.entries, self.valid);
-        todo!("config helper")
+        let mut result = if self.failed { Err(Reported) } else { Ok(()) };
+        for entry in self.entries.iter().filter(|entry| !entry.taken && !entry.key.text.is_empty()) {
+            let free = self.valid.iter().copied().filter(|valid| !self.entries.iter().any(|entry| entry.taken && entry.key.text == *valid));
+            result = Err(problems.unknown(&entry.key.span, &format!("key in {}:", self.what), &entry.key.text, free));
+        }
+        result
     }
 }
 
-impl FromNode for String {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<String, Reported> {
-        match &node.kind {
-            Kind::Scalar { text, .. } => Ok(text.clone()),
-            _ => Err(problems.error(&node.span, "a text is wanted", "")),
-        }
-    }
+/// A mapping may be long; what it lacks is shown at its beginning.
+fn first_line(span: &Span) -> Span {
+    let text = &span.source.text[span.start..span.end];
+    let length = text.find(['\r', '\n']).unwrap_or(text.len());
+    span.source.span(span.start, span.start + length)
 }
 
-impl FromNode for bool {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<bool, Reported> {
-        match &node.kind {
-            Kind::Scalar { text, plain: true } if text == "true" => Ok(true),
-            Kind::Scalar { text, plain: true } if text == "false" => Ok(false),
-            _ => Err(problems.error(&node.span, "true or false is wanted", "")),
-        }
+#[cfg(test)]
+mod tests {
+    use super::super::{Source, parse};
+    use super::*;
+
+    fn with(text: &str, test: impl FnOnce(&mut Settings<'_>, &mut Problems)) -> Vec<String> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
+        let mut settings = Settings::of("`thing`", &node, &mut problems).unwrap();
+        test(&mut settings, &mut problems);
+        let _ = settings.finish(&mut problems);
+        problems.iter().map(|problem| format!("{} | {}", problem.title, problem.label)).collect()
+    }
+
+    #[test]
+    fn a_leftover_key_is_unknown_and_the_nearest_one_is_named() {
+        let told = with("name: a\nvaleu: b\nlonger: c", |settings, problems| {
+            let _: (Option<String>, Option<String>) = (settings.take("name", problems).unwrap(), settings.take("value", problems).unwrap());
+        });
+        assert_eq!(told, ["unknown key in `thing`: `valeu` | did you mean `value`?", "unknown key in `thing`: `longer` | known: value"]);
+    }
+
+    #[test]
+    fn all_mistakes_of_a_mapping_are_found_and_carry_the_name_of_their_key() {
+        let told = with("count: many\nflag: yes\nlist: [1, x]", |settings, problems| {
+            settings.or("count", 1_u32, problems);
+            settings.or("flag", false, problems);
+            settings.or("list", vec![1_u64], problems);
+            assert!(settings.need::<String>("name", problems).is_err());
+        });
+        assert_eq!(
+            told,
+            [
+                "`count` wants a whole number, found `many` | ",
+                "`flag` wants true or false, found `yes` | ",
+                "`list` wants a whole number, found `x` | ",
+                "`thing` has no `name` | `name:` is needed here"
+            ]
+        );
+    }
+
+    #[test]
+    fn finish_fails_when_a_value_was_wrong_although_a_default_stood_in() {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", "count: many"), &mut problems).unwrap();
+        let mut settings = Settings::of("`thing`", &node, &mut problems).unwrap();
+        assert_eq!(settings.or("count", 7_u32, &mut problems), 7);
+        assert!(settings.finish(&mut problems).is_err());
+    }
+
+    #[test]
+    fn a_text_where_a_mapping_belongs_is_reported() {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", "word"), &mut problems).unwrap();
+        assert!(Settings::of("`thing`", &node, &mut problems).is_err());
+        assert_eq!(problems.iter().next().unwrap().title, "`thing` wants a mapping, found `word`");
     }
 }
