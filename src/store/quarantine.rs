@@ -1,14 +1,33 @@
 //! Mail held by a rule. `pending(owner) → held → releasing(owner) → released | held | in doubt` (DESIGN decision 8).
+//!
+//! Here: what the server does. What an operator does is in [`super::desk`].
+
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use rusqlite::params;
 
-use super::{Store, StoreError};
+use super::committer::Bench;
+use super::content::{self, Content, Form};
+use super::{Limits, Store, StoreError};
+use crate::base::random;
 use crate::message::Message;
 use crate::smtp::envelope::Envelope;
+
+pub use super::record::Record;
+
+/// Rows that one transaction of [`Store::expire`] takes away; others wait meanwhile.
+const EXPIRED_AT_ONCE: usize = 200;
 
 /// A row's id, as the operator types it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HoldId(pub String);
+
+impl std::fmt::Display for HoldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What goes into the quarantine.
 #[derive(Clone, Debug)]
@@ -45,14 +64,36 @@ impl Store {
     /// # Errors
     /// No room, or the store cannot.
     pub async fn stage(&self, hold: NewHold) -> Result<HoldId, StoreError> {
-        let _ = hold;
-        todo!("store helper")
+        let store = self.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            let forms = [(Form::Received, hold.received.pieces()), (Form::Held, hold.held.pieces())];
+            Content::prepare(&store, &forms).map(|content| (Record::of(&hold), content))
+        });
+        let (record, content) = prepared.await.map_err(|error| StoreError::Unable(format!("staging failed: {error}")))??;
+        self.stage_prepared(record, content).await
+    }
+
+    pub(super) async fn stage_prepared(&self, record: Record, mut content: Content) -> Result<HoldId, StoreError> {
+        let files = content.take_files();
+        let (owner, limits) = (self.owner().to_owned(), self.inner.limits);
+        let (id, usage) = self.change(files, move |bench| insert(bench, &record, &content, &owner, limits)).await?;
+        self.watch(usage);
+        Ok(id)
     }
 
     /// Queues `pending → held`; what is pending is already durable.
     pub fn confirm(&self, hold: &HoldId) {
-        let _ = hold;
-        todo!("store helper")
+        let (id, owner) = (hold.0.clone(), self.owner().to_owned());
+        let confirmed = move |bench: &mut Bench<'_>| {
+            let sql = "UPDATE hold SET state = 'held', owner = NULL, confirmed = 1 WHERE id = ?1 AND state = 'pending' AND owner = ?2";
+            Ok(bench.sql.prepare_cached(sql)?.execute([id, owner])?)
+        };
+        let id = hold.clone();
+        self.inner.committer.submit(content::Files::none(), confirmed, move |result| {
+            if let Err(error) = result {
+                tracing::error!(hold = %id, %error, "a hold stays unconfirmed; it is safe, and can be released once this process ended");
+            }
+        });
     }
 
     /// Durably removes what was staged.
@@ -60,7 +101,234 @@ impl Store {
     /// # Errors
     /// The store cannot; the row stays `pending` and is shown as held, unconfirmed, once this process is gone.
     pub async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
-        let _ = hold;
-        todo!("store helper")
+        let (id, owner) = (hold.0.clone(), self.owner().to_owned());
+        self.change(content::Files::none(), move |bench| {
+            let sql = "SELECT seq FROM hold WHERE id = ?1 AND state = 'pending' AND owner = ?2";
+            let rows = bench.sql.prepare_cached(sql)?.query_map([id, owner], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+            rows.into_iter().try_for_each(|seq| remove(bench, seq))
+        })
+        .await
+    }
+
+    /// Removes what is older than `store.quarantine.keep`, with a line in the log for each mail that was still held. To be called now and then.
+    ///
+    /// # Errors
+    /// The store cannot; what is left goes at the next call.
+    pub async fn expire(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let keep = jiff::SignedDuration::try_from(self.inner.limits.keep).unwrap_or(jiff::SignedDuration::MAX);
+        let Ok(before) = now.checked_sub(keep) else { return Ok(0) };
+        let mut all = 0;
+        loop {
+            let expired = self.change(content::Files::none(), move |bench| expire(bench, before)).await?;
+            for row in expired.iter().filter(|row| row.state != "released" && row.state != "deleted") {
+                tracing::info!(hold = row.id, state = row.state, message = row.message, "a hold expired and was deleted (store.quarantine.keep)");
+            }
+            all += expired.len();
+            if expired.len() < EXPIRED_AT_ONCE {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Says once when the quarantine gets nearly full, and again after it had room.
+    fn watch(&self, usage: u64) {
+        let size = self.inner.limits.size;
+        let nearly = usage >= size / 5 * 4;
+        if self.inner.warned.swap(nearly, Ordering::Relaxed) != nearly && nearly {
+            tracing::warn!(
+                bytes = usage,
+                size,
+                "the quarantine is at 80 % of store.quarantine.size: release or delete some, or raise it; when it is full mail that a rule holds gets 452"
+            );
+        }
+    }
+}
+
+fn insert(bench: &mut Bench<'_>, record: &Record, content: &Content, owner: &str, limits: Limits) -> Result<(HoldId, u64), StoreError> {
+    let usage: u64 = bench.sql.prepare_cached("SELECT bytes FROM usage")?.query_row([], |row| row.get(0))?;
+    let usage = usage.saturating_add(content.stored);
+    if usage > limits.size {
+        return Err(StoreError::Full(format!(
+            "the quarantine is full (store.quarantine.size is {} bytes): release or delete some, or raise it",
+            limits.size
+        )));
+    }
+    let id = free_id(bench)?;
+    let seq = record.insert(bench.sql, &id, owner, content.stored)?;
+    content.insert(bench.sql, seq)?;
+    Ok((HoldId(id), usage))
+}
+
+fn free_id(bench: &Bench<'_>) -> Result<String, StoreError> {
+    let mut taken = bench.sql.prepare_cached("SELECT 1 FROM hold WHERE id = ?1")?;
+    loop {
+        let id = random::token();
+        if !taken.exists([&id])? {
+            return Ok(id);
+        }
+    }
+}
+
+/// Removes a row with its content.
+fn remove(bench: &mut Bench<'_>, seq: i64) -> Result<(), StoreError> {
+    content::discard(bench, seq)?;
+    bench.sql.prepare_cached("DELETE FROM hold WHERE seq = ?1")?.execute([seq])?;
+    Ok(())
+}
+
+struct Expired {
+    seq: i64,
+    id: String,
+    state: String,
+    message: String,
+}
+
+fn expire(bench: &mut Bench<'_>, before: Timestamp) -> Result<Vec<Expired>, StoreError> {
+    let sql = "SELECT seq, id, state, message FROM hold WHERE time < ?1 AND owner IS NULL ORDER BY time LIMIT ?2";
+    let mut statement = bench.sql.prepare_cached(sql)?;
+    let expired = statement
+        .query_map(params![before.as_microsecond(), EXPIRED_AT_ONCE], |row| {
+            Ok(Expired { seq: row.get(0)?, id: row.get(1)?, state: row.get(2)?, message: row.get(3)? })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    drop(statement);
+    for row in &expired {
+        remove(bench, row.seq)?;
+    }
+    Ok(expired)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::desk::{DeskError, Row, State};
+    use super::super::record::tests::record;
+    use super::*;
+    use crate::base::disk;
+    use crate::message::Piece;
+
+    fn open(dir: &tempfile::TempDir, size: u64) -> Store {
+        Store::open(dir.path(), Limits { size, ..Limits::default() }).unwrap()
+    }
+
+    async fn stage(store: &Store, bytes: usize) -> Result<HoldId, StoreError> {
+        let pieces = vec![Piece::Memory(vec![b'x'; bytes].into())];
+        let content = Content::prepare(store, &[(Form::Received, pieces.clone()), (Form::Held, pieces)])?;
+        store.stage_prepared(record("hello"), content).await
+    }
+
+    fn all(store: &Store) -> Vec<Row> {
+        store.list(&State::ALL, None, 100).unwrap().0
+    }
+
+    fn files(dir: &tempfile::TempDir) -> usize {
+        disk::list(&dir.path().join("content")).unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn what_was_staged_and_never_confirmed_is_held_unconfirmed_once_its_owner_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let id = stage(&store, 100_000).await.unwrap();
+        let other = open(&dir, u64::MAX);
+        assert_eq!(all(&other)[0].state, State::Pending);
+        assert!(matches!(other.delete(&all(&other)[0]), Err(DeskError::State { state: State::Pending, .. })));
+        drop(store);
+        drop(other);
+        let next = open(&dir, u64::MAX);
+        let rows = all(&next);
+        assert_eq!((rows[0].id.clone(), rows[0].state, rows[0].confirmed), (id, State::Held, false));
+        assert_eq!(files(&dir), 1);
+    }
+
+    #[tokio::test]
+    async fn a_confirmed_hold_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let id = stage(&store, 10).await.unwrap();
+        store.confirm(&id);
+        drop(store);
+        let rows = all(&open(&dir, u64::MAX));
+        assert_eq!((rows[0].state, rows[0].confirmed, &rows[0].record), (State::Held, true, &record("hello")));
+    }
+
+    #[tokio::test]
+    async fn what_is_undone_leaves_neither_row_nor_file_nor_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, 250_000);
+        for _ in 0..3 {
+            let id = stage(&store, 200_000).await.unwrap();
+            store.undo(&id).await.unwrap();
+        }
+        assert!(all(&store).is_empty());
+        drop(store);
+        assert_eq!(files(&dir), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_undone_by_another_owner_or_after_its_confirmation() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, other) = (open(&dir, u64::MAX), open(&dir, u64::MAX));
+        let id = stage(&store, 10).await.unwrap();
+        other.undo(&id).await.unwrap();
+        store.confirm(&id);
+        store.undo(&id).await.unwrap();
+        assert_eq!(all(&store)[0].state, State::Held);
+    }
+
+    #[tokio::test]
+    async fn a_full_quarantine_refuses_and_deletes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, 150_000);
+        let first = stage(&store, 100_000).await.unwrap();
+        assert!(matches!(stage(&store, 100_000).await, Err(StoreError::Full(_))));
+        assert_eq!(all(&store).len(), 1);
+        assert_eq!(files(&dir), 1);
+        store.confirm(&first);
+        let id = stage(&store, 10).await.unwrap();
+        store.confirm(&id);
+        tokio::task::spawn_blocking(move || {
+            let row = store.find(&first.0).unwrap();
+            store.delete(&row).unwrap();
+            store
+        })
+        .await
+        .unwrap();
+        assert_eq!(files(&dir), 0);
+        stage(&open(&dir, 150_000), 100_000).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_that_stage_at_once_share_syncs_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let tasks: Vec<_> = (0..64)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move { stage(&store, if n % 8 == 0 { 70_000 } else { 10 }).await.unwrap() })
+            })
+            .collect();
+        let mut ids = std::collections::HashSet::new();
+        for task in tasks {
+            ids.insert(task.await.unwrap());
+        }
+        assert_eq!(ids.len(), 64);
+        assert_eq!(all(&store).len(), 64);
+        assert_eq!(files(&dir), 8);
+        assert!(store.transactions() <= 64);
+    }
+
+    #[tokio::test]
+    async fn holds_expire_when_keep_is_over_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let id = stage(&store, 100_000).await.unwrap();
+        let (pending, day) = (stage(&store, 10).await.unwrap(), jiff::SignedDuration::from_hours(24));
+        store.confirm(&id);
+        let time = record("").time;
+        assert_eq!(store.expire(time + day * 30).await.unwrap(), 0);
+        assert_eq!(store.expire(time + day * 31).await.unwrap(), 1);
+        assert_eq!(all(&store).iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [pending]);
+        drop(store);
+        assert_eq!(files(&dir), 0);
     }
 }

@@ -1,0 +1,359 @@
+//! One thread that turns a queue of changes into few transactions: one sync for all that came in during the last one.
+//!
+//! | a change | its files | its asker hears |
+//! |---|---|---|
+//! | done, committed | stay; what it doomed is removed | its value |
+//! | failed alone (rolled back to its savepoint) | removed at once | its error |
+//! | the directory of its files could not be synced: not tried | removed at once | that error |
+//! | done, the commit failed | removed after the next good commit (until then recovery might still find the row) | that error |
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::content::Files;
+use super::{StoreError, at};
+use crate::base::disk;
+
+/// Changes in one transaction at most: bounds how long the first one waits.
+const BATCH: usize = 256;
+
+/// What a change works on.
+pub(super) struct Bench<'a> {
+    pub sql: &'a Connection,
+    /// Files that no row names any more once this is committed (they stand in the table `doomed`).
+    pub doomed: &'a mut Vec<String>,
+}
+
+trait Change: Send {
+    fn files(&mut self) -> &mut Files;
+    /// Does it; false if it must be rolled back.
+    fn run(&mut self, bench: &mut Bench<'_>) -> bool;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Typed<T, F, A> {
+    files: Files,
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    answer: A,
+}
+
+impl<T, F, A> Change for Typed<T, F, A>
+where
+    T: Send,
+    F: FnOnce(&mut Bench<'_>) -> Result<T, StoreError> + Send,
+    A: FnOnce(Result<T, StoreError>) + Send,
+{
+    fn files(&mut self) -> &mut Files {
+        &mut self.files
+    }
+
+    fn run(&mut self, bench: &mut Bench<'_>) -> bool {
+        self.result = self.work.take().map(|work| work(bench));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Typed { files, result, answer, .. } = *self;
+        drop(files);
+        answer(match (committed, result) {
+            (Err(error), _) | (Ok(()), Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(stopped()),
+        });
+    }
+}
+
+/// The handle that the process keeps.
+#[derive(Debug)]
+pub(super) struct Committer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Change>>>>,
+    thread: Option<JoinHandle<Connection>>,
+    transactions: Arc<AtomicU64>,
+}
+
+impl Committer {
+    pub(super) fn start(connection: Connection, content: PathBuf) -> Result<Committer, StoreError> {
+        let (queue, changes) = mpsc::channel();
+        let transactions = Arc::new(AtomicU64::new(0));
+        let thread = Thread { connection, content, transactions: Arc::clone(&transactions), orphans: Vec::new(), removed: Vec::new() };
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || thread.work(&changes))
+            .map_err(|error| StoreError::Unable(format!("the committer thread cannot be started: {error}")))?;
+        Ok(Committer { queue: Mutex::new(Some(queue)), thread: Some(thread), transactions })
+    }
+
+    /// Queues a change; `answer` is called on the committer thread after the commit.
+    pub(super) fn submit<T, F, A>(&self, files: Files, work: F, answer: A)
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Bench<'_>) -> Result<T, StoreError> + Send + 'static,
+        A: FnOnce(Result<T, StoreError>) + Send + 'static,
+    {
+        let change = Box::new(Typed { files, work: Some(work), result: None, answer });
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // A change that cannot be queued is dropped, its answer with it: the asker sees that as `stopped`.
+        let _ = queue.as_ref().map(|queue| queue.send(change));
+    }
+
+    pub(super) fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what is queued is done, and hands the connection back; none if the thread failed.
+    pub(super) fn stop(&mut self) -> Option<Connection> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.thread.take()?.join().ok()
+    }
+}
+
+/// What an asker hears when the thread is gone.
+pub(super) fn stopped() -> StoreError {
+    StoreError::Unable("the store's committer thread has stopped: restart Transom".into())
+}
+
+struct Thread {
+    connection: Connection,
+    content: PathBuf,
+    transactions: Arc<AtomicU64>,
+    /// Files of changes whose commit failed.
+    orphans: Vec<Files>,
+    /// Doomed files that are removed; their rows in `doomed` go with the next transaction.
+    removed: Vec<String>,
+}
+
+impl Thread {
+    fn work(mut self, changes: &mpsc::Receiver<Box<dyn Change>>) -> Connection {
+        while let Ok(first) = changes.recv() {
+            let batch = std::iter::once(first).chain(changes.try_iter()).take(BATCH).collect();
+            self.commit(batch);
+        }
+        // Left for the next owner to sweep: it knows for certain which of them a row names.
+        for mut files in self.orphans {
+            files.keep();
+        }
+        self.connection
+    }
+
+    fn commit(&mut self, batch: Vec<Box<dyn Change>>) {
+        let batch = self.with_synced_files(batch);
+        if batch.is_empty() {
+            return;
+        }
+        let mut doomed = Vec::new();
+        let mut done = Vec::with_capacity(batch.len());
+        let committed = self.transact(batch, &mut done, &mut doomed);
+        match &committed {
+            Ok(()) => {
+                self.transactions.fetch_add(1, Ordering::Relaxed);
+                self.orphans.clear();
+                self.removed.clear();
+                self.remove(doomed);
+            }
+            Err(error) => tracing::error!(%error, "the store could not commit"),
+        }
+        for (mut change, succeeded) in done {
+            if succeeded {
+                let files = std::mem::replace(change.files(), Files::none());
+                self.settle(files, committed.is_ok());
+                change.answer(committed.clone());
+            } else {
+                change.answer(Ok(()));
+            }
+        }
+    }
+
+    fn settle(&mut self, mut files: Files, committed: bool) {
+        if committed {
+            files.keep();
+        } else if !files.is_empty() {
+            self.orphans.push(files);
+        }
+    }
+
+    /// Syncs the content directory once for all that put a file there; those changes go no further if that fails.
+    fn with_synced_files(&self, mut batch: Vec<Box<dyn Change>>) -> Vec<Box<dyn Change>> {
+        if batch.iter_mut().all(|change| change.files().is_empty()) {
+            return batch;
+        }
+        let Err(error) = disk::sync_dir(&self.content) else { return batch };
+        let error = at(&self.content, &error);
+        let (without, with): (Vec<_>, Vec<_>) = batch.into_iter().map(|mut change| (change.files().is_empty(), change)).partition(|(none, _)| *none);
+        for (_, change) in with {
+            change.answer(Err(error.clone()));
+        }
+        without.into_iter().map(|(_, change)| change).collect()
+    }
+
+    /// Runs the batch in one transaction. `done` gets every change, and whether it stands.
+    fn transact(&mut self, batch: Vec<Box<dyn Change>>, done: &mut Vec<(Box<dyn Change>, bool)>, doomed: &mut Vec<String>) -> Result<(), StoreError> {
+        let mut transaction = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                done.extend(batch.into_iter().map(|change| (change, true)));
+                return Err(error.into());
+            }
+        };
+        let mut outcome = forget(&transaction, &self.removed);
+        for mut change in batch {
+            let stands = match outcome {
+                Ok(()) => run(&mut transaction, change.as_mut(), doomed).unwrap_or_else(|error| {
+                    outcome = Err(error);
+                    true
+                }),
+                Err(_) => true,
+            };
+            done.push((change, stands));
+        }
+        outcome?;
+        Ok(transaction.commit()?)
+    }
+
+    fn remove(&mut self, doomed: Vec<String>) {
+        for file in doomed {
+            match disk::remove_file(&self.content.join(&file)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(file, %error, "a content file could not be removed; the next start tries again"),
+                _ => self.removed.push(file),
+            }
+        }
+    }
+}
+
+/// Runs one change in a savepoint; false if it failed and was rolled back.
+fn run(transaction: &mut rusqlite::Transaction<'_>, change: &mut dyn Change, doomed: &mut Vec<String>) -> Result<bool, StoreError> {
+    let savepoint = transaction.savepoint()?;
+    let before = doomed.len();
+    if change.run(&mut Bench { sql: &savepoint, doomed }) {
+        savepoint.commit()?;
+        return Ok(true);
+    }
+    doomed.truncate(before);
+    savepoint.finish()?;
+    Ok(false)
+}
+
+fn forget(sql: &Connection, removed: &[String]) -> Result<(), StoreError> {
+    let mut statement = sql.prepare_cached("DELETE FROM doomed WHERE file = ?1")?;
+    for file in removed {
+        statement.execute([file])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        committer: Committer,
+    }
+
+    fn fixture() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let content = dir.path().join("content");
+        disk::create_dir_all(&content).unwrap();
+        let committer = Committer::start(schema::open(dir.path()).unwrap(), content).unwrap();
+        Fixture { dir, committer }
+    }
+
+    impl Fixture {
+        fn submit(&self, files: Files, work: impl FnOnce(&mut Bench<'_>) -> Result<(), StoreError> + Send + 'static) -> mpsc::Receiver<Result<(), StoreError>> {
+            let (answer, answered) = mpsc::channel();
+            self.committer.submit(files, work, move |result| answer.send(result).unwrap());
+            answered
+        }
+
+        fn file(&self) -> (PathBuf, Files) {
+            let path = self.dir.path().join("content/o.1");
+            disk::write(&path, b"x").unwrap();
+            let mut files = Files::none();
+            files.add(path.clone());
+            (path, files)
+        }
+
+        fn owners(&self) -> i64 {
+            let sql = Connection::open(self.dir.path().join("store.db")).unwrap();
+            sql.query_row("SELECT count(*) FROM owner", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    fn insert(id: &str) -> impl FnOnce(&mut Bench<'_>) -> Result<(), StoreError> + Send + 'static {
+        let id = id.to_owned();
+        move |bench| {
+            bench.sql.execute("INSERT INTO owner VALUES (?1)", [id])?;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_that_queues_up_behind_a_commit_shares_the_next_one() {
+        let fixture = fixture();
+        let (go, wait) = mpsc::channel::<()>();
+        let (started, running) = mpsc::channel();
+        let first = fixture.submit(Files::none(), move |_| {
+            started.send(()).unwrap();
+            wait.recv().map_err(|_| stopped())
+        });
+        running.recv().unwrap();
+        let rest: Vec<_> = (0..100).map(|n| fixture.submit(Files::none(), insert(&n.to_string()))).collect();
+        go.send(()).unwrap();
+        first.recv().unwrap().unwrap();
+        rest.iter().for_each(|answer| answer.recv().unwrap().unwrap());
+        assert_eq!(fixture.committer.transactions(), 2);
+        assert_eq!(fixture.owners(), 100);
+    }
+
+    #[test]
+    fn one_that_fails_takes_no_other_with_it_and_its_files_go() {
+        let mut fixture = fixture();
+        let (path, files) = fixture.file();
+        let good = fixture.submit(Files::none(), insert("a"));
+        let bad = fixture.submit(files, |bench| {
+            bench.sql.execute("INSERT INTO owner VALUES ('b')", [])?;
+            Err(StoreError::Full("full".into()))
+        });
+        let after = fixture.submit(Files::none(), insert("c"));
+        assert_eq!(good.recv().unwrap(), Ok(()));
+        assert_eq!(bad.recv().unwrap(), Err(StoreError::Full("full".into())));
+        assert_eq!(after.recv().unwrap(), Ok(()));
+        assert!(fixture.committer.stop().is_some());
+        assert_eq!(fixture.owners(), 2);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_whose_directory_cannot_be_synced_gets_no_row() {
+        let fixture = fixture();
+        let mut files = Files::none();
+        files.add(fixture.dir.path().join("content/o.1"));
+        disk::rename(&fixture.dir.path().join("content"), &fixture.dir.path().join("elsewhere")).unwrap();
+        let with = fixture.submit(files, insert("a"));
+        assert!(matches!(with.recv().unwrap(), Err(StoreError::Unable(_))));
+        let without = fixture.submit(Files::none(), insert("b"));
+        assert_eq!(without.recv().unwrap(), Ok(()));
+        assert_eq!(fixture.owners(), 1);
+    }
+
+    #[test]
+    fn a_failed_commit_is_told_to_all_and_their_files_wait_for_the_next_good_one() {
+        let fixture = fixture();
+        let (path, files) = fixture.file();
+        // A deferred constraint is checked by COMMIT only, so that COMMIT is what fails.
+        let broken = fixture.submit(files, |bench| {
+            bench.sql.pragma_update(None, "defer_foreign_keys", true)?;
+            bench.sql.execute("INSERT INTO piece VALUES (77, 0, 0, x'00', NULL, 0, 1)", [])?;
+            Ok(())
+        });
+        assert!(matches!(broken.recv().unwrap(), Err(StoreError::Unable(_))));
+        assert!(path.exists());
+        assert_eq!(fixture.submit(Files::none(), insert("a")).recv().unwrap(), Ok(()));
+        assert!(!path.exists());
+    }
+}
