@@ -5,6 +5,7 @@
 pub mod action;
 pub mod condition;
 pub mod entry;
+pub mod example;
 pub mod facts;
 pub mod pattern;
 pub mod rule;

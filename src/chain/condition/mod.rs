@@ -1,7 +1,15 @@
 //! The list of conditions, and how one is read: a mapping of several conditions means all of them.
 
+mod address;
+mod body;
+mod client;
+mod header;
 pub mod html;
 mod logic;
+pub mod mailbox;
+mod measures;
+pub mod operand;
+mod part;
 
 use std::fmt::Debug;
 
@@ -18,7 +26,26 @@ pub trait Condition: Debug + Send + Sync {
 }
 
 /// Every condition, in the order of the manual.
-pub const ENTRIES: &[&Entry<dyn Condition>] = &[&logic::ALL, &logic::ANY, &logic::NOT, &logic::TRUE, &logic::FALSE, &logic::NAMED];
+pub const ENTRIES: &[&Entry<dyn Condition>] = &[
+    &logic::ALL,
+    &logic::ANY,
+    &logic::NOT,
+    &logic::TRUE,
+    &logic::FALSE,
+    &logic::NAMED,
+    &mailbox::SENDER,
+    &mailbox::RECIPIENTS,
+    &header::HEADER,
+    &header::SUBJECT,
+    &address::ADDRESS,
+    &body::BODY,
+    &measures::SIZE,
+    &client::CLIENT,
+    &measures::TAG,
+    &measures::SCORE,
+    &part::PART,
+    &part::ATTACHMENT,
+];
 
 /// A condition, or several as a mapping: all of them.
 ///

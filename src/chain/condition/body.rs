@@ -1,0 +1,77 @@
+//! `body`: the readable text.
+
+use super::Condition;
+use super::operand::{EVERY, every, over};
+use crate::chain::entry::{Entry, Load};
+use crate::chain::facts::Facts;
+use crate::chain::run::ActionError;
+use crate::chain::string::{StringTest, VALUE_TESTS, VIEW, ValueTest, View};
+use crate::yaml::{Kind, Node, Reported};
+
+#[derive(Debug)]
+struct Body {
+    test: ValueTest,
+    /// None: the text a reader sees, or the decoded source.
+    view: Option<View>,
+    every: bool,
+}
+
+pub const BODY: Entry<dyn Condition> = Entry {
+    name: "body",
+    about: "Tests the inline text parts, those of attached messages too. Without `view` it holds if it holds in the text a reader sees or in the decoded source.",
+    keys: &[VALUE_TESTS, VIEW, EVERY],
+    example: "body: {contains: wire transfer}",
+    before: "Content-Type: text/html\r\n\r\n<p>Please make a <b>wire</b>\r\ntransfer today</p>\r\n",
+    after: "Content-Type: text/html\r\n\r\n<p>Please make a wire-transfer today</p>\r\n",
+    load: body,
+};
+
+fn body(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        return Ok(Box::new(Body { test: StringTest::load(node, load)?, view: None, every: false }));
+    }
+    let mut settings = load.settings("`body`", node)?;
+    let test = StringTest::take(&mut settings, load);
+    let view = settings.take::<View>("view", load.problems);
+    let every = every(&mut settings, load);
+    settings.finish(load.problems)?;
+    let Some(test) = test? else {
+        return Err(load.problems.error(&node.span, "`body` tests nothing", "a test such as `contains: text` is wanted"));
+    };
+    Ok(Box::new(Body { test, view: view?, every: every? }))
+}
+
+impl Condition for Body {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        if self.view == Some(View::Raw) {
+            let body = facts.raw_body()?;
+            facts.saw(&format_args!("{} bytes", body.len()));
+            return Ok(self.test.holds_in(Some(&body), facts));
+        }
+        let parts = facts.readable();
+        if parts.is_empty() {
+            return Ok(self.test.holds_in(None, facts));
+        }
+        over(parts, self.every, |part| {
+            let test = |text: &str| self.test.holds_in(Some(text), facts);
+            let source = facts.source(part)?;
+            facts.saw(&beginning(&source));
+            if self.view == Some(View::Decoded) {
+                return Ok(test(&source));
+            }
+            let shown = facts.shown(part)?;
+            // In plain text both are the same.
+            Ok(test(&shown) || (self.view.is_none() && shown != source && test(&source)))
+        })
+    }
+}
+
+/// What there is room for in an explanation.
+fn beginning(text: &str) -> String {
+    const LETTERS: usize = 60;
+    let mut start: String = text.trim_start().chars().take(LETTERS).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if start.len() < text.trim().len() {
+        start.push('…');
+    }
+    start
+}

@@ -1,0 +1,135 @@
+//! `sender` and `recipients`: the envelope. The tests of one mailbox.
+
+use super::Condition;
+use super::operand::{DOMAIN, DomainTest, Number, Operand, over, passes, string};
+use crate::chain::entry::{Entry, KeyDoc, Load};
+use crate::chain::facts::Facts;
+use crate::chain::run::ActionError;
+use crate::chain::string::StringTest;
+use crate::smtp::path::Path;
+use crate::yaml::{Kind, Node, Reported, Settings};
+
+/// Tests of one mailbox of the envelope: `address`, `local`, `domain`.
+#[derive(Debug)]
+pub struct MailboxTest(Operand<Keys>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    address: Option<StringTest>,
+    local: Option<StringTest>,
+    domain: Option<DomainTest>,
+}
+
+/// The keys of a mailbox, for the manual.
+pub const ADDRESS: KeyDoc = KeyDoc { name: "address", wants: "string tests", about: "The address without its angle brackets; empty for the null sender." };
+/// See [`ADDRESS`].
+pub const LOCAL: KeyDoc = KeyDoc { name: "local", wants: "string tests", about: "What stands before the `@`, as written." };
+/// See [`ADDRESS`].
+pub const IN_DOMAIN: KeyDoc = KeyDoc { name: "domain", wants: DOMAIN, about: "What stands after the `@`." };
+
+impl MailboxTest {
+    /// A text or a list (the address), or a mapping of `address`, `local` and `domain`.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn load(what: &str, node: &Node, load: &mut Load<'_>) -> Result<MailboxTest, Reported> {
+        if matches!(node.kind, Kind::Map(_)) {
+            return Operand::load(what, node, keys, load).map(MailboxTest);
+        }
+        let address = StringTest::load(node, load)?;
+        Ok(MailboxTest(Operand::of(Keys { address: Some(address), ..Keys::default() })))
+    }
+
+    /// Whether the mailbox passes.
+    ///
+    /// # Errors
+    /// None today: an address is always there to be tested.
+    pub fn holds(&self, path: &Path, facts: &dyn Facts) -> Result<bool, ActionError> {
+        self.0.holds(&mut |keys| {
+            Ok(passes(keys.address.as_ref(), Some(path.address()), facts)
+                && passes(keys.local.as_ref(), (!path.is_null()).then(|| path.local()), facts)
+                && keys.domain.as_ref().is_none_or(|test| test.holds(path.domain(), facts)))
+        })
+    }
+}
+
+fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Reported> {
+    let (address, local) = (string(settings, "address", load), string(settings, "local", load));
+    let domain = DomainTest::take(settings, "domain", load);
+    Ok(Keys { address: address?, local: local?, domain: domain? })
+}
+
+#[derive(Debug)]
+struct Sender(MailboxTest);
+
+pub const SENDER: Entry<dyn Condition> = Entry {
+    name: "sender",
+    about: "Tests the sender of the envelope (MAIL FROM).",
+    keys: &[ADDRESS, LOCAL, IN_DOMAIN],
+    example: "sender: {domain: [partner.example, .partner.example]}",
+    before: "(sender anna@mail.Partner.example)\r\nSubject: hi\r\n\r\n",
+    after: "(sender anna@notpartner.example)\r\nSubject: hi\r\n\r\n",
+    load: |node, load| Ok(Box::new(Sender(MailboxTest::load("`sender`", node, load)?))),
+};
+
+impl Condition for Sender {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        self.0.holds(facts.sender(), facts)
+    }
+}
+
+#[derive(Debug)]
+struct Recipients {
+    count: Option<Number<u64>>,
+    some: Option<MailboxTest>,
+    every: Option<MailboxTest>,
+}
+
+pub const RECIPIENTS: Entry<dyn Condition> = Entry {
+    name: "recipients",
+    about: "Tests the recipients of the envelope: how many there are, and what some or every one of them is.",
+    keys: &[
+        KeyDoc { name: "some", wants: "mailbox tests", about: "One recipient passes: `address`, `local`, `domain`." },
+        KeyDoc { name: "every", wants: "mailbox tests", about: "All recipients pass." },
+        KeyDoc { name: "over, under, at_least, at_most, equals", wants: "a number", about: "How many recipients there are." },
+    ],
+    example: "recipients: {over: 1, some: {domain: example.net}}",
+    before: "(recipient a@example.org)\r\n(recipient b@example.net)\r\nSubject: hi\r\n\r\n",
+    after: "(recipient a@example.org)\r\n(recipient b@example.org)\r\nSubject: hi\r\n\r\n",
+    load: recipients,
+};
+
+fn recipients(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    let mut settings = load.settings("`recipients`", node)?;
+    let count = Number::take(&mut settings, load);
+    let some = settings.node("some").map(|node| MailboxTest::load("`some`", node, load)).transpose();
+    let every = settings.node("every").map(|node| MailboxTest::load("`every`", node, load)).transpose();
+    let left = settings.finish(load.problems);
+    let test = Recipients { count: count?, some: some?, every: every? };
+    left?;
+    if test.count.is_none() && test.some.is_none() && test.every.is_none() {
+        return Err(load.problems.error(&node.span, "`recipients` tests nothing", "`some`, `every` or a number such as `over: 10` is wanted"));
+    }
+    Ok(Box::new(test))
+}
+
+impl Condition for Recipients {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        let all = facts.recipients();
+        if let Some(count) = &self.count {
+            facts.saw(&all.len());
+            if !count.holds(all.len() as u64) {
+                return Ok(false);
+            }
+        }
+        if let Some(test) = &self.some
+            && !over(all, false, |path| test.holds(path, facts))?
+        {
+            return Ok(false);
+        }
+        match &self.every {
+            Some(test) => over(all, true, |path| test.holds(path, facts)),
+            None => Ok(true),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `part` and `attachment`: the MIME tree, a part at a time.
+
+use super::Condition;
+use super::operand::{EVERY, Number, Operand, every, number, one_passes, over, passes, string};
+use crate::chain::entry::{Entry, KeyDoc, Load};
+use crate::chain::facts::Facts;
+use crate::chain::run::ActionError;
+use crate::chain::string::StringTest;
+use crate::message;
+use crate::yaml::{Node, Reported, Settings, Size};
+
+#[derive(Debug)]
+struct Part {
+    test: Operand<PartKeys>,
+    every: bool,
+}
+
+#[derive(Debug)]
+struct PartKeys {
+    kind: Option<StringTest>,
+    name: Option<StringTest>,
+    size: Option<Number<Size>>,
+    charset: Option<StringTest>,
+    encoding: Option<StringTest>,
+    depth: Option<Number<u64>>,
+}
+
+const TYPE: KeyDoc = KeyDoc { name: "type", wants: "string tests", about: "The media type, such as image/png; where readers could take two, each of them. `glob: image/*` for all of a kind." };
+const NAME: KeyDoc = KeyDoc { name: "name", wants: "string tests", about: "Every name a reader could show: of Content-Disposition and Content-Type, decoded, without trailing dots and blanks." };
+
+pub const PART: Entry<dyn Condition> = Entry {
+    name: "part",
+    about: "Tests the parts of the message, containers too; the message itself is the one at depth 0.",
+    keys: &[
+        TYPE,
+        NAME,
+        KeyDoc { name: "size", wants: "a size such as 10MB, or number tests of it", about: "Its content in bytes, encoded, as received." },
+        KeyDoc { name: "charset", wants: "string tests", about: "The charset it declares." },
+        KeyDoc { name: "encoding", wants: "string tests", about: "Its transfer encoding; `7bit` where none is declared." },
+        KeyDoc { name: "depth", wants: "a number or number tests", about: "How many parts it stands inside." },
+        EVERY,
+    ],
+    example: "part: {type: text/plain, charset: {starts_with: iso-2022}}",
+    before: "Content-Type: text/plain; charset=ISO-2022-JP\r\n\r\nhi\r\n",
+    after: "Content-Type: text/html; charset=ISO-2022-JP\r\n\r\nhi\r\n",
+    load: part,
+};
+
+fn part(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    let mut settings = load.settings("`part`", node)?;
+    let test = Operand::take("`part`", &mut settings, part_keys, load);
+    let every = every(&mut settings, load);
+    settings.finish(load.problems)?;
+    Ok(Box::new(Part { test: test?, every: every? }))
+}
+
+fn part_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<PartKeys, Reported> {
+    let (kind, name) = (string(settings, "type", load), string(settings, "name", load));
+    let (charset, encoding) = (string(settings, "charset", load), string(settings, "encoding", load));
+    let (size, depth) = (number(settings, "size", load), number(settings, "depth", load));
+    Ok(PartKeys { kind: kind?, name: name?, size: size?, charset: charset?, encoding: encoding?, depth: depth? })
+}
+
+impl Condition for Part {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        over(facts.parts(), self.every, |part| self.test.holds(&mut |keys| Ok(keys.hold(part, facts))))
+    }
+}
+
+impl PartKeys {
+    fn hold(&self, part: &message::Part, facts: &dyn Facts) -> bool {
+        one_passes(self.kind.as_ref(), part.media_types.iter().map(String::as_str), facts)
+            && one_passes(self.name.as_ref(), part.names.iter().map(String::as_str), facts)
+            && self.size.is_none_or(|test| test.holds(Size(part.size)))
+            && passes(self.charset.as_ref(), part.charset.as_deref(), facts)
+            && passes(self.encoding.as_ref(), Some(&part.encoding), facts)
+            && self.depth.is_none_or(|test| test.holds(u64::from(part.depth)))
+    }
+}
+
+#[derive(Debug)]
+struct Attachment {
+    test: Operand<AttachmentKeys>,
+    every: bool,
+    /// Whether what attached messages carry counts.
+    nested: bool,
+}
+
+#[derive(Debug)]
+struct AttachmentKeys {
+    name: Option<StringTest>,
+    extension: Option<StringTest>,
+    kind: Option<StringTest>,
+    true_type: Option<StringTest>,
+    size: Option<Number<Size>>,
+    sha256: Option<StringTest>,
+}
+
+pub const ATTACHMENT: Entry<dyn Condition> = Entry {
+    name: "attachment",
+    about: "Tests what a reader would save. `attachment: {}` holds if there is one. Archives are not looked into.",
+    keys: &[
+        NAME,
+        KeyDoc { name: "extension", wants: "string tests", about: "What stands after the last dot of a name." },
+        TYPE,
+        KeyDoc { name: "true_type", wants: "string tests", about: "The media type that its first bytes show, where they show one." },
+        KeyDoc { name: "size", wants: "a size such as 10MB, or number tests of it", about: "Its bytes as they would be saved." },
+        KeyDoc { name: "sha256", wants: "string tests", about: "Its SHA-256, in hexadecimal." },
+        KeyDoc { name: "nested", wants: "true or false", about: "Whether what attached messages carry counts; `true` if absent." },
+        EVERY,
+    ],
+    example: "attachment: {extension: [exe, scr]}",
+    before: "Content-Type: application/octet-stream; name=\"Setup.EXE\"\r\nContent-Disposition: attachment\r\n\r\nMZ\r\n",
+    after: "Content-Type: application/pdf; name=\"exe.pdf\"\r\nContent-Disposition: attachment\r\n\r\n%PDF-1.7\r\n",
+    load: attachment,
+};
+
+fn attachment(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    let mut settings = load.settings("`attachment`", node)?;
+    let test = Operand::take("`attachment`", &mut settings, attachment_keys, load);
+    let nested = settings.take::<bool>("nested", load.problems);
+    let every = every(&mut settings, load);
+    settings.finish(load.problems)?;
+    Ok(Box::new(Attachment { test: test?, every: every?, nested: nested?.unwrap_or(true) }))
+}
+
+fn attachment_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<AttachmentKeys, Reported> {
+    let (name, extension) = (string(settings, "name", load), string(settings, "extension", load));
+    let (kind, true_type) = (string(settings, "type", load), string(settings, "true_type", load));
+    let (size, sha256) = (number(settings, "size", load), string(settings, "sha256", load));
+    Ok(AttachmentKeys { name: name?, extension: extension?, kind: kind?, true_type: true_type?, size: size?, sha256: sha256? })
+}
+
+impl Condition for Attachment {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        let parts = facts.parts();
+        let attachments = facts.attachments();
+        let meant = parts.iter().filter(|part| attachments.contains(&part.id) && (self.nested || !part.nested));
+        over(meant, self.every, |part| {
+            facts.saw(&part.names.first().unwrap_or(&part.media_type));
+            self.test.holds(&mut |keys| keys.hold(part, facts))
+        })
+    }
+}
+
+impl AttachmentKeys {
+    /// What costs nothing is asked first.
+    fn hold(&self, part: &message::Part, facts: &dyn Facts) -> Result<bool, ActionError> {
+        let names = || part.names.iter().map(String::as_str);
+        let extensions = names().filter_map(|name| name.rsplit_once('.').map(|(_, extension)| extension));
+        if !(one_passes(self.name.as_ref(), names(), facts)
+            && one_passes(self.extension.as_ref(), extensions, facts)
+            && one_passes(self.kind.as_ref(), part.media_types.iter().map(String::as_str), facts))
+        {
+            return Ok(false);
+        }
+        if self.true_type.is_some() {
+            let start = facts.start(part.id)?;
+            if !passes(self.true_type.as_ref(), infer::get(&start).map(|kind| kind.mime_type()), facts) {
+                return Ok(false);
+            }
+        }
+        if self.size.is_none() && self.sha256.is_none() {
+            return Ok(true);
+        }
+        let measure = facts.measure(part.id)?;
+        Ok(self.size.is_none_or(|test| test.holds(Size(measure.size))) && passes(self.sha256.as_ref(), Some(&measure.sha256), facts))
+    }
+}

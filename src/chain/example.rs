@@ -1,0 +1,132 @@
+//! The mails of documented examples, and of tests that say nothing else.
+//!
+//! A mail is written as it travels; lines in parentheses before it tell what is not in the message: `(sender a@b.example)`, `(recipient c@d.example)`, `(client
+//! 192.0.2.1 mail.example)`, `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::{Limits, Run};
+use crate::mail::{Client, Inside, Mail, Origin};
+use crate::message::{self, Message};
+use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::path::Path;
+
+/// Who sends where nothing else is said.
+pub const SENDER: &str = "sender@outside.example";
+/// Who receives where nothing else is said.
+pub const RECIPIENT: &str = "recipient@inside.example";
+
+/// Limits no example comes near.
+#[must_use]
+pub fn limits() -> Arc<message::Limits> {
+    Arc::new(message::Limits {
+        message_size: 50_000_000,
+        header_size: 1_000_000,
+        header_fields: 2000,
+        depth: 50,
+        parts: 2000,
+        part_fields: 20_000,
+        memory: 50_000_000,
+        text: 16_000_000,
+    })
+}
+
+/// A client outside, with a name.
+#[must_use]
+pub fn origin() -> Origin {
+    let client = Client { address: Some([192, 0, 2, 1].into()), name: None };
+    Origin {
+        peer: client.address,
+        client,
+        helo: "client.outside.example".to_owned(),
+        extended: true,
+        listener: Arc::from("test"),
+        time: Timestamp::UNIX_EPOCH,
+        session: Ulid::nil(),
+        id: Ulid::nil(),
+    }
+}
+
+/// What is inside where nothing else is said: the domain of [`RECIPIENT`] and its subdomains.
+#[must_use]
+pub fn inside() -> Arc<Inside> {
+    Arc::new(Inside { domains: vec!["inside.example".to_owned(), ".inside.example".to_owned()], networks: Vec::new() })
+}
+
+/// A run at its start with the mail that `text` shows.
+///
+/// # Panics
+/// When `text` is not written as the module says; examples are part of the program.
+#[must_use]
+pub fn run(text: &str) -> Run {
+    let mut origin = origin();
+    let (mut sender, mut recipients) = (SENDER, Vec::new());
+    let (mut tags, mut scores) = (Vec::new(), Vec::new());
+    let mut rest = text;
+    while let Some((line, below)) = rest.strip_prefix('(').and_then(|line| line.split_once(")\r\n")) {
+        let (word, value) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "sender" => sender = value,
+            "recipient" => recipients.push(value),
+            "helo" => value.clone_into(&mut origin.helo),
+            "listener" => origin.listener = Arc::from(value),
+            "tag" => tags.push(value),
+            "score" => scores.push(value.rsplit_once(' ').unwrap_or(("", value))),
+            "client" => {
+                let (address, name) = value.split_once(' ').map_or((value, None), |(address, name)| (address, Some(name.to_owned())));
+                origin.client = Client { address: Some(address.parse().expect("an address in an example")), name };
+            }
+            other => panic!("`{other}` means nothing in an example"),
+        }
+        rest = below;
+    }
+    if recipients.is_empty() {
+        recipients.push(RECIPIENT);
+    }
+    let path = |address: &str| Path::parse(address).expect("an address in an example");
+    let envelope = Envelope { sender: path(sender), recipients: recipients.into_iter().map(path).collect(), declared: Declared::default() };
+    let message = Message::parse(Bytes::copy_from_slice(rest.as_bytes()), &limits()).expect("an example within the limits");
+    let mut run = Run::new(Mail { origin: Arc::new(origin), envelope, message }, Limits::default(), inside(), false);
+    for tag in tags {
+        run.add_tag(tag);
+    }
+    for (name, points) in scores {
+        run.add_score(name, points.parse().expect("a number in an example"));
+    }
+    run
+}
+
+/// The mail of a run, written as [`run`] reads it: only what differs from where nothing is said, and the message.
+///
+/// # Panics
+/// When the message cannot be read; examples are in memory.
+#[must_use]
+pub fn written(run: &Run) -> String {
+    let mut text = String::new();
+    let envelope = &run.mail.envelope;
+    if envelope.sender.address() != SENDER {
+        text.push_str(&format!("(sender {})\r\n", envelope.sender.address()));
+    }
+    if envelope.recipients.len() != 1 || envelope.recipients[0].address() != RECIPIENT {
+        text.extend(envelope.recipients.iter().map(|recipient| format!("(recipient {})\r\n", recipient.address())));
+    }
+    text.extend(run.tags.iter().map(|tag| format!("(tag {tag})\r\n")));
+    text.extend(run.scores.iter().map(|(name, points)| match name.as_str() {
+        "" => format!("(score {points})\r\n"),
+        name => format!("(score {name} {points})\r\n"),
+    }));
+    let mut bytes = Vec::new();
+    run.mail
+        .message
+        .for_each(&mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })
+        .expect("an example is in memory");
+    text.push_str(&String::from_utf8_lossy(&bytes));
+    text
+}
