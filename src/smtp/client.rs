@@ -1,8 +1,28 @@
-//! Client side of SMTP, without I/O: reads the next hop's replies and says what they mean.
+//! Client side of SMTP, without I/O: the next hop's replies, what they mean at each stage, and what is said to it.
+//!
+//! | stage    | accepted | a verdict on the mail                   | trouble: everything else, for example |
+//! |----------|----------|-----------------------------------------|---------------------------------------|
+//! | Greeting | 220      |                                         | 421, 554                              |
+//! | Hello    | 250      |                                         | any 4xx, 5xx                          |
+//! | Mail     | 250      | 4xx, 5xx                                | 421, 500, 502, 503, 530, 555, 354     |
+//! | Rcpt     | 250, 251 | 4xx, 5xx                                | as Mail                               |
+//! | Data     | 354      | 4xx, 5xx                                | as Mail, and 501, 504, 250            |
+//! | Dot      | 250      | 4xx, 5xx                                | as Data, and 354                      |
+//! | Reset    | 250      |                                         | any other                             |
 
+use super::envelope::{Declared, Envelope};
+use super::path::Path;
 use super::reply::{Class, Enhanced};
 
-/// A reply as the next hop gave it: its code, enhanced code and text lines (printable, bounded: 20 lines of 512 bytes).
+/// Lines of a reply that are kept, and bytes of each (SEMANTICS 2).
+const LINES: usize = 20;
+const LINE: usize = 512;
+/// A reply to EHLO is kept whole as far as this: a keyword in line 21 counts, too.
+const HELLO_LINES: usize = 200;
+/// A reply longer than this is no reply.
+const REPLY: usize = 64 * 1024;
+
+/// A reply as the next hop gave it: its code, enhanced code and text lines (printable ASCII, bounded: 20 lines of 512 bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub code: u16,
@@ -21,5 +41,391 @@ impl Answer {
             4 => Class::Transient,
             _ => Class::Permanent,
         }
+    }
+
+    /// In one line, for logs: `250 2.0.0 Ok: queued`.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let mut text = self.code.to_string();
+        if let Some(Enhanced(class, subject, detail)) = self.enhanced {
+            text.push_str(&format!(" {class}.{subject}.{detail}"));
+        }
+        for line in self.lines.iter().filter(|line| !line.is_empty()) {
+            text.push(' ');
+            text.push_str(line);
+        }
+        text
+    }
+
+    /// A refused MAIL as it is told at RCPT: there 552 and 452 would mean too many recipients (RFC 5321 4.5.3.1.10).
+    #[must_use]
+    pub fn told_at_rcpt(mut self) -> Answer {
+        match self.code {
+            552 => (self.code, self.enhanced) = (554, Some(Enhanced(5, 3, 4))),
+            452 => (self.code, self.enhanced) = (451, Some(Enhanced(4, 3, 1))),
+            _ => {}
+        }
+        self
+    }
+
+    /// What it means at this stage.
+    #[must_use]
+    pub fn meaning(&self, stage: Stage) -> Meaning {
+        let accepted = match stage {
+            Stage::Greeting => self.code == 220,
+            Stage::Data => self.code == 354,
+            Stage::Hello | Stage::Mail | Stage::Rcpt | Stage::Dot | Stage::Reset => self.class() == Class::Done,
+        };
+        let speaks_of_the_mail = match stage {
+            Stage::Greeting | Stage::Hello | Stage::Reset => false,
+            Stage::Mail | Stage::Rcpt => true,
+            Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
+        };
+        // SEMANTICS 2: these speak of our manners towards the next hop, or of its own state, not of the mail.
+        let speaks_of_us = matches!(self.code, 421 | 500 | 502 | 503 | 530 | 535 | 538 | 555);
+        match self.class() {
+            _ if accepted => Meaning::Accepted,
+            Class::Transient | Class::Permanent if speaks_of_the_mail && !speaks_of_us => Meaning::Verdict,
+            _ => Meaning::Trouble,
+        }
+    }
+}
+
+/// What a reply answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Greeting,
+    /// EHLO or HELO.
+    Hello,
+    Mail,
+    Rcpt,
+    Data,
+    /// The end of the data.
+    Dot,
+    Reset,
+}
+
+impl Stage {
+    /// For logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Greeting => "the connection",
+            Stage::Hello => "EHLO",
+            Stage::Mail => "MAIL",
+            Stage::Rcpt => "RCPT",
+            Stage::Data => "DATA",
+            Stage::Dot => "the end of the data",
+            Stage::Reset => "RSET",
+        }
+    }
+}
+
+/// What a reply means for the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    Accepted,
+    /// The next hop's word on this mail: it goes back to the client.
+    Verdict,
+    /// No word on the mail: the client hears 451.
+    Trouble,
+}
+
+/// What came is no SMTP reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no SMTP reply: {0}")]
+pub struct Garbage(pub String);
+
+/// Bytes of the next hop, cut into replies. Holds what has not been asked for.
+#[derive(Debug, Default)]
+pub struct Replies {
+    buffer: Vec<u8>,
+}
+
+impl Replies {
+    /// Takes bytes as they came in.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether everything that came has been asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// What came and was not asked for, for logs.
+    #[must_use]
+    pub fn rest(&self) -> String {
+        printable(&self.buffer)
+    }
+
+    /// The next whole reply; none if more bytes are needed.
+    ///
+    /// # Errors
+    /// What came cannot become a reply.
+    pub fn next(&mut self, stage: Stage) -> Result<Option<Answer>, Garbage> {
+        let keep = if stage == Stage::Hello { HELLO_LINES } else { LINES };
+        let mut answer: Option<Answer> = None;
+        let mut at = 0;
+        while let Some(end) = memchr::memchr(b'\n', &self.buffer[at..]) {
+            let line = &self.buffer[at..at + end];
+            at += end + 1;
+            let (code, last, text) = reply_line(line.strip_suffix(b"\r").unwrap_or(line))?;
+            let so_far = answer.get_or_insert_with(|| Answer { code, enhanced: enhanced(code, text).map(|(found, _)| found), lines: Vec::new() });
+            if so_far.code != code {
+                return Err(Garbage(format!("one line says {}, another {code}", so_far.code)));
+            }
+            if so_far.lines.len() < keep {
+                let text = if stage == Stage::Hello { text } else { enhanced(code, text).map_or(text, |(_, rest)| rest) };
+                so_far.lines.push(printable(text));
+            }
+            if last {
+                self.buffer.drain(..at);
+                return Ok(answer);
+            }
+            if at > REPLY {
+                break;
+            }
+        }
+        if self.buffer.len() > REPLY || at > REPLY {
+            return Err(Garbage(format!("a reply of more than {REPLY} bytes")));
+        }
+        Ok(None)
+    }
+}
+
+/// Code, whether it is the last line, and text (RFC 5321 4.2).
+fn reply_line(line: &[u8]) -> Result<(u16, bool, &[u8]), Garbage> {
+    let not_a_reply = || Garbage(format!("`{}`", printable(line)));
+    let (digits, rest) = line.split_at_checked(3).ok_or_else(not_a_reply)?;
+    if !matches!(digits[0], b'2'..=b'5') || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(not_a_reply());
+    }
+    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    match rest.split_first() {
+        None => Ok((code, true, rest)),
+        Some((b' ', text)) => Ok((code, true, text)),
+        Some((b'-', text)) => Ok((code, false, text)),
+        Some(_) => Err(not_a_reply()),
+    }
+}
+
+/// An enhanced code at the start of a text, if its class fits the code (RFC 2034 4), and the text after it.
+fn enhanced(code: u16, text: &[u8]) -> Option<(Enhanced, &[u8])> {
+    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
+    let mut numbers = std::str::from_utf8(&text[..end]).ok()?.split('.');
+    let mut number = |digits: usize| {
+        let text = numbers.next().filter(|text| text.len() <= digits && text.bytes().all(|byte| byte.is_ascii_digit()))?;
+        text.parse::<u16>().ok()
+    };
+    let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
+    let fits = class == code / 100 && matches!(class, 2 | 4 | 5) && numbers.next().is_none();
+    fits.then(|| (Enhanced(u8::try_from(class).unwrap_or(5), subject, detail), text.get(end + 1..).unwrap_or_default()))
+}
+
+/// Printable ASCII, at most a line: a tab is a blank, other control characters go, what is not ASCII is `?`.
+fn printable(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let seen = text.chars().filter(|char| *char == '\t' || !char.is_control());
+    seen.map(|char| match char {
+        '\t' => ' ',
+        char if char.is_ascii() => char,
+        _ => '?',
+    })
+    .take(LINE)
+    .collect()
+}
+
+/// What a next hop offers in its reply to EHLO; nothing after HELO.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    pub pipelining: bool,
+    /// Whether MAIL may carry SIZE.
+    pub size: bool,
+    /// The largest message, if it says one (RFC 1870 4: 0 says none).
+    pub largest: Option<u64>,
+    pub eight_bit: bool,
+    pub smtputf8: bool,
+    pub enhanced_codes: bool,
+    /// The instance token, if it is a Transom.
+    pub token: Option<String>,
+}
+
+impl Capabilities {
+    /// Reads the reply to EHLO; its first line is a greeting.
+    #[must_use]
+    pub fn read(answer: &Answer) -> Capabilities {
+        let mut found = Capabilities::default();
+        for line in answer.lines.iter().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+            match keyword.as_str() {
+                "PIPELINING" => found.pipelining = true,
+                "SIZE" => {
+                    found.size = true;
+                    found.largest = words.next().and_then(|number| number.parse().ok()).filter(|size| *size > 0);
+                }
+                "8BITMIME" => found.eight_bit = true,
+                "SMTPUTF8" => found.smtputf8 = true,
+                "ENHANCEDSTATUSCODES" => found.enhanced_codes = true,
+                "X-TRANSOM" => found.token = words.next().map(str::to_owned),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Whether this envelope can be said here: addresses beyond ASCII need SMTPUTF8 (RFC 6531 3.2).
+    #[must_use]
+    pub fn can_say<'p>(&self, mut paths: impl Iterator<Item = &'p Path>) -> bool {
+        self.smtputf8 || paths.all(|path| path.address().is_ascii())
+    }
+
+    /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
+    #[must_use]
+    pub fn mail(&self, sender: &Path, declared: Declared) -> String {
+        let mut command = format!("MAIL FROM:{sender}");
+        if let Some(size) = declared.size.filter(|_| self.size) {
+            command.push_str(&format!(" SIZE={size}"));
+        }
+        if self.eight_bit {
+            command.push_str(" BODY=8BITMIME");
+        }
+        if self.smtputf8 && (declared.smtputf8 || !sender.address().is_ascii()) {
+            command.push_str(" SMTPUTF8");
+        }
+        command.push_str("\r\n");
+        command
+    }
+}
+
+/// RCPT.
+#[must_use]
+pub fn rcpt(recipient: &Path) -> String {
+    format!("RCPT TO:{recipient}\r\n")
+}
+
+/// The parameters a mail needs as it now stands: its size computed anew, SMTPUTF8 also when a rule brought in an address that needs it.
+#[must_use]
+pub fn declared_anew(envelope: &Envelope, size: u64) -> Declared {
+    let ascii = envelope.recipients.iter().all(|path| path.address().is_ascii()) && envelope.sender.address().is_ascii();
+    Declared { size: Some(size), smtputf8: envelope.declared.smtputf8 || !ascii, ..envelope.declared }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<Answer>, Garbage> {
+        let mut replies = Replies::default();
+        replies.push(bytes);
+        replies.next(Stage::Rcpt)
+    }
+
+    #[test]
+    fn a_reply_of_several_lines_is_read_in_any_split() {
+        let bytes = b"550-5.1.1 No such\r\n550-5.1.1\r\n550 5.1.1 user\r\n250 Ok\r\n";
+        for split in 0..bytes.len() {
+            let mut replies = Replies::default();
+            let mut answers = Vec::new();
+            for piece in [&bytes[..split], &bytes[split..]] {
+                replies.push(piece);
+                while let Some(answer) = replies.next(Stage::Rcpt).unwrap() {
+                    answers.push(answer);
+                }
+            }
+            assert_eq!(answers.len(), 2, "split at {split}");
+            assert_eq!(answers[0].lines, ["No such", "", "user"]);
+            assert_eq!(answers[0].enhanced, Some(Enhanced(5, 1, 1)));
+            assert_eq!(answers[1], Answer { code: 250, enhanced: None, lines: vec!["Ok".into()] });
+            assert!(replies.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_enhanced_code_of_another_class_stays_text() {
+        let answer = read(b"250 5.1.1 odd\r\n").unwrap().unwrap();
+        assert_eq!((answer.enhanced, answer.lines), (None, vec!["5.1.1 odd".to_owned()]));
+        let answer = read(b"450 4.2 short\r\n").unwrap().unwrap();
+        assert_eq!((answer.enhanced, answer.lines), (None, vec!["4.2 short".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_garbage() {
+        for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\r\n", b"99\r\n", b"250_ok\r\n", b"650 no\r\n", b"250-a\r\n251 b\r\n", b"\xff\xfe\x00\n"] {
+            assert!(read(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_without_end_is_garbage_and_many_lines_are_cut() {
+        let mut endless = Replies::default();
+        let outcome = (0..10_000).find_map(|_| {
+            endless.push(b"250-more and more\r\n");
+            endless.next(Stage::Rcpt).err()
+        });
+        assert!(outcome.is_some());
+        assert!(read(&vec![b'2'; REPLY + 1]).is_err());
+        let mut long = b"550-x\r\n".repeat(30);
+        long.extend_from_slice(b"550 end\r\n");
+        assert_eq!(read(&long).unwrap().unwrap().lines.len(), LINES);
+    }
+
+    #[test]
+    fn text_is_made_printable_and_bounded() {
+        let answer = read(b"550 a\x1b[31m\tb\x00 \xc3\xa9\r\n").unwrap().unwrap();
+        assert_eq!(answer.lines, ["a[31m b ?"]);
+        let long = [&b"550 "[..], &[b'x'; 2000], b"\r\n"].concat();
+        assert_eq!(read(&long).unwrap().unwrap().lines[0].len(), LINE);
+    }
+
+    #[test]
+    fn the_table_of_stages_holds() {
+        let meaning = |code, stage| Answer { code, enhanced: None, lines: Vec::new() }.meaning(stage);
+        for code in [421, 500, 502, 503, 530, 535, 538, 555] {
+            for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot] {
+                assert_eq!(meaning(code, stage), Meaning::Trouble, "{code} to {stage:?}");
+            }
+        }
+        for code in [501, 504] {
+            assert_eq!(meaning(code, Stage::Rcpt), Meaning::Verdict);
+            assert_eq!(meaning(code, Stage::Dot), Meaning::Trouble);
+        }
+        assert_eq!(meaning(250, Stage::Data), Meaning::Trouble);
+        assert_eq!(meaning(354, Stage::Dot), Meaning::Trouble);
+        assert_eq!(meaning(354, Stage::Data), Meaning::Accepted);
+        assert_eq!(meaning(554, Stage::Greeting), Meaning::Trouble);
+        assert_eq!(meaning(550, Stage::Hello), Meaning::Trouble);
+        assert_eq!(meaning(452, Stage::Dot), Meaning::Verdict);
+    }
+
+    #[test]
+    fn keywords_are_read_whatever_their_case_and_place() {
+        let mut replies = Replies::default();
+        replies.push(b"250-host SIZE\r\n250-size 1000\r\n250-Pipelining\r\n250-8BITMIME\r\n");
+        replies.push(&b"250-X-NOTHING\r\n".repeat(30));
+        replies.push(b"250-X-TRANSOM ABC\r\n250 SMTPUTF8\r\n");
+        let found = Capabilities::read(&replies.next(Stage::Hello).unwrap().unwrap());
+        assert!(found.pipelining && found.eight_bit && found.smtputf8 && found.size && !found.enhanced_codes);
+        assert_eq!((found.largest, found.token.as_deref()), (Some(1000), Some("ABC")));
+        let none = Answer { code: 250, enhanced: None, lines: vec!["host".into(), "SIZE 0".into()] };
+        assert_eq!(Capabilities::read(&none), Capabilities { size: true, ..Capabilities::default() });
+    }
+
+    #[test]
+    fn mail_carries_only_what_is_offered() {
+        let declared = Declared { size: Some(10), body: None, smtputf8: true };
+        let all = Capabilities { size: true, eight_bit: true, smtputf8: true, ..Capabilities::default() };
+        assert_eq!(all.mail(&Path::null(), declared), "MAIL FROM:<> SIZE=10 BODY=8BITMIME SMTPUTF8\r\n");
+        assert_eq!(Capabilities::default().mail(&Path::null(), declared), "MAIL FROM:<>\r\n");
+    }
+
+    #[test]
+    fn a_refused_mail_never_sounds_like_too_many_recipients() {
+        let told = |code| Answer { code, enhanced: None, lines: Vec::new() }.told_at_rcpt();
+        assert_eq!((told(552).code, told(552).enhanced), (554, Some(Enhanced(5, 3, 4))));
+        assert_eq!((told(452).code, told(452).enhanced), (451, Some(Enhanced(4, 3, 1))));
+        assert_eq!(told(550).code, 550);
     }
 }

@@ -7,3 +7,4 @@ pub mod extension;
 pub mod path;
 pub mod reply;
 pub mod session;
+pub mod stuff;

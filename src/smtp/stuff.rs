@@ -1,0 +1,86 @@
+//! Dot-stuffing on the way out (RFC 5321 4.5.2): done once, after all edits, without copying.
+
+use bytes::Bytes;
+
+const DOT: Bytes = Bytes::from_static(b".");
+
+/// Turns content into what goes over the wire, piece by piece.
+#[derive(Debug)]
+pub struct Stuffer {
+    /// The last two bytes seen.
+    tail: [u8; 2],
+}
+
+impl Default for Stuffer {
+    fn default() -> Stuffer {
+        Stuffer { tail: *b"\r\n" }
+    }
+}
+
+impl Stuffer {
+    /// Appends the wire form of `bytes` to `out`, as slices of it with dots between them.
+    pub fn push(&mut self, bytes: &Bytes, out: &mut Vec<Bytes>) {
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return };
+        // A dot after a lone LF is doubled, too: content has none, and if it had, a lenient server would take it for the end.
+        if self.tail[1] == b'\n' && *first == b'.' {
+            out.push(DOT);
+        }
+        let mut from = 0;
+        for found in memchr::memmem::find_iter(bytes, b"\n.") {
+            out.push(bytes.slice(from..=found));
+            out.push(DOT);
+            from = found + 1;
+        }
+        out.push(bytes.slice(from..));
+        self.tail = [bytes.len().checked_sub(2).map_or(self.tail[1], |at| bytes[at]), *last];
+    }
+
+    /// What ends the data: a line end if the content has none, and the dot.
+    #[must_use]
+    pub fn end(&self) -> Bytes {
+        Bytes::from_static(if self.tail == *b"\r\n" { b".\r\n" } else { b"\r\n.\r\n" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(pieces: &[&[u8]]) -> Vec<u8> {
+        let mut stuffer = Stuffer::default();
+        let mut out = Vec::new();
+        for piece in pieces {
+            stuffer.push(&Bytes::copy_from_slice(piece), &mut out);
+        }
+        out.push(stuffer.end());
+        out.concat()
+    }
+
+    #[test]
+    fn dots_at_line_starts_are_doubled_in_any_split() {
+        let content = b".a\r\n..\r\nb.c\r\n.\r\n.\r\n";
+        for split in 0..=content.len() {
+            for second in split..=content.len() {
+                let sent = wire(&[&content[..split], &content[split..second], &content[second..]]);
+                assert_eq!(sent, b"..a\r\n...\r\nb.c\r\n..\r\n..\r\n.\r\n", "split at {split} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_stands_on_its_own_line() {
+        assert_eq!(wire(&[]), b".\r\n");
+        assert_eq!(wire(&[b"a"]), b"a\r\n.\r\n");
+        assert_eq!(wire(&[b"a\r", b"\n"]), b"a\r\n.\r\n");
+        assert_eq!(wire(&[b"a", b"", b"."]), b"a.\r\n.\r\n");
+    }
+
+    #[test]
+    fn nothing_is_copied() {
+        let content = Bytes::from(vec![b'x'; 100]);
+        let mut out = Vec::new();
+        Stuffer::default().push(&content, &mut out);
+        assert_eq!(out.len(), 1);
+        assert_eq!(out[0].as_ptr(), content.as_ptr());
+    }
+}
