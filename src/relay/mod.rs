@@ -1,12 +1,23 @@
 //! Towards the next hop: connections, their pool, and a transaction as a state machine (DESIGN decisions 1, 3 and 4).
 
+mod connection;
+mod content;
+mod dialog;
+mod pool;
+mod route;
+mod stream;
+mod transaction;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pool::Pool;
+use self::route::Route;
+pub use self::transaction::Transaction;
 pub use crate::config::NextHop;
-use crate::message::Message;
+use crate::config::{Balance, Config};
 use crate::smtp::client::Answer;
-use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::envelope::Declared;
 use crate::smtp::path::Path;
 
 /// `relay:` and `timeouts:` of the configuration, as far as they concern the way out.
@@ -17,6 +28,8 @@ pub struct Settings {
     pub token: String,
     /// In order of preference.
     pub next_hops: Vec<NextHop>,
+    /// Each mail begins with another of them.
+    pub spread: bool,
     pub max: usize,
     pub idle: usize,
     pub messages: u64,
@@ -28,6 +41,30 @@ pub struct Settings {
     pub after_dot: Duration,
     /// Bytes a second.
     pub min_data_rate: u64,
+}
+
+impl Settings {
+    /// From the configuration, and the token of the store.
+    #[must_use]
+    pub fn of(config: &Config, token: &str) -> Settings {
+        let connections = &config.relay.connections;
+        Settings {
+            hostname: config.hostname.clone(),
+            token: token.to_owned(),
+            next_hops: config.relay.next_hops.clone(),
+            spread: config.relay.balance == Balance::Spread,
+            max: connections.max,
+            idle: connections.idle,
+            messages: connections.messages,
+            idle_time: connections.idle_time,
+            wait: connections.wait,
+            hold: connections.hold,
+            connect: connections.connect,
+            next_hop: config.timeouts.next_hop,
+            after_dot: config.timeouts.after_dot,
+            min_data_rate: config.limits.min_data_rate.0,
+        }
+    }
 }
 
 /// What the next hops offer, as last seen; unknown is without.
@@ -89,13 +126,18 @@ pub enum Unfit {
 /// The way out; one for the process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    settings: Arc<Settings>,
+    route: Arc<Route>,
 }
 
 impl Relay {
     #[must_use]
     pub fn new(settings: Settings) -> Relay {
-        Relay { settings: Arc::new(settings) }
+        Relay { route: Arc::new(Route::new(settings)) }
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.route.settings
     }
 
     /// Connects to the next hops and learns what they offer; at start.
@@ -103,70 +145,52 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Loop`] if one is ourselves; others mean that none could be reached (no reason not to start).
     pub async fn probe(&self) -> Result<(), RelayError> {
-        let _ = &self.settings;
-        todo!("relay helper")
+        let probes: Vec<_> = self.route.pools().iter().map(|pool| tokio::spawn(probe(Arc::clone(&self.route), Arc::clone(pool)))).collect();
+        let mut reached = false;
+        let mut trouble = None;
+        for probe in probes {
+            match probe.await {
+                Ok(Ok(())) => reached = true,
+                Ok(Err(error @ RelayError::Loop(_))) => return Err(error),
+                Ok(Err(error)) => trouble = Some(error),
+                Err(error) => trouble = Some(RelayError::Unavailable(format!("the probe of a next hop failed: {error}"))),
+            }
+        }
+        trouble.filter(|_| !reached).map_or(Ok(()), Err)
     }
 
     /// What may be announced to clients now.
     #[must_use]
     pub fn offered(&self) -> Offered {
-        todo!("relay helper")
+        self.route.offered()
     }
 
     /// A transaction that has not been opened yet.
     #[must_use]
     pub fn transaction(&self, sender: Path, declared: Declared) -> Transaction {
-        let _ = (sender, declared);
-        todo!("relay helper")
+        Transaction::new(Arc::clone(&self.route), sender, declared)
     }
 
     /// Whether another session waits for a connection.
     #[must_use]
     pub fn pressed(&self) -> bool {
-        todo!("relay helper")
+        self.route.pools().iter().any(|pool| pool.is_pressed())
     }
 
     /// Closes idle connections with QUIT; at shutdown.
     pub async fn close(&self) {
-        todo!("relay helper")
+        for pool in self.route.pools() {
+            pool.close().await;
+        }
     }
 }
 
-/// One session's transaction with the next hop. Holds at most one connection; dropping it abandons (RSET if DATA was not sent, else close).
-#[derive(Debug)]
-pub struct Transaction {}
-
-impl Transaction {
-    /// Asks the next hop about recipients (adjacent ones, at most 100 unanswered), opening or reopening the transaction when needed. One result each, in order;
-    /// a refused MAIL is each one's answer. Recipients accepted are remembered.
-    pub async fn recipients(&mut self, paths: &[Path]) -> Vec<Result<Answer, RelayError>> {
-        let _ = paths;
-        todo!("relay helper")
-    }
-
-    /// Whether it holds a connection now.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        todo!("relay helper")
-    }
-
-    /// RSET, and the connection goes back to the pool; the accepted recipients are remembered for reopening.
-    pub async fn give_back(&mut self) {
-        todo!("relay helper")
-    }
-
-    /// Sends a mail: on the open transaction if sender and accepted recipients are exactly the envelope's, else on a fresh one. `message` is final (`Received` included). Nothing is sent after
-    /// `deadline` (a transfer that keeps the rate may run to `hard_deadline`) or once `gone` resolves before the dot; after the dot it waits `after_dot`, client or no client.
-    pub async fn deliver(
-        &mut self,
-        envelope: &Envelope,
-        message: &Message,
-        until: Until,
-        gone: &mut (dyn Future<Output = ()> + Send + Unpin),
-    ) -> Delivery {
-        let _ = (envelope, message, until, gone);
-        todo!("relay helper")
-    }
+/// One next hop: a connection that is opened, and kept for the first mail.
+async fn probe(route: Arc<Route>, pool: Arc<Pool>) -> Result<(), RelayError> {
+    let Some(slot) = pool.slot().await else { return Ok(()) };
+    let connection = route.connect(&pool).await?;
+    slot.give_back(connection);
+    Ok(())
 }
 
 /// Until when a message may still be sent (DESIGN decision 4).

@@ -46,10 +46,10 @@ impl Answer {
     /// In one line, for logs: `250 2.0.0 Ok: queued`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        let mut text = self.code.to_string();
-        if let Some(Enhanced(class, subject, detail)) = self.enhanced {
-            text.push_str(&format!(" {class}.{subject}.{detail}"));
-        }
+        let mut text = match self.enhanced {
+            Some(enhanced) => format!("{} {enhanced}", self.code),
+            None => self.code.to_string(),
+        };
         for line in self.lines.iter().filter(|line| !line.is_empty()) {
             text.push(' ');
             text.push_str(line);
@@ -172,7 +172,8 @@ impl Replies {
             let line = &self.buffer[at..at + end];
             at += end + 1;
             let (code, last, text) = reply_line(line.strip_suffix(b"\r").unwrap_or(line))?;
-            let so_far = answer.get_or_insert_with(|| Answer { code, enhanced: enhanced(code, text).map(|(found, _)| found), lines: Vec::new() });
+            let so_far =
+                answer.get_or_insert_with(|| Answer { code, enhanced: enhanced(code, text).map(|(found, _)| found), lines: Vec::new() });
             if so_far.code != code {
                 return Err(Garbage(format!("one line says {}, another {code}", so_far.code)));
             }
@@ -239,6 +240,7 @@ fn printable(text: &[u8]) -> String {
 
 /// What a next hop offers in its reply to EHLO; nothing after HELO.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of its own, any of them may be there")]
 pub struct Capabilities {
     pub pipelining: bool,
     /// Whether MAIL may carry SIZE.
@@ -285,10 +287,8 @@ impl Capabilities {
     /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
     #[must_use]
     pub fn mail(&self, sender: &Path, declared: Declared) -> String {
-        let mut command = format!("MAIL FROM:{sender}");
-        if let Some(size) = declared.size.filter(|_| self.size) {
-            command.push_str(&format!(" SIZE={size}"));
-        }
+        let size = declared.size.filter(|_| self.size).map(|size| format!(" SIZE={size}"));
+        let mut command = format!("MAIL FROM:{sender}{}", size.unwrap_or_default());
         if self.eight_bit {
             command.push_str(" BODY=8BITMIME");
         }
@@ -353,7 +353,15 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_garbage() {
-        for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\r\n", b"99\r\n", b"250_ok\r\n", b"650 no\r\n", b"250-a\r\n251 b\r\n", b"\xff\xfe\x00\n"] {
+        for bytes in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"\r\n",
+            b"99\r\n",
+            b"250_ok\r\n",
+            b"650 no\r\n",
+            b"250-a\r\n251 b\r\n",
+            b"\xff\xfe\x00\n",
+        ] {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
     }

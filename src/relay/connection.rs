@@ -1,0 +1,282 @@
+//! One connection to a next hop: connect, greeting, EHLO, commands and their replies, each in its time.
+//!
+//! Every command is counted until it is answered. A connection is fit for another mail only when nothing is unanswered and nothing unread (SEMANTICS 11).
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::stream::{Seen, Stream};
+use super::{NextHop, Settings};
+use crate::base::clock;
+use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
+
+/// What a connection may do before it is retired (SEMANTICS 11).
+const REFUSED: u32 = 3;
+const RESETS: u32 = 5;
+const AGE: Duration = Duration::from_mins(4);
+/// How long QUIT may take; nobody waits for it but the shutdown.
+const QUIT: Duration = Duration::from_secs(2);
+
+/// Why a connection is of no use any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Closed or broken by the other side, without a word.
+    Closed,
+    /// A reply that is no verdict on the mail: 421, 503, 250 to DATA.
+    Said(Stage, Answer),
+    /// No connection, silence, garbage, surplus replies; a text for the log.
+    Other(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Closed => f.write_str("closed the connection; look into its log"),
+            Trouble::Said(stage, answer) => {
+                write!(f, "answered {} with `{}`, which is no word on the mail; look into its log", stage.name(), answer.in_one_line())
+            }
+            Trouble::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A connection that has been greeted and said EHLO.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    replies: Replies,
+    /// Commands without reply.
+    unanswered: usize,
+    pub capabilities: Capabilities,
+    pub next_hop: NextHop,
+    reply_within: Duration,
+    opened: Instant,
+    /// When it came back to the pool.
+    pub idle_since: Instant,
+    messages: u64,
+    resets: u32,
+    refused: u32,
+    /// Taken from the pool, so that trouble may be its age.
+    pub reused: bool,
+}
+
+impl Connection {
+    /// Connects and says EHLO.
+    ///
+    /// # Errors
+    /// [`Trouble::Said`] for a refused greeting or EHLO.
+    pub async fn open(next_hop: &NextHop, settings: &Settings) -> Result<Connection, Trouble> {
+        let stream = match timeout(settings.connect, connect(next_hop)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return Err(Trouble::Other(format!("cannot be reached: {error}; see that it runs and listens there (relay.next_hops)")));
+            }
+            Err(_) => {
+                let within = settings.connect.as_secs_f32();
+                return Err(Trouble::Other(format!(
+                    "cannot be reached within {within} s (relay.connections.connect); look for a firewall between"
+                )));
+            }
+        };
+        let now = clock::monotonic();
+        let mut connection = Connection {
+            stream,
+            replies: Replies::default(),
+            unanswered: 1,
+            capabilities: Capabilities::default(),
+            next_hop: next_hop.clone(),
+            reply_within: settings.next_hop,
+            opened: now,
+            idle_since: now,
+            messages: 0,
+            resets: 0,
+            refused: 0,
+            reused: false,
+        };
+        connection.expect(Stage::Greeting).await?;
+        connection.hello(&settings.hostname).await?;
+        Ok(connection)
+    }
+
+    /// EHLO, and HELO for a server that knows no EHLO (RFC 5321 3.2).
+    async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
+        self.say(&format!("EHLO {hostname}\r\n"), 1).await?;
+        let answer = self.answer(Stage::Hello).await?;
+        match answer.code {
+            200..=299 => self.capabilities = Capabilities::read(&answer),
+            500..=599 => {
+                self.say(&format!("HELO {hostname}\r\n"), 1).await?;
+                self.expect(Stage::Hello).await?;
+            }
+            _ => return Err(Trouble::Said(Stage::Hello, answer)),
+        }
+        self.quiet()
+    }
+
+    /// Writes commands, reading what is answered meanwhile, so that neither side can wait for the other with full buffers (RFC 2920 3.1).
+    ///
+    /// # Errors
+    /// Closed, or not taken in time.
+    pub async fn say(&mut self, commands: &str, count: usize) -> Result<(), Trouble> {
+        self.unanswered += count;
+        let (mut input, mut output) = split(&mut self.stream);
+        let mut left = commands.as_bytes();
+        let mut buffer = [0; 4096];
+        while !left.is_empty() {
+            let step = async {
+                tokio::select! {
+                    written = output.write(left) => written.map(|count| (count, 0)),
+                    read = input.read(&mut buffer) => read.map(|count| (0, count)),
+                }
+            };
+            match timeout(self.reply_within, step).await {
+                Ok(Ok((0, 0)) | Err(_)) => return Err(Trouble::Closed),
+                Ok(Ok((written, read))) => {
+                    left = &left[written..];
+                    self.replies.push(&buffer[..read]);
+                }
+                Err(_) => return Err(silent("takes no command", self.reply_within, "timeouts.next_hop")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next reply, within `timeouts.next_hop`.
+    ///
+    /// # Errors
+    /// Closed, silent, garbage, or nothing was asked.
+    pub async fn answer(&mut self, stage: Stage) -> Result<Answer, Trouble> {
+        self.answer_within(stage, self.reply_within, "timeouts.next_hop").await
+    }
+
+    /// The next reply, within the time that the setting `named` gives.
+    ///
+    /// # Errors
+    /// As [`Connection::answer`].
+    pub async fn answer_within(&mut self, stage: Stage, within: Duration, named: &str) -> Result<Answer, Trouble> {
+        match timeout(within, self.read_answer(stage)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(silent(&format!("does not answer {}", stage.name()), within, named)),
+        }
+    }
+
+    async fn read_answer(&mut self, stage: Stage) -> Result<Answer, Trouble> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.replies.next(stage) {
+                Ok(Some(answer)) => {
+                    self.unanswered -= 1;
+                    return Ok(answer);
+                }
+                Ok(None) => {}
+                Err(garbage) => {
+                    return Err(Trouble::Other(format!("answers {} with {garbage}; see that an SMTP server listens there", stage.name())));
+                }
+            }
+            match self.stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return Err(Trouble::Closed),
+                Ok(count) => self.replies.push(&buffer[..count]),
+            }
+        }
+    }
+
+    /// The next reply, which has to be the good one.
+    ///
+    /// # Errors
+    /// Any other.
+    pub async fn expect(&mut self, stage: Stage) -> Result<Answer, Trouble> {
+        let answer = self.answer(stage).await?;
+        match answer.meaning(stage) {
+            Meaning::Accepted => Ok(answer),
+            Meaning::Verdict | Meaning::Trouble => Err(Trouble::Said(stage, answer)),
+        }
+    }
+
+    /// Whether it is open, everything is answered and nothing more was said.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn quiet(&self) -> Result<(), Trouble> {
+        let rest = self.replies.rest();
+        match self.stream.look() {
+            _ if !rest.is_empty() => {
+                Err(Trouble::Other(format!("says more than it was asked: `{rest}`; its replies cannot be told apart any more")))
+            }
+            _ if self.unanswered > 0 => Err(Trouble::Other(format!("has not answered {} commands", self.unanswered))),
+            Seen::Unread => Err(Trouble::Other("talks out of turn; its replies cannot be told apart any more".to_owned())),
+            Seen::Closed => Err(Trouble::Closed),
+            Seen::Quiet => Ok(()),
+        }
+    }
+
+    /// Ends a transaction that has not reached DATA.
+    ///
+    /// # Errors
+    /// RSET was not answered 250.
+    pub async fn reset(&mut self) -> Result<(), Trouble> {
+        self.resets += 1;
+        self.say("RSET\r\n", 1).await?;
+        self.expect(Stage::Reset).await?;
+        self.quiet()
+    }
+
+    /// Counts a refused recipient.
+    pub fn count_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// Counts a message that was taken.
+    pub fn count_message(&mut self) {
+        self.messages += 1;
+        self.resets = 0;
+    }
+
+    /// Counts the end of the data as a command without reply.
+    pub fn count_dot(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// Whether it has done enough: other servers lose patience with one that goes on (SEMANTICS 11).
+    #[must_use]
+    pub fn is_spent(&self, messages: u64) -> bool {
+        let age = clock::monotonic().duration_since(self.opened);
+        self.refused >= REFUSED || self.resets >= RESETS || self.messages >= messages || age >= AGE
+    }
+
+    /// The socket, for the content.
+    pub fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// QUIT, in the background of nobody: the caller may wait or not. What it answers does not matter.
+    pub async fn quit(mut self) {
+        let farewell = async {
+            if self.stream.write_all(b"QUIT\r\n").await.is_ok() {
+                let mut buffer = [0; 512];
+                while matches!(self.stream.read(&mut buffer).await, Ok(1..)) {}
+            }
+        };
+        // However it ends, the socket is closed by then.
+        let _ = timeout(QUIT, farewell).await;
+    }
+}
+
+fn silent(what: &str, within: Duration, named: &str) -> Trouble {
+    Trouble::Other(format!("{what} within {} s ({named}); see whether it is overloaded", within.as_secs_f32()))
+}
+
+async fn connect(next_hop: &NextHop) -> std::io::Result<Stream> {
+    match next_hop {
+        NextHop::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            // Commands are small and each waits for its reply.
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        NextHop::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    }
+}

@@ -1,0 +1,220 @@
+//! A message's bytes on their way out: from memory without copying, from its file in pieces, dot-stuffed, in time, and never with a dot that is too late.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::time::sleep_until;
+
+use super::Until;
+use super::connection::{Connection, Trouble};
+use super::stream::Stream;
+use crate::base::clock;
+use crate::base::disk::Scratch;
+use crate::message::{Message, Piece};
+use crate::smtp::stuff::Stuffer;
+
+/// What is read from a file, and gathered from memory, before it is written.
+const CHUNK: u64 = 256 * 1024;
+/// Slices of one write.
+const SLICES: usize = 64;
+/// How long a transfer may be slow before it is too slow.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// Why the dot was not sent.
+#[derive(Debug)]
+pub enum Stopped {
+    ClientGone,
+    Trouble(Trouble),
+}
+
+/// What a transfer has to keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub until: Until,
+    /// Bytes a second.
+    pub min_data_rate: u64,
+    /// How long not a single byte may be taken.
+    pub stall: Duration,
+}
+
+/// Sends everything, dot included. When it fails the dot was not sent, and must not be: the connection is closed.
+pub async fn send(
+    connection: &mut Connection,
+    message: &Message,
+    pace: Pace,
+    gone: &mut (dyn Future<Output = ()> + Send + Unpin),
+) -> Result<(), Stopped> {
+    let mut sender = Sender { stuffer: Stuffer::default(), out: Vec::new(), waiting: 0, meter: Meter::new(pace) };
+    for piece in message.pieces() {
+        match piece {
+            Piece::Memory(bytes) => sender.take(&bytes),
+            Piece::File { file, span } => {
+                let mut at = span.start;
+                while at < span.end {
+                    let length = CHUNK.min(span.end - at);
+                    sender.take(&read(&file, at, length).await.map_err(|error| {
+                        Stopped::Trouble(Trouble::Other(format!(
+                            "was not sent the content, which cannot be read: {error}; see to the disk of store.path"
+                        )))
+                    })?);
+                    at += length;
+                    sender.write(connection, gone).await?;
+                }
+            }
+        }
+        if sender.waiting >= CHUNK {
+            sender.write(connection, gone).await?;
+        }
+    }
+    sender.out.push(sender.stuffer.end());
+    // A reply too many, read after the dot, would be taken for the dot's (SEMANTICS 11).
+    connection.quiet().map_err(Stopped::Trouble)?;
+    sender.write(connection, gone).await?;
+    connection.count_dot();
+    Ok(())
+}
+
+/// A piece of the content's file, read off the async threads.
+async fn read(file: &Arc<Scratch>, at: u64, length: u64) -> io::Result<Bytes> {
+    let file = Arc::clone(file);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = vec![0; usize::try_from(length).expect("a chunk fits into memory")];
+        file.read_at(&mut bytes, at).map(|()| Bytes::from(bytes))
+    });
+    reading.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+struct Sender {
+    stuffer: Stuffer,
+    /// Stuffed and not yet written.
+    out: Vec<Bytes>,
+    /// Bytes of it.
+    waiting: u64,
+    meter: Meter,
+}
+
+impl Sender {
+    fn take(&mut self, bytes: &Bytes) {
+        self.stuffer.push(bytes, &mut self.out);
+        self.waiting += bytes.len() as u64;
+    }
+
+    /// Writes what waits. Stops at any word of the next hop: before the dot there is nothing it could have to say.
+    async fn write(&mut self, connection: &mut Connection, gone: &mut (dyn Future<Output = ()> + Send + Unpin)) -> Result<(), Stopped> {
+        let mut out = Slices { all: std::mem::take(&mut self.out), done: 0 };
+        self.waiting = 0;
+        self.meter.last = clock::monotonic();
+        while !out.is_empty() {
+            let look_again = self.meter.look_again().map_err(Stopped::Trouble)?;
+            let (mut input, mut output) = split(connection.stream());
+            let mut byte = [0; 1];
+            tokio::select! {
+                biased;
+                () = &mut *gone => return Err(Stopped::ClientGone),
+                said = input.read(&mut byte) => return Err(Stopped::Trouble(interrupted(&said))),
+                written = write_some(&mut output, &out) => match written {
+                    Ok(0) | Err(_) => return Err(Stopped::Trouble(Trouble::Closed)),
+                    Ok(count) => {
+                        out.advance(count);
+                        self.meter.count(count);
+                    }
+                },
+                () = sleep_until(look_again.into()) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn write_some(output: &mut tokio::io::WriteHalf<&mut Stream>, out: &Slices) -> io::Result<usize> {
+    let slices: Vec<IoSlice<'_>> = out.all[out.done..].iter().take(SLICES).map(|bytes| IoSlice::new(bytes)).collect();
+    output.write_vectored(&slices).await
+}
+
+fn interrupted(said: &io::Result<usize>) -> Trouble {
+    match said {
+        Ok(1..) => Trouble::Other("talks while it is sent the content; see its log for what it wants to say".to_owned()),
+        Ok(_) | Err(_) => Trouble::Closed,
+    }
+}
+
+/// Slices in order, the written ones behind `done`.
+struct Slices {
+    all: Vec<Bytes>,
+    done: usize,
+}
+
+impl Slices {
+    fn is_empty(&self) -> bool {
+        self.done == self.all.len()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(first) = self.all.get_mut(self.done) {
+            let taken = count.min(first.len());
+            first.advance(taken);
+            count -= taken;
+            if !first.is_empty() {
+                return;
+            }
+            self.done += 1;
+        }
+    }
+}
+
+/// Keeps a transfer to its pace (DESIGN decision 4).
+struct Meter {
+    pace: Pace,
+    started: Instant,
+    /// When the last byte was taken.
+    last: Instant,
+    total: u64,
+    window: Instant,
+    in_window: u64,
+}
+
+impl Meter {
+    fn new(pace: Pace) -> Meter {
+        let now = clock::monotonic();
+        Meter { pace, started: now, last: now, total: 0, window: now, in_window: 0 }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.last = clock::monotonic();
+        self.total += bytes as u64;
+        self.in_window += bytes as u64;
+    }
+
+    /// When to look again, if all is well now.
+    fn look_again(&mut self) -> Result<Instant, Trouble> {
+        let now = clock::monotonic();
+        let rate = self.pace.min_data_rate;
+        if now >= self.pace.until.hard_deadline {
+            return Err(Trouble::Other("did not take the message in the time that is left; see whether it is overloaded".to_owned()));
+        }
+        if now >= self.last + self.pace.stall {
+            let stall = self.pace.stall.as_secs_f32();
+            return Err(Trouble::Other(format!(
+                "takes no more of the message for {stall} s (timeouts.next_hop); see whether it is overloaded"
+            )));
+        }
+        let too_slow =
+            || Trouble::Other(format!("takes less than {rate} bytes a second (limits.min_data_rate); see whether it is overloaded"));
+        let late = now >= self.pace.until.deadline;
+        // Past the deadline only a transfer that keeps the rate goes on; the first second says nothing about a rate.
+        if late && self.total < rate * now.duration_since(self.started).as_secs() {
+            return Err(too_slow());
+        }
+        if now >= self.window + WINDOW {
+            if self.in_window < rate * now.duration_since(self.window).as_secs() {
+                return Err(too_slow());
+            }
+            (self.window, self.in_window) = (now, 0);
+        }
+        let next = (self.last + self.pace.stall).min(self.window + WINDOW).min(self.pace.until.hard_deadline);
+        Ok(if late { next.min(now + Duration::from_secs(1)) } else { next.min(self.pace.until.deadline) })
+    }
+}
