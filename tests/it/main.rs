@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may panic, and ask the machine directly")]
 
+mod kill;
+mod samples;
 mod support;
 mod tidy;

@@ -15,7 +15,11 @@ const LONGER: &[(&str, usize, &str)] = &[];
 
 /// What may be said only in some places: the words, where they may stand, and where to go instead.
 const PLACES: &[(&[&str], &[&str], &str)] = &[
-    (&["println!", "eprintln!", "print!", "eprint!"], &["cli/", "main.rs"], "only the command line writes to the terminal; log with tracing"),
+    (
+        &["println!", "eprintln!", "print!", "eprint!"],
+        &["cli/", "main.rs"],
+        "only the command line writes to the terminal; log with tracing",
+    ),
     (&["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now"], &["base/"], "base::clock"),
     (&["SystemRandom", "Ulid::new"], &["base/"], "base::random"),
     (&["std::fs", "fs::File", "tokio::fs"], &["base/"], "base::disk"),
@@ -95,7 +99,8 @@ fn replies_are_made_in_one_file() {
     let mut strays = Vec::new();
     for source in sources().iter().filter(|source| ["server/", "smtp/"].iter().any(|layer| source.name.starts_with(layer))) {
         if source.name == "smtp/reply.rs" {
-            let fields = source.code.iter().skip_while(|(_, line)| !line.starts_with("pub struct Reply ")).take_while(|(_, line)| line != "}");
+            let fields =
+                source.code.iter().skip_while(|(_, line)| !line.starts_with("pub struct Reply ")).take_while(|(_, line)| line != "}");
             let public = fields.filter(|(_, line)| line.trim_start().starts_with("pub ") && line.contains(':'));
             strays.extend(public.map(|(number, _)| format!("src/{}:{number}: a public field of `Reply`", source.name)));
         } else {

@@ -13,26 +13,38 @@ pub struct Client {
 
 impl Client {
     /// Connects and reads the greeting.
+    #[track_caller]
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        Client::try_connect(address).expect("a greeting")
+    }
+
+    /// Connects and reads the greeting; none if there is no server, or it does not want to.
+    pub fn try_connect(address: SocketAddr) -> Option<Client> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
         let mut client = Client { stream: BufReader::new(stream) };
-        let greeting = client.reply();
-        assert!(greeting.starts_with("220 "), "{greeting}");
-        client
+        client.try_reply().filter(|greeting| greeting.starts_with("220 ")).map(|_| client)
     }
 
     /// Sends these bytes as they are.
+    #[track_caller]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
     /// Sends a line and gives the reply: its lines, joined by `\n`, without line ends.
+    #[track_caller]
     pub fn say(&mut self, line: &str) -> String {
         self.raw(format!("{line}\r\n").as_bytes());
         self.reply()
+    }
+
+    /// Sends bytes and reads a reply; none when the connection broke.
+    pub fn try_say(&mut self, bytes: &[u8]) -> Option<String> {
+        self.stream.get_mut().write_all(bytes).ok()?;
+        self.try_reply()
     }
 
     /// Sends a line whose reply must begin with `start`.
