@@ -1,11 +1,14 @@
 //! The one place that opens, writes, syncs, links and removes files.
 #![allow(clippy::disallowed_methods, reason = "the place the ban points to")]
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Opened here only.
+pub use std::fs::File;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;

@@ -4,6 +4,7 @@ mod connection;
 mod content;
 mod dialog;
 mod pool;
+pub mod release;
 mod route;
 mod stream;
 mod transaction;

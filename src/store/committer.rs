@@ -305,7 +305,9 @@ mod tests {
         let rest: Vec<_> = (0..100).map(|n| fixture.submit(Files::none(), insert(&n.to_string()))).collect();
         go.send(()).unwrap();
         first.recv().unwrap().unwrap();
-        rest.iter().for_each(|answer| answer.recv().unwrap().unwrap());
+        for answer in rest {
+            answer.recv().unwrap().unwrap();
+        }
         assert_eq!(fixture.committer.transactions(), 2);
         assert_eq!(fixture.owners(), 100);
     }

@@ -6,9 +6,9 @@
 //! | memory, more | in one file of the mail's own; bytes that both forms share once |
 //! | a content file of the message | by giving that file a name here: nothing is copied |
 
-use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use rusqlite::{Connection, params};
 
 use super::{Store, StoreError, at};
 use crate::base::budget::Budget;
-use crate::base::disk::{self, Scratch};
+use crate::base::disk::{self, File, Scratch};
 use crate::message::{Limits, Message, Piece, Receiver, Refusal, Room};
 
 /// Bytes of one form that are kept in the row.
@@ -262,7 +262,6 @@ fn stored_runs(sql: &Connection, hold: i64, form: Form) -> Result<Vec<Run>, Stor
 }
 
 fn each_of_file(path: &Path, span: Range<u64>, with: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
-    use std::os::unix::fs::FileExt;
     let file = disk::open(path).map_err(|error| at(path, &error))?;
     let mut buffer = vec![0; PIECE];
     let mut offset = span.start;

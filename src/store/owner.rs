@@ -70,6 +70,10 @@ fn dead(directory: &Path, connection: &Connection) -> Result<BTreeSet<String>, S
             Ok(None) => {}
             Ok(Some(_)) => drop(dead.insert(id)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(dead.insert(id)),
+            // Another user's process: whether it lives cannot be told, so its work is left alone.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                tracing::warn!(owner = id, "the store is also used by another user: run every transom command as the user of `transom serve`, or as root");
+            }
             Err(error) => return Err(at(&directory.join(&id), &error)),
         }
     }
