@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::mail::{Inside, Mail};
 use crate::yaml::Problems;
-use rule::RuleFile;
+use rule::{RuleFile, Shared};
 use ruling::Ruling;
 use trace::Trace;
 
@@ -56,14 +56,14 @@ pub struct Chain {
 
 impl Chain {
     /// A chain of rule files in the order given. Reports names that two rules bear.
-    pub fn build(files: Vec<Arc<RuleFile>>, limits: Limits, inside: Arc<Inside>, problems: &mut Problems) -> Chain {
+    pub fn build(files: Vec<Arc<RuleFile>>, shared: &Shared, problems: &mut Problems) -> Chain {
         let mut seen: HashMap<Arc<str>, String> = HashMap::new();
         for rule in files.iter().flat_map(|file| &file.rules) {
             if let Some(first) = seen.insert(Arc::clone(&rule.name), rule.place()) {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in {first}"));
             }
         }
-        Chain { files, limits, inside }
+        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside) }
     }
 
     /// The rule files, in order.

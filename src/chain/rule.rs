@@ -152,7 +152,8 @@ impl RuleFile {
         if let Some(node) = settings.node("conditions") {
             conditions.extend(shared.named(node, problems));
         }
-        for node in list(&mut settings, "rules", problems) {
+        let rules = list(&mut settings, "rules", problems);
+        for node in rules {
             let mut load = shared.load(&conditions, problems);
             file.rules.extend(rule(node, &mut load));
         }
@@ -162,9 +163,11 @@ impl RuleFile {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in line {line}"));
             }
         }
+        // A rule that could not be read has a name all the same.
+        let names: Vec<&str> = rules.iter().filter_map(name_of).collect();
         for node in list(&mut settings, "tests", problems) {
             let mut load = shared.load(&conditions, problems);
-            file.tests.extend(Test::load(node, &file.rules, &mut load));
+            file.tests.extend(Test::load(node, &names, &mut load));
         }
         settings.finish(problems).ok();
         file
@@ -180,6 +183,10 @@ fn list<'n>(settings: &mut Settings<'n>, key: &'static str, problems: &mut Probl
             &[]
         }
     }
+}
+
+fn name_of(rule: &Node) -> Option<&str> {
+    rule.map()?.iter().find(|(key, _)| key.text == "name")?.1.scalar()
 }
 
 fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
@@ -242,14 +249,5 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
     match find(action::ENTRIES, name) {
         Some(entry) => Ok(Step { name: entry.name, action: (entry.load)(&settings, load)? }),
         None => Err(unknown(action::ENTRIES, "action", name, span, load.problems)),
-    }
-}
-
-/// An action by its YAML, for tests of actions.
-impl Step {
-    /// # Errors
-    /// As [`Action::apply`].
-    pub fn apply(&self, run: &mut Run) -> Result<super::Flow, ActionError> {
-        self.action.apply(run)
     }
 }

@@ -9,9 +9,24 @@ use crate::chain::string::{NameTest, StringTest, VALUE_TESTS, ValueTest, word};
 use crate::message::Field;
 use crate::yaml::{Kind, Node, Reported, Settings};
 
+/// A test of fields, or several of them combined.
+#[derive(Debug)]
+enum Header {
+    Field(Named),
+    Combined(Combined),
+}
+
+/// Without `name`: `all any not` stand for tests of fields that have one each.
+#[derive(Debug)]
+struct Combined {
+    all: Vec<Header>,
+    any: Vec<Header>,
+    not: Option<Box<Header>>,
+}
+
 /// Fields of a name whose value passes.
 #[derive(Debug)]
-struct Header {
+struct Named {
     name: NameTest,
     /// None: there is such a field.
     value: Option<ValueTest>,
@@ -38,7 +53,7 @@ pub const HEADER: Entry<dyn Condition> = Entry {
     example: "header: {name: X-Mailer, contains: [bulk, blast]}",
     before: "X-Mailer: Super Blaster 3\r\nSubject: hi\r\n\r\n",
     after: "Subject: Blaster\r\n\r\n",
-    load: header,
+    load: |node, load| Ok(Box::new(header(node, load)?)),
 };
 
 pub const SUBJECT: Entry<dyn Condition> = Entry {
@@ -51,14 +66,34 @@ pub const SUBJECT: Entry<dyn Condition> = Entry {
     load: subject,
 };
 
-fn header(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+/// With `name`, `all any not` speak of the value of the same field.
+fn header(node: &Node, load: &mut Load<'_>) -> Result<Header, Reported> {
     let mut settings = load.settings("`header`", node)?;
+    let named = node.map().is_some_and(|entries| entries.iter().any(|(key, _)| key.text == "name"));
+    let logic = node.map().is_some_and(|entries| entries.iter().any(|(key, _)| ["all", "any", "not"].contains(&key.text.as_str())));
+    if !named && logic {
+        let (all, any) = (list(&mut settings, "all", load), list(&mut settings, "any", load));
+        let known = load.groups.clone();
+        let not = settings.node("not").map(|node| header(node, load).map(Box::new)).transpose();
+        load.groups = known;
+        settings.finish(load.problems)?;
+        return Ok(Header::Combined(Combined { all: all?, any: any?, not: not? }));
+    }
     let name = NameTest::take(&mut settings, "name", load);
     let (value, raw, every) = value(settings, load)?;
     let Some(name) = name? else {
         return Err(load.problems.error(&node.span, "`header` needs `name`", "which field is to be tested"));
     };
-    Ok(Box::new(Header { name, value, raw, every }))
+    Ok(Header::Field(Named { name, value, raw, every }))
+}
+
+fn list(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Vec<Header>, Reported> {
+    let Some(node) = settings.node(key) else { return Ok(Vec::new()) };
+    let Some(items) = node.list().filter(|items| !items.is_empty()) else {
+        return Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "at least one, each with a `-`, or in brackets"));
+    };
+    let read: Vec<_> = items.iter().map(|item| header(item, load)).collect();
+    read.into_iter().collect()
 }
 
 fn subject(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
@@ -68,7 +103,7 @@ fn subject(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repor
     } else {
         (Some(StringTest::load(node, load)?), false, false)
     };
-    Ok(Box::new(Header { name: NameTest::of("Subject"), value, raw, every }))
+    Ok(Box::new(Named { name: NameTest::of("Subject"), value, raw, every }))
 }
 
 fn value(mut settings: Settings<'_>, load: &mut Load<'_>) -> Result<(Option<ValueTest>, bool, bool), Reported> {
@@ -79,13 +114,39 @@ fn value(mut settings: Settings<'_>, load: &mut Load<'_>) -> Result<(Option<Valu
     Ok((value?, raw?.unwrap_or(false), every?))
 }
 
-impl Header {
+impl Named {
     fn fields<'f>(&self, facts: &'f dyn Facts) -> Vec<&'f Field> {
         facts.fields().iter().filter(|field| self.name.holds(field.name())).collect()
     }
 }
 
 impl Condition for Header {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        match self {
+            Header::Field(test) => test.holds(facts),
+            Header::Combined(tests) => tests.holds(facts),
+        }
+    }
+}
+
+impl Condition for Combined {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        for test in &self.all {
+            if !test.holds(facts)? {
+                return Ok(false);
+            }
+        }
+        if !self.any.is_empty() && !over(&self.any, false, |test| test.holds(facts))? {
+            return Ok(false);
+        }
+        match &self.not {
+            Some(test) => Ok(!test.holds(facts)?),
+            None => Ok(true),
+        }
+    }
+}
+
+impl Condition for Named {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         let fields = self.fields(facts);
         let Some(test) = &self.value else {

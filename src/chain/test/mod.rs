@@ -1,0 +1,246 @@
+//! Tests of rules: `tests:` in a rule file. A test sends one mail through that file's rules alone and says what must come out.
+
+mod expect;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::entry::Load;
+use super::example;
+use super::rule::RuleFile;
+use super::ruling::Ruling;
+use super::{Chain, Limits};
+use crate::base::disk;
+use crate::mail::{Client, Inside, Mail, Origin};
+use crate::message::Message;
+use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::path;
+use crate::yaml::{FromNode, Kind, Node, OneOrMany, Problems, Reported, Settings, Span};
+use expect::Expect;
+pub use expect::Failure;
+
+/// One test.
+#[derive(Debug)]
+pub struct Test {
+    pub name: String,
+    /// Its name in the file.
+    pub span: Span,
+    content: Content,
+    envelope: Envelope,
+    origin: Arc<Origin>,
+    expect: Expect,
+}
+
+/// Where the message comes from.
+#[derive(Debug)]
+enum Content {
+    /// Relative to the rule file.
+    File(PathBuf),
+    Inline(Bytes),
+}
+
+/// How a test went.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub test: String,
+    /// `file:line`.
+    pub place: String,
+    pub span: Span,
+    /// None: it passed.
+    pub failures: Vec<Failure>,
+    /// What came out, and the `same_as` file that it should have been: what `--update` writes.
+    pub update: Option<(PathBuf, Vec<u8>)>,
+}
+
+impl Test {
+    /// Reads a test. `rules` are the names that `fired` may use.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn load(node: &Node, rules: &[&str], load: &mut Load<'_>) -> Result<Test, Reported> {
+        let mut settings = load.settings("a test", node)?;
+        let span = settings.node("name").map_or_else(|| node.span.clone(), |name| name.span.clone());
+        let name = settings.need::<String>("name", load.problems);
+        let message = settings.take::<String>("message", load.problems);
+        let inline = settings.take::<String>("inline", load.problems);
+        let envelope = envelope(settings.node("envelope"), load);
+        let origin = origin(settings.node("client"), load);
+        let expect = match settings.node("expect") {
+            Some(node) => Expect::load(node, rules, load),
+            None => Err(load.problems.error(&span, "a test that expects nothing", "`expect` says what must come out, such as `{outcome: deliver}`")),
+        };
+        settings.finish(load.problems)?;
+        let content = match (message?, inline?) {
+            (Some(file), None) => Content::File(PathBuf::from(file)),
+            (None, Some(text)) => Content::Inline(normalized(text.as_bytes())),
+            (one, _) => {
+                let title = if one.is_some() { "a test with two messages" } else { "a test without a message" };
+                return Err(load.problems.error(&span, title, "`message: FILE` or `inline: |` with the message itself is wanted"));
+            }
+        };
+        Ok(Test { name: name?, span, content, envelope: envelope?, origin: Arc::new(origin?), expect: expect? })
+    }
+
+    /// The mail that the test sends.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn mail(&self, directory: &Path) -> Result<Mail, String> {
+        let bytes = match &self.content {
+            Content::Inline(bytes) => bytes.clone(),
+            Content::File(file) => read(&directory.join(file))?,
+        };
+        let message = Message::parse(bytes, &example::limits()).map_err(|refusal| refusal.to_string())?;
+        Ok(Mail { origin: Arc::clone(&self.origin), envelope: self.envelope.clone(), message })
+    }
+
+    fn run(&self, chain: &Chain, directory: &Path) -> Report {
+        let place = format!("{}:{}", self.span.source.name, self.span.line_column().0);
+        let mut report = Report { test: self.name.clone(), place, span: self.span.clone(), failures: Vec::new(), update: None };
+        match self.mail(directory) {
+            Ok(mail) => {
+                let received = mail.message.clone();
+                let ruling = chain.run(mail);
+                report.failures = self.expect.judge(&ruling, &received, directory);
+                report.update = self.expect.same_as(directory).map(|file| (file, bytes(&ruling.mail.message)));
+            }
+            Err(why) => report.failures.push(Failure { what: why, difference: None }),
+        }
+        report
+    }
+}
+
+/// Runs the tests of a rule file, on its rules alone.
+#[must_use]
+pub fn run(file: &Arc<RuleFile>, limits: Limits, inside: &Inside) -> Vec<Report> {
+    let mut domains = inside.clone();
+    domains.domains.extend(example::inside().domains.iter().cloned());
+    let chain = Chain { files: vec![Arc::clone(file)], limits, inside: Arc::new(domains) };
+    let directory = file.path.parent().unwrap_or(Path::new(""));
+    file.tests.iter().map(|test| test.run(&chain, directory)).collect()
+}
+
+/// Runs the tests of every file of a chain; each failing one is an error at its place.
+pub fn check(chain: &Chain, problems: &mut Problems) {
+    for file in &chain.files {
+        for report in run(file, chain.limits, &chain.inside) {
+            if let Some(failure) = report.failures.first() {
+                problems.error(&report.span, format!("the test `{}` fails", report.test), format!("{} (`transom test` shows all of it)", failure.what));
+            }
+        }
+    }
+}
+
+/// What came out, as bytes. Test messages are in memory.
+fn bytes(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message
+        .for_each(&mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })
+        .expect("a message parsed from memory is read from memory");
+    bytes
+}
+
+fn read(path: &Path) -> Result<Bytes, String> {
+    disk::read(path).map(|bytes| normalized(&bytes)).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// The message as it would travel: every line ends in CR LF.
+fn normalized(bytes: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    let mut start = 0;
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        out.extend_from_slice(&bytes[start..at]);
+        if at == 0 || bytes[at - 1] != b'\r' {
+            out.push(b'\r');
+        }
+        out.push(b'\n');
+        start = at + 1;
+    }
+    out.extend_from_slice(&bytes[start..]);
+    Bytes::from(out)
+}
+
+fn envelope(node: Option<&Node>, load: &mut Load<'_>) -> Result<Envelope, Reported> {
+    let path = |address: &str| path::Path::parse(address).expect("the default addresses are addresses");
+    let mut envelope = Envelope { sender: path(example::SENDER), recipients: vec![path(example::RECIPIENT)], declared: Declared::default() };
+    let Some(node) = node else { return Ok(envelope) };
+    let mut settings = load.settings("`envelope`", node)?;
+    let from = address(settings.node("from"), load);
+    let to = addresses(settings.node("to"), load);
+    let size = settings.take::<u64>("size", load.problems);
+    settings.finish(load.problems)?;
+    if let Some(from) = from? {
+        envelope.sender = from;
+    }
+    if let Some(to) = to? {
+        envelope.recipients = to;
+    }
+    envelope.declared.size = size?;
+    Ok(envelope)
+}
+
+/// `<>` and the empty text are the null sender; angle brackets may be written.
+fn address(node: Option<&Node>, load: &mut Load<'_>) -> Result<Option<path::Path>, Reported> {
+    let Some(node) = node else { return Ok(None) };
+    let text = String::from_node(node, load.problems)?;
+    let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(&text);
+    path::Path::parse(bare).map(Some).map_err(|error| load.problems.error(&node.span, format!("`{text}` is no address: {error}"), "such as anna@example.org"))
+}
+
+fn addresses(node: Option<&Node>, load: &mut Load<'_>) -> Result<Option<Vec<path::Path>>, Reported> {
+    let Some(node) = node else { return Ok(None) };
+    let items = match &node.kind {
+        Kind::List(items) => items.iter().collect(),
+        _ => vec![node],
+    };
+    let mut paths = Vec::with_capacity(items.len());
+    for item in items {
+        paths.extend(address(Some(item), load)?.filter(|path| !path.is_null()));
+    }
+    if paths.is_empty() {
+        return Err(load.problems.error(&node.span, "no recipient", "at least one address is wanted"));
+    }
+    Ok(Some(paths))
+}
+
+fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> {
+    let mut origin = example::origin();
+    let Some(node) = node else { return Ok(origin) };
+    let mut settings = load.settings("`client`", node)?;
+    let address = settings.take("address", load.problems);
+    let name = settings.take::<String>("name", load.problems);
+    let helo = settings.take::<String>("helo", load.problems);
+    let listener = settings.take::<String>("listener", load.problems);
+    settings.finish(load.problems)?;
+    origin.client = Client { address: address?.or(origin.client.address), name: name? };
+    origin.peer = origin.client.address;
+    if let Some(helo) = helo? {
+        origin.helo = helo;
+    }
+    if let Some(listener) = listener? {
+        origin.listener = Arc::from(listener);
+    }
+    Ok(origin)
+}
+
+/// The list under `key`: one text or several.
+fn texts(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Option<Vec<String>>, Reported> {
+    Ok(settings.take::<OneOrMany<String>>(key, load.problems)?.map(|texts| texts.0))
+}
+
+/// The verdict of a ruling as the client would hear it.
+fn reply(ruling: &Ruling) -> Option<String> {
+    use super::ruling::Outcome;
+    match &ruling.outcome {
+        Outcome::Reject(verdict) | Outcome::Defer(verdict) => {
+            let enhanced = verdict.enhanced;
+            Some(format!("{} {}.{}.{} {}", verdict.code, enhanced.0, enhanced.1, enhanced.2, verdict.text))
+        }
+        Outcome::Deliver | Outcome::Discard => None,
+    }
+}
