@@ -108,6 +108,15 @@ impl Transaction {
         }
     }
 
+    /// The same, without waiting for it.
+    pub fn abandon(&mut self) {
+        if let Some(open) = self.open.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(open.abandon());
+        }
+    }
+
     /// Sends a mail: on the open transaction if sender and accepted recipients are exactly the envelope's, else on a fresh one. `message` is final (`Received` included). Nothing is sent after
     /// `deadline` (a transfer that keeps the rate may run to `hard_deadline`) or once `gone` resolves before the dot; after the dot it waits `after_dot`, client or no client.
     /// After [`Delivery::Recipients`] the transaction stays open with those that were accepted: sending to exactly these needs no other one.
@@ -215,11 +224,7 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(open.abandon());
-        }
+        self.abandon();
     }
 }
 

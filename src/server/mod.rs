@@ -1,1 +1,2 @@
 //! From the client: sockets, sessions, permission, limits, commit, shutdown.
+pub mod commit;

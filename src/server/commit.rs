@@ -1,0 +1,585 @@
+//! The one function that turns a ruling into a reply: the outcome table of DESIGN decision 3, column `relay`. The first row that matches:
+//!
+//! | what happened                                         | done                             | reply              | outcome        |
+//! |-------------------------------------------------------|----------------------------------|--------------------|----------------|
+//! | the client is gone                                    | abandon, undo                    | 451                | `gone`         |
+//! | the rules reject or defer                             | abandon                          | theirs             | `reject defer` |
+//! | the rules discard                                     | abandon                          | 250                | `discard`      |
+//! | held                                                  | stage, abandon, confirm          | 250                | `quarantine`   |
+//! | … and the store is full, or otherwise unable          | abandon                          | 452, 451           | `not stored`   |
+//! | no way to the next hop before the dot, deadline over  | abandon, undo                    | 451                | `unavailable`  |
+//! | it can never be said to this next hop                 | abandon, undo                    | 552, 550, 554      | `refused`      |
+//! | MAIL or DATA refused                                  | abandon, undo                    | the next hop's     | `refused`      |
+//! | a recipient accepted at RCPT refused anew             | abandon, undo                    | 451                | `unavailable`  |
+//! | one that a rule brought in refused, 4xx               | abandon, undo                    | 451                | `unavailable`  |
+//! | one that a rule brought in refused, 5xx               | stage a copy for it, and go on   | that of the others |                |
+//! | … and it was the only one                             | abandon, confirm                 | 250                | `quarantine`   |
+//! | the dot answered 2xx                                  | confirm                          | 250                | `deliver`      |
+//! | the dot answered 4xx, 5xx                             | undo                             | the next hop's     | `refused`      |
+//! | the dot not answered                                  | undo                             | 451                | `in doubt`     |
+//!
+//! *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
+
+use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
+use crate::message::Message;
+use crate::relay::{Delivery, Transaction, Unfit, Until};
+use crate::smtp::client::Answer;
+use crate::smtp::envelope::Envelope;
+use crate::smtp::path::Path;
+use crate::smtp::reply::{self, Class, Reply, Stage};
+use crate::store::quarantine::{HoldId, NewHold, Reason};
+use crate::store::{Store, StoreError};
+
+/// Resolves when the client has gone away.
+pub type Gone<'a> = &'a mut (dyn Future<Output = ()> + Send + Unpin);
+
+/// Everything the decision depends on.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// What the rules said; its message is final: the caller has put our `Received` on top.
+    pub ruling: &'a Ruling,
+    pub received: &'a Message,
+    /// With the recipients that were accepted at RCPT.
+    pub received_envelope: &'a Envelope,
+    pub until: Until,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub reply: Reply,
+    /// The word for the log; see the table.
+    pub outcome: &'static str,
+    /// Who was asked last, and what it said.
+    pub next_hop: Option<String>,
+    pub answer: Option<String>,
+    /// The next hop may have the message although the client hears 451.
+    pub in_doubt: bool,
+    /// What lies in the quarantine now.
+    pub holds: Vec<HoldId>,
+}
+
+/// The way to the next hop.
+pub trait WayOut {
+    /// Sends the mail to exactly this envelope.
+    fn deliver(&mut self, envelope: &Envelope, message: &Message, until: Until, gone: Gone<'_>) -> impl Future<Output = Delivery> + Send;
+    /// Ends what is open without a message. Nobody waits for it.
+    fn abandon(&mut self);
+}
+
+impl WayOut for Transaction {
+    async fn deliver(&mut self, envelope: &Envelope, message: &Message, until: Until, gone: Gone<'_>) -> Delivery {
+        Transaction::deliver(self, envelope, message, until, gone).await
+    }
+
+    fn abandon(&mut self) {
+        Transaction::abandon(self);
+    }
+}
+
+/// Where copies are held.
+pub trait Holds {
+    /// Durable, not yet shown as held.
+    fn stage(&self, hold: NewHold) -> impl Future<Output = Result<HoldId, StoreError>> + Send;
+    fn confirm(&self, hold: &HoldId);
+    fn undo(&self, hold: &HoldId) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl Holds for Store {
+    async fn stage(&self, hold: NewHold) -> Result<HoldId, StoreError> {
+        Store::stage(self, hold).await
+    }
+
+    fn confirm(&self, hold: &HoldId) {
+        Store::confirm(self, hold);
+    }
+
+    async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
+        Store::undo(self, hold).await
+    }
+}
+
+/// Carries a ruling out and says what the client hears.
+pub async fn commit(work: Work<'_>, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
+    let told = match &work.ruling.outcome {
+        _ if is_gone(gone).await => Told::new(reply::trouble(), "gone"),
+        Outcome::Reject(Verdict { code, enhanced, text }) | Outcome::Defer(Verdict { code, enhanced, text }) => {
+            Told::new(reply::ruled(*code, *enhanced, text), work.ruling.word())
+        }
+        Outcome::Discard => Told::new(work.taken(), work.ruling.word()),
+        Outcome::Deliver if !work.ruling.holds.is_empty() => work.hold(holds).await,
+        Outcome::Deliver => work.relay(way, holds, gone).await,
+    };
+    // After a message went out nothing is open any more, and this does nothing.
+    way.abandon();
+    told
+}
+
+/// Whether it has resolved by now; if so it is not asked again.
+async fn is_gone(gone: Gone<'_>) -> bool {
+    tokio::select! {
+        biased;
+        () = gone => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
+impl Work<'_> {
+    fn taken(&self) -> Reply {
+        reply::taken(&self.ruling.mail.origin.id.to_string())
+    }
+
+    /// The rules hold it: what lies in the quarantine is what would have been sent, to all recipients.
+    async fn hold(&self, holds: &impl Holds) -> Told {
+        let reasons =
+            self.ruling.holds.iter().map(|Hold { rule, reason }| Reason { rule: rule.to_string(), reason: reason.clone() }).collect();
+        match holds.stage(self.new_hold(reasons, self.ruling.mail.envelope.clone())).await {
+            Ok(id) => {
+                holds.confirm(&id);
+                Told { holds: vec![id], ..Told::new(self.taken(), self.ruling.word()) }
+            }
+            Err(error) => self.not_stored(&error),
+        }
+    }
+
+    async fn relay(&self, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
+        let mail = &self.ruling.mail;
+        let mut envelope = mail.envelope.clone();
+        let mut staged = Vec::new();
+        let told = loop {
+            let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
+            let (next_hop, refused) = match self.told(delivery) {
+                Ok(told) => break told,
+                Err(refused) => refused,
+            };
+            match self.go_without(&mut envelope, refused, holds).await {
+                Ok(id) => staged.push(id),
+                Err(told) => break Told { next_hop: Some(next_hop), ..told },
+            }
+            if envelope.recipients.is_empty() {
+                break Told { next_hop: Some(next_hop), ..Told::new(self.taken(), "quarantine") };
+            }
+        };
+        if told.reply.class() == Class::Done {
+            for id in &staged {
+                holds.confirm(id);
+            }
+            return Told { holds: staged, ..told };
+        }
+        for id in &staged {
+            if let Err(error) = holds.undo(id).await {
+                tracing::error!(
+                    "the copy {id} could not be taken out of the quarantine, although its message goes back to the client: {error}; delete it by hand"
+                );
+            }
+        }
+        told
+    }
+
+    /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
+    async fn go_without(&self, envelope: &mut Envelope, refused: Vec<(Path, Answer)>, holds: &impl Holds) -> Result<HoldId, Told> {
+        let by_a_rule = |path: &Path| !self.received_envelope.recipients.contains(path);
+        let known = refused.iter().all(|(path, _)| envelope.recipients.contains(path));
+        let may_go = |(path, answer): &(Path, Answer)| by_a_rule(path) && answer.class() == Class::Permanent;
+        if let Some((_, answer)) = refused.iter().find(|refused| !may_go(refused)).or_else(|| refused.first().filter(|_| !known)) {
+            tracing::warn!("{} recipients were refused when the transaction was opened anew: {}", refused.len(), answer.in_one_line());
+            return Err(Told { answer: Some(answer.in_one_line()), ..Told::new(reply::trouble(), "unavailable") });
+        }
+        let (paths, reasons): (Vec<Path>, Vec<Reason>) = refused
+            .into_iter()
+            .map(|(path, answer)| {
+                let reason = format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line());
+                (path, Reason { rule: "(next hop)".to_owned(), reason })
+            })
+            .unzip();
+        envelope.recipients.retain(|path| !paths.contains(path));
+        let of_the_copy = Envelope { recipients: paths, ..envelope.clone() };
+        holds.stage(self.new_hold(reasons, of_the_copy)).await.map_err(|error| self.not_stored(&error))
+    }
+
+    fn new_hold(&self, reasons: Vec<Reason>, envelope: Envelope) -> NewHold {
+        let origin = &self.ruling.mail.origin;
+        NewHold {
+            reasons,
+            rules: self.ruling.fired.iter().map(ToString::to_string).collect(),
+            received_envelope: self.received_envelope.clone(),
+            envelope,
+            received: self.received.clone(),
+            held: self.ruling.mail.message.clone(),
+            client: origin.client.address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
+            helo: origin.helo.clone(),
+            session: origin.session.to_string(),
+            message: origin.id.to_string(),
+            time: origin.time,
+        }
+    }
+
+    fn not_stored(&self, error: &StoreError) -> Told {
+        tracing::error!(id = %self.ruling.mail.origin.id, "the message could not be held: {error}; make room or see to the disk of store.path");
+        let reply = match error {
+            StoreError::Full(_) => reply::no_room(),
+            StoreError::Unable(_) => reply::trouble(),
+        };
+        Told::new(reply, "not stored")
+    }
+
+    /// What a delivery comes to; recipients that were refused need a decision first.
+    fn told(&self, delivery: Delivery) -> Result<Told, (String, Vec<(Path, Answer)>)> {
+        Ok(match delivery {
+            Delivery::Accepted { next_hop, answer } => self.passed_on("deliver", Stage::Dot, next_hop, &answer),
+            Delivery::Refused { next_hop, answer } => self.passed_on("refused", Stage::Dot, next_hop, &answer),
+            // What DATA was answered and is no verdict has become `Unavailable` before.
+            Delivery::RefusedBefore { next_hop, answer } => self.passed_on("refused", Stage::Mail, next_hop, &answer),
+            Delivery::Recipients { next_hop, refused } => return Err((next_hop, refused)),
+            Delivery::Unfit(unfit) => Told::new(never_fits(unfit), "refused"),
+            Delivery::Unavailable(error) => Told { answer: Some(error.to_string()), ..Told::new(reply::trouble(), "unavailable") },
+            Delivery::ClientGone => Told::new(reply::trouble(), "gone"),
+            Delivery::InDoubt { next_hop, error } => {
+                Told { next_hop: Some(next_hop), answer: Some(error), in_doubt: true, ..Told::new(reply::outcome_unknown(), "in doubt") }
+            }
+        })
+    }
+
+    /// SEMANTICS 2: the next hop's text may show an address that the rules hide.
+    fn passed_on(&self, outcome: &'static str, stage: Stage, next_hop: String, answer: &Answer) -> Told {
+        let envelope = &self.ruling.mail.envelope;
+        let rewritten = envelope.sender != self.received_envelope.sender || envelope.recipients != self.received_envelope.recipients;
+        let pass = if rewritten { reply::passed_silently } else { reply::passed };
+        let told = Told::new(pass(stage, answer), outcome);
+        Told { next_hop: Some(next_hop), answer: Some(answer.in_one_line()), ..told }
+    }
+}
+
+fn never_fits(unfit: Unfit) -> Reply {
+    match unfit {
+        Unfit::TooLarge => reply::too_large(),
+        Unfit::NeedsSmtpUtf8 => reply::smtputf8_not_possible(),
+        Unfit::EightBit => reply::cannot_convert(),
+    }
+}
+
+impl Told {
+    fn new(reply: Reply, outcome: &'static str) -> Told {
+        Told { reply, outcome, next_hop: None, answer: None, in_doubt: false, holds: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::{clock, random};
+    use crate::mail::{Client, Mail, Origin};
+    use crate::message::Limits;
+    use crate::relay::RelayError;
+    use crate::smtp::envelope::Declared;
+    use crate::smtp::reply::Enhanced;
+
+    /// A way out that answers from a script and writes down what it was asked.
+    #[derive(Default)]
+    struct Script {
+        deliveries: VecDeque<Delivery>,
+        asked: Vec<Vec<String>>,
+        abandoned: bool,
+    }
+
+    impl WayOut for Script {
+        async fn deliver(&mut self, envelope: &Envelope, _: &Message, _: Until, _: Gone<'_>) -> Delivery {
+            self.asked.push(addresses(envelope));
+            self.deliveries.pop_front().expect("asked more often than the script has answers")
+        }
+
+        fn abandon(&mut self) {
+            self.abandoned = true;
+        }
+    }
+
+    /// A quarantine that keeps what was done: `stage b`, `confirm 0`, `undo 0`.
+    #[derive(Default)]
+    struct Shelf {
+        done: Mutex<Vec<String>>,
+        fails: Option<StoreError>,
+    }
+
+    impl Holds for Shelf {
+        async fn stage(&self, hold: NewHold) -> Result<HoldId, StoreError> {
+            if let Some(error) = &self.fails {
+                return Err(error.clone());
+            }
+            let mut done = self.done.lock().unwrap();
+            done.push(format!("stage {} for {}", hold.reasons[0].reason, addresses(&hold.envelope).join(" ")));
+            Ok(HoldId((done.len() - 1).to_string()))
+        }
+
+        fn confirm(&self, hold: &HoldId) {
+            self.done.lock().unwrap().push(format!("confirm {hold}"));
+        }
+
+        async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
+            self.done.lock().unwrap().push(format!("undo {hold}"));
+            Ok(())
+        }
+    }
+
+    fn addresses(envelope: &Envelope) -> Vec<String> {
+        envelope.recipients.iter().map(|path| path.address().to_owned()).collect()
+    }
+
+    fn path(address: &str) -> Path {
+        Path::parse(address).unwrap()
+    }
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        let recipients = recipients.iter().map(|address| path(address)).collect();
+        Envelope { sender: path("a@example.org"), recipients, declared: Declared::default() }
+    }
+
+    fn ruling(outcome: Outcome, recipients: &[&str]) -> Ruling {
+        let limits = Limits {
+            message_size: 1000,
+            header_size: 1000,
+            header_fields: 10,
+            depth: 5,
+            parts: 5,
+            part_fields: 5,
+            memory: 1000,
+            text: 1000,
+        };
+        let origin = Origin {
+            peer: None,
+            client: Client::default(),
+            helo: "client.example".to_owned(),
+            extended: true,
+            listener: "x".into(),
+            time: clock::now(),
+            session: random::ulid(),
+            id: random::ulid(),
+        };
+        Ruling {
+            mail: Mail {
+                origin: Arc::new(origin),
+                envelope: envelope(recipients),
+                message: Message::parse(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"), &Arc::new(limits)).unwrap(),
+            },
+            outcome,
+            holds: Vec::new(),
+            fired: Vec::new(),
+            failures: Vec::new(),
+            tags: Vec::new(),
+            scores: BTreeMap::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    fn answer(code: u16) -> Answer {
+        let digit = u8::try_from(code / 100).unwrap();
+        Answer { code, enhanced: Some(Enhanced(digit, 1, 1)), lines: vec!["their words".to_owned()] }
+    }
+
+    fn hop() -> String {
+        "127.0.0.1:25".to_owned()
+    }
+
+    struct Case {
+        ruling: Ruling,
+        received: Envelope,
+        way: Script,
+        shelf: Shelf,
+        gone: bool,
+    }
+
+    /// As the client gave it and the rules left it: from a to b and c.
+    fn deliver(deliveries: impl IntoIterator<Item = Delivery>) -> Case {
+        Case {
+            ruling: ruling(Outcome::Deliver, &["b@example.org", "c@example.org"]),
+            received: envelope(&["b@example.org", "c@example.org"]),
+            way: Script { deliveries: deliveries.into_iter().collect(), ..Script::default() },
+            shelf: Shelf::default(),
+            gone: false,
+        }
+    }
+
+    fn ruled(outcome: Outcome) -> Case {
+        let case = deliver([]);
+        Case { ruling: Ruling { outcome, ..case.ruling }, ..case }
+    }
+
+    /// b was given, the rules made it b and x.
+    fn with_one_brought_in(deliveries: impl IntoIterator<Item = Delivery>) -> Case {
+        let case = deliver(deliveries);
+        Case { ruling: ruling(Outcome::Deliver, &["b@example.org", "x@example.org"]), received: envelope(&["b@example.org"]), ..case }
+    }
+
+    fn refused(recipients: &[(&str, u16)]) -> Delivery {
+        Delivery::Recipients { next_hop: hop(), refused: recipients.iter().map(|(address, code)| (path(address), answer(*code))).collect() }
+    }
+
+    impl Case {
+        fn held(mut self) -> Case {
+            self.ruling.holds = vec![Hold { rule: "r".into(), reason: "odd".to_owned() }];
+            self
+        }
+
+        fn told(&mut self) -> Told {
+            let received = self.ruling.mail.message.clone();
+            let end = clock::monotonic() + Duration::from_mins(1);
+            let until = Until { deadline: end, hard_deadline: end };
+            let work = Work { ruling: &self.ruling, received: &received, received_envelope: &self.received, until };
+            let mut gone = std::future::ready(());
+            let mut here = std::future::pending();
+            let gone: Gone<'_> = if self.gone { &mut gone } else { &mut here };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let told = runtime.block_on(commit(work, &mut self.way, &self.shelf, gone));
+            assert!(self.way.abandoned);
+            told
+        }
+
+        /// The first three digits, the outcome, and what was done in the quarantine.
+        fn row(&mut self) -> (u16, &'static str, Vec<String>) {
+            let told = self.told();
+            (told.reply.code(), told.outcome, self.shelf.done.lock().unwrap().clone())
+        }
+    }
+
+    fn nothing() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_sent_nowhere_and_held_nowhere() {
+        for case in [deliver([]), deliver([]).held(), ruled(Outcome::Discard)] {
+            let mut case = Case { gone: true, ..case };
+            assert_eq!(case.row(), (451, "gone", nothing()));
+        }
+        assert_eq!(deliver([Delivery::ClientGone]).row(), (451, "gone", nothing()));
+    }
+
+    #[test]
+    fn the_rules_word_goes_before_everything_else() {
+        let verdict = |code| Verdict { code, enhanced: Enhanced(u8::try_from(code / 100).unwrap(), 7, 1), text: "no".to_owned() };
+        assert_eq!(ruled(Outcome::Reject(verdict(550))).held().row(), (550, "reject", nothing()));
+        assert_eq!(ruled(Outcome::Defer(verdict(450))).row(), (450, "defer", nothing()));
+        assert_eq!(ruled(Outcome::Discard).row(), (250, "discard", nothing()));
+    }
+
+    #[test]
+    fn held_is_durable_before_the_250_and_not_sent() {
+        let mut case = deliver([]).held();
+        let done = vec!["stage odd for b@example.org c@example.org".to_owned(), "confirm 0".to_owned()];
+        assert_eq!(case.row(), (250, "quarantine", done));
+        assert!(case.way.asked.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_deferred() {
+        let full = Shelf { fails: Some(StoreError::Full("full".to_owned())), ..Shelf::default() };
+        assert_eq!(Case { shelf: full, ..deliver([]).held() }.row(), (452, "not stored", nothing()));
+        let broken = Shelf { fails: Some(StoreError::Unable("broken".to_owned())), ..Shelf::default() };
+        assert_eq!(Case { shelf: broken, ..deliver([]).held() }.row(), (451, "not stored", nothing()));
+    }
+
+    #[test]
+    fn no_way_before_the_dot_is_451() {
+        for error in [RelayError::Unavailable("x".into()), RelayError::Busy("x".into()), RelayError::Loop("x".into())] {
+            assert_eq!(deliver([Delivery::Unavailable(error)]).row(), (451, "unavailable", nothing()));
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_said_there_is_refused_for_good() {
+        assert_eq!(deliver([Delivery::Unfit(Unfit::TooLarge)]).told().reply, reply::too_large());
+        assert_eq!(deliver([Delivery::Unfit(Unfit::NeedsSmtpUtf8)]).told().reply, reply::smtputf8_not_possible());
+        assert_eq!(deliver([Delivery::Unfit(Unfit::EightBit)]).told().reply, reply::cannot_convert());
+    }
+
+    #[test]
+    fn the_next_hops_verdict_is_passed_on_with_its_words() {
+        for code in [450, 550] {
+            let told = deliver([Delivery::RefusedBefore { next_hop: hop(), answer: answer(code) }]).told();
+            assert_eq!((told.reply.to_string(), told.outcome), (format!("{code} {}.1.1 their words", code / 100), "refused"));
+            let told = deliver([Delivery::Refused { next_hop: hop(), answer: answer(code) }]).told();
+            assert_eq!((told.reply.to_string(), told.outcome), (format!("{code} {}.1.1 their words", code / 100), "refused"));
+        }
+        let told = deliver([Delivery::Accepted { next_hop: hop(), answer: answer(250) }]).told();
+        assert_eq!((told.reply.to_string(), told.outcome), ("250 2.1.1 their words".to_owned(), "deliver"));
+    }
+
+    #[test]
+    fn a_dot_answered_with_our_trouble_is_451() {
+        assert_eq!(deliver([Delivery::Refused { next_hop: hop(), answer: answer(503) }]).row().0, 451);
+        assert_eq!(deliver([Delivery::Refused { next_hop: hop(), answer: answer(421) }]).row().0, 451);
+    }
+
+    #[test]
+    fn their_words_are_not_passed_on_after_the_envelope_was_rewritten() {
+        for delivery in
+            [Delivery::Accepted { next_hop: hop(), answer: answer(250) }, Delivery::Refused { next_hop: hop(), answer: answer(550) }]
+        {
+            let told = with_one_brought_in([delivery]).told();
+            assert!(!told.reply.to_string().contains("their words"));
+            assert!(told.answer.unwrap().contains("their words"), "the log has them");
+        }
+    }
+
+    #[test]
+    fn a_recipient_accepted_at_rcpt_and_refused_anew_is_451() {
+        for code in [450, 550] {
+            assert_eq!(deliver([refused(&[("c@example.org", code)])]).row(), (451, "unavailable", nothing()));
+        }
+        let mut both = with_one_brought_in([refused(&[("x@example.org", 550), ("b@example.org", 550)])]);
+        assert_eq!(both.row(), (451, "unavailable", nothing()));
+    }
+
+    #[test]
+    fn one_that_a_rule_brought_in_has_no_veto_but_may_put_off() {
+        let mut later = with_one_brought_in([refused(&[("x@example.org", 450)])]);
+        assert_eq!(later.row(), (451, "unavailable", nothing()));
+
+        let mut never =
+            with_one_brought_in([refused(&[("x@example.org", 550)]), Delivery::Accepted { next_hop: hop(), answer: answer(250) }]);
+        let (code, outcome, done) = never.row();
+        assert_eq!((code, outcome), (250, "deliver"));
+        assert!(done[0].starts_with("stage ") && done[0].contains("550") && done[0].ends_with("for x@example.org"), "{done:?}");
+        assert_eq!(done[1..], ["confirm 0"]);
+        assert_eq!(never.way.asked, [vec!["b@example.org", "x@example.org"], vec!["b@example.org"]]);
+    }
+
+    #[test]
+    fn a_copy_held_for_one_is_undone_when_the_others_fail() {
+        let ends = [
+            Delivery::Refused { next_hop: hop(), answer: answer(550) },
+            Delivery::RefusedBefore { next_hop: hop(), answer: answer(450) },
+            Delivery::Unavailable(RelayError::Unavailable("x".into())),
+            Delivery::InDoubt { next_hop: hop(), error: "x".into() },
+            Delivery::ClientGone,
+        ];
+        for end in ends {
+            let mut case = with_one_brought_in([refused(&[("x@example.org", 550)]), end]);
+            let told = case.told();
+            assert!(told.reply.code() >= 400 && told.holds.is_empty());
+            assert_eq!(case.shelf.done.lock().unwrap()[1..], ["undo 0"]);
+        }
+    }
+
+    #[test]
+    fn the_only_recipient_rewritten_and_refused_is_held() {
+        let case = with_one_brought_in([refused(&[("x@example.org", 550)])]);
+        let mut case = Case { ruling: ruling(Outcome::Deliver, &["x@example.org"]), ..case };
+        let told = case.told();
+        assert_eq!((told.reply.code(), told.outcome, told.holds.len()), (250, "quarantine", 1));
+        assert_eq!(case.shelf.done.lock().unwrap()[1..], ["confirm 0"]);
+    }
+
+    #[test]
+    fn a_dot_without_answer_is_in_doubt_and_never_250() {
+        let told = deliver([Delivery::InDoubt { next_hop: hop(), error: "closed".into() }]).told();
+        assert_eq!(told.reply, reply::outcome_unknown());
+        assert!(told.in_doubt);
+        assert_eq!(told.outcome, "in doubt");
+    }
+}
