@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::log::{Format, Level};
 use crate::chain::Chain;
 use crate::mail::Inside;
+pub use crate::smtp::data::LineEndings;
 use crate::yaml::{Rate, Size};
 
 /// Everything the operator decided; only [`load`](super::load) makes one.
@@ -75,14 +76,6 @@ pub enum OriginOf {
     /// By the client: on a Unix socket or in `inside.networks`.
     #[default]
     Auto,
-}
-
-/// What is done with a CR or LF alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LineEndings {
-    #[default]
-    Reject,
-    Normalize,
 }
 
 /// `limits:`, on everything a stranger can send.

@@ -1,2 +1,181 @@
 //! From the client: sockets, sessions, permission, limits, commit, shutdown.
+//!
+//! [`Server::start`] opens the store, binds the listeners and asks the next hops what they offer; [`Server::serve`] takes mail until told to stop
+//! (SEMANTICS 7: sessions with nothing under way hear 421, a message from DATA on is finished, a dot that is out is waited for whatever it takes).
+
 pub mod commit;
+mod connection;
+mod hold;
+mod input;
+mod judge;
+mod limits;
+mod listener;
+mod permission;
+mod receive;
+mod shared;
+mod summary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connection::Connection;
+use self::listener::Listening;
+use self::shared::{Door, Shared};
+use crate::base::clock;
+use crate::config::{Address, Config};
+use crate::relay::{self, Relay, RelayError};
+use crate::store::{self, Store, StoreError};
+
+/// How long a start waits to learn what the next hops offer; longer, and it goes on without.
+const PROBE: Duration = Duration::from_secs(3);
+/// How often expired holds are looked for.
+const EXPIRY: Duration = Duration::from_hours(1);
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: Address, error: std::io::Error },
+    /// It came out, once bound, as reachable from other machines, and nothing says what is inside.
+    #[error("{0} can be reached from other machines: say with `inside:` who may relay, or listen on 127.0.0.1")]
+    OpenRelay(Address),
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    #[error("a next hop is this server itself: {0}")]
+    Loop(String),
+}
+
+/// A server whose listeners are bound.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<(Listening, Arc<Door>)>,
+    addresses: Vec<Address>,
+    sessions: TaskTracker,
+}
+
+/// Starts and serves until `shutdown`.
+///
+/// # Errors
+/// Why nothing was started.
+pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    Server::start(config).await?.serve(shutdown).await
+}
+
+impl Server {
+    /// Opens the store and binds the listeners. Nothing is accepted yet.
+    ///
+    /// # Errors
+    /// Why nothing was started.
+    pub async fn start(config: &Config) -> Result<Server, StartError> {
+        let quarantine = &config.store.quarantine;
+        let (path, limits) = (config.store.path.clone(), store::Limits { keep: quarantine.keep, size: quarantine.size.0 });
+        let opened = spawn_blocking(move || Store::open(&path, limits)).await;
+        let store = opened.unwrap_or_else(|panic| Err(StoreError::Unable(panic.to_string())))?;
+        let relay = Relay::new(relay::Settings::of(config, store.token()));
+        let shared = Arc::new(Shared::new(config, relay, store));
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for listener in &config.listeners {
+            let failed = |error| StartError::Listen { address: listener.address.clone(), error };
+            let listening = Listening::bind(&listener.address).await.map_err(failed)?;
+            let address = listening.address().map_err(failed)?;
+            if config.inside.is_none() && !address.is_local() {
+                return Err(StartError::OpenRelay(address));
+            }
+            addresses.push(address);
+            listeners.push((listening, Arc::new(shared.door(config, listener))));
+        }
+        Ok(Server { shared, listeners, addresses, sessions: TaskTracker::new() })
+    }
+
+    /// Where it listens, in the order of the configuration, with the port the system chose for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Takes mail until `shutdown`, and returns when the last session has ended.
+    ///
+    /// # Errors
+    /// A next hop turned out to be this server.
+    pub async fn serve(mut self, shutdown: CancellationToken) -> Result<(), StartError> {
+        let accepting = TaskTracker::new();
+        for (listening, door) in std::mem::take(&mut self.listeners) {
+            accepting.spawn(accept(listening, door, Arc::clone(&self.shared), self.sessions.clone()));
+        }
+        accepting.spawn(expire(Arc::clone(&self.shared)));
+        accepting.close();
+        let probed = self.probe().await;
+        if probed.is_ok() {
+            for address in &self.addresses {
+                tracing::info!("listening on {address}");
+            }
+            shutdown.cancelled().await;
+            tracing::info!(sessions = self.sessions.len(), "shutting down");
+        }
+        self.shared.stop.cancel();
+        self.sessions.close();
+        accepting.wait().await;
+        if timeout(self.shared.timeouts.shutdown, self.sessions.wait()).await.is_err() {
+            tracing::warn!(sessions = self.sessions.len(), "timeouts.shutdown is over: messages without a dot sent are given up");
+            self.shared.hurry.cancel();
+            self.sessions.wait().await;
+        }
+        self.shared.relay.close().await;
+        probed
+    }
+
+    /// Learns what the next hops offer. One that does not answer in time is asked on, beside the mail; one that is ourselves ends the start.
+    async fn probe(&self) -> Result<(), StartError> {
+        let relay = self.shared.relay.clone();
+        let mut probe = tokio::spawn(async move {
+            let probed = relay.probe().await;
+            if let Err(error) = &probed {
+                tracing::warn!("what the next hops offer is not known: {error}");
+            }
+            probed
+        });
+        let in_time = timeout(PROBE, &mut probe).await;
+        if let Ok(Ok(Err(RelayError::Loop(text)))) = in_time { Err(StartError::Loop(text)) } else { Ok(()) }
+    }
+}
+
+async fn accept(listening: Listening, door: Arc<Door>, shared: Arc<Shared>, sessions: TaskTracker) {
+    loop {
+        let (stream, peer) = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            accepted = listening.accept() => accepted,
+        };
+        match shared.sessions.admit(peer) {
+            Some(place) => {
+                sessions.spawn(Connection::new(stream, peer, Arc::clone(&door), Arc::clone(&shared), place).serve());
+            }
+            None => {
+                let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+                tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
+                sessions.spawn(connection::turn_away(stream));
+            }
+        }
+    }
+}
+
+/// Deletes holds that are older than `store.quarantine.keep`, now and every hour.
+async fn expire(shared: Arc<Shared>) {
+    let mut hours = interval(EXPIRY);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            _ = hours.tick() => {}
+        }
+        if let Err(error) = shared.store.expire(clock::now()).await {
+            tracing::error!(%error, "expired holds could not be deleted; trying again in an hour");
+        }
+    }
+}

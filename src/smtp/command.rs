@@ -231,7 +231,9 @@ mod tests {
 
     #[test]
     fn parameters_of_mail_are_read() {
-        let Ok(Command::Mail { sender, declared }) = parse("MAIL FROM:<\"a> b\"@example.org> size=12 BODY=8bitmime SMTPUTF8") else { panic!() };
+        let Ok(Command::Mail { sender, declared }) = parse("MAIL FROM:<\"a> b\"@example.org> size=12 BODY=8bitmime SMTPUTF8") else {
+            panic!()
+        };
         assert_eq!(sender.address(), "\"a> b\"@example.org");
         assert_eq!(declared, Declared { size: Some(12), body: Some(Body::EightBitMime), smtputf8: true });
         let Ok(Command::Mail { declared, .. }) = parse("MAIL FROM:<> SIZE=99999999999999999999") else { panic!() };

@@ -1,12 +1,12 @@
 //! The way in of a message: dots undone, its end found (RFC 5321 4.1.1.4 and 4.5.2).
 //!
-//! | state     | `.` | CR                 | LF                | other          |
-//! |-----------|-----|--------------------|-------------------|----------------|
-//! | LineStart | Dot | Cr                 | bare, Inside      | Inside         |
-//! | Inside    | Inside | Cr              | bare, Inside      | Inside         |
-//! | Cr        | bare, Inside | bare, Cr  | LineStart         | bare, Inside   |
-//! | Dot       | Inside | DotCr           | bare, Inside      | Inside         |
-//! | DotCr     | bare, Inside | bare, Cr  | **end of data**   | bare, Inside   |
+//! | state       | `.`          | CR       | LF              | other        |
+//! |-------------|--------------|----------|-----------------|--------------|
+//! | `LineStart` | Dot          | Cr       | bare, Inside    | Inside       |
+//! | Inside      | Inside       | Cr       | bare, Inside    | Inside       |
+//! | Cr          | bare, Inside | bare, Cr | `LineStart`     | bare, Inside |
+//! | Dot         | Inside       | `DotCr`  | bare, Inside    | Inside       |
+//! | `DotCr`     | bare, Inside | bare, Cr | **end of data** | bare, Inside |
 //!
 //! The dot that leads to Dot is dropped: it either was added by the sender or ends the data. Nothing else is dropped. A line that begins after CR CR LF is
 //! in doubt: readers differ on whether it begins there, so an end found on it is told apart.

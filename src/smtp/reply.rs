@@ -85,7 +85,7 @@ impl Reply {
             let separator = if number + 1 == lines.len() { ' ' } else { '-' };
             let mut line = format!("{}{separator}", self.code);
             if let Some(enhanced) = self.enhanced {
-                line.push_str(&format!("{enhanced} "));
+                line = format!("{line}{enhanced} ");
             }
             line.push_str(text);
             out.extend_from_slice(bounded(&line, LONGEST_LINE - 2).trim_end().as_bytes());
@@ -386,7 +386,12 @@ pub fn passed_silently(stage: Stage, answer: &Answer) -> Reply {
         (_, 200..=299) => 250,
         (_, code) => code,
     };
-    let digit = u8::try_from(code / 100).expect("a code has three digits");
+    let digit = match class(code) {
+        Class::Done => 2,
+        Class::Continue => 3,
+        Class::Transient => 4,
+        Class::Permanent => 5,
+    };
     let enhanced = answer.enhanced.filter(|enhanced| enhanced.0 == digit).unwrap_or(Enhanced(digit, 0, 0));
     let text = match class(code) {
         Class::Done | Class::Continue => "Ok",
@@ -394,18 +399,6 @@ pub fn passed_silently(stage: Stage, answer: &Answer) -> Reply {
         Class::Permanent => "Not accepted",
     };
     Reply::new(code, enhanced, text)
-}
-
-/// A refused MAIL as it is told at RCPT, where 552 and 452 would mean "too many recipients" (SEMANTICS 2).
-pub fn sender_refused_at_recipient(answer: &Answer) -> Reply {
-    let mut reply = passed(Stage::Mail, answer);
-    match (reply.class(), reply.code) {
-        (Class::Done | Class::Continue, _) => reply = trouble(),
-        (_, 552) => (reply.code, reply.enhanced) = (554, Some(Enhanced(5, 3, 4))),
-        (_, 452) => (reply.code, reply.enhanced) = (451, Some(Enhanced(4, 3, 1))),
-        _ => {}
-    }
-    reply
 }
 
 #[cfg(test)]
@@ -458,13 +451,6 @@ mod tests {
         }
         assert_eq!(passed(Stage::Mail, &answer(501, None, &["x"])).code(), 501);
         assert_eq!(passed(Stage::Recipient, &answer(251, None, &["x"])).code(), 251);
-    }
-
-    #[test]
-    fn a_refused_sender_told_at_rcpt_never_says_too_many_recipients() {
-        assert_eq!(sender_refused_at_recipient(&answer(552, None, &["x"])).to_string(), "554 5.3.4 x");
-        assert_eq!(sender_refused_at_recipient(&answer(452, None, &["x"])).to_string(), "451 4.3.1 x");
-        assert_eq!(sender_refused_at_recipient(&answer(250, None, &["x"])), trouble());
     }
 
     #[test]

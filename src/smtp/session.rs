@@ -104,12 +104,8 @@ impl Session {
 
     /// Takes a command line. `early` says that input lies behind it already.
     pub fn line(&mut self, line: &[u8], early: bool, offer: &Offer) -> Step {
-        self.commands += 1;
-        if self.commands > self.terms.commands {
-            return Step::Reply(reply::too_many_commands());
-        }
-        if self.errors >= self.terms.errors {
-            return Step::Reply(reply::too_many_errors());
+        if let Some(over) = self.count() {
+            return Step::Reply(over);
         }
         let step = match Command::parse(line, offer) {
             // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
@@ -125,8 +121,17 @@ impl Session {
 
     /// A line that grew over every limit and was thrown away.
     pub fn overlong_line(&mut self) -> Reply {
+        let reply = self.count().unwrap_or_else(reply::line_too_long);
+        self.tell(reply)
+    }
+
+    /// Counts a line; the reply that ends the session if there were too many, or too many errors before it.
+    fn count(&mut self) -> Option<Reply> {
         self.commands += 1;
-        self.tell(reply::line_too_long())
+        if self.commands > self.terms.commands {
+            return Some(reply::too_many_commands());
+        }
+        (self.errors >= self.terms.errors).then(reply::too_many_errors)
     }
 
     fn refuse(&self, error: SyntaxError) -> Reply {
@@ -303,7 +308,10 @@ mod tests {
 
     #[test]
     fn a_size_over_the_limit_is_552_and_over_what_is_free_452() {
-        dialog(&mut session(), &[("EHLO c", 250), ("MAIL FROM:<> SIZE=1001", 552), ("MAIL FROM:<> SIZE=901", 452), ("RCPT TO:<b@c.example>", 503)]);
+        dialog(
+            &mut session(),
+            &[("EHLO c", 250), ("MAIL FROM:<> SIZE=1001", 552), ("MAIL FROM:<> SIZE=901", 452), ("RCPT TO:<b@c.example>", 503)],
+        );
     }
 
     #[test]

@@ -1,0 +1,300 @@
+//! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
+
+use std::io;
+use std::net::IpAddr;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use ulid::Ulid;
+
+use super::hold::{Held, holding};
+use super::input::{Input, Line};
+use super::judge::{self, Case};
+use super::limits::Admitted;
+use super::listener::Socket;
+use super::receive::{Received, receive};
+use super::shared::{Door, Shared};
+use crate::base::{clock, random};
+use crate::mail::{Client, Origin};
+use crate::relay::RelayError;
+use crate::smtp::client::Answer;
+use crate::smtp::envelope::Envelope;
+use crate::smtp::path::Path;
+use crate::smtp::reply::{self, Reply, Stage};
+use crate::smtp::session::{Question, Session, Step};
+
+/// RCPTs that go to the next hop together.
+const MOST_TOGETHER: usize = 100;
+/// Answers waiting to be written; more is written before the input is used up.
+const MOST_OUTPUT: usize = 16 * 1024;
+/// How long, and for how many bytes, a closed client may go on sending before its connection is reset, which could destroy the last reply.
+const LINGER: (Duration, u64) = (Duration::from_secs(2), 10_000_000);
+
+/// A connection, and the session on it.
+pub struct Connection {
+    stream: Box<dyn Socket>,
+    input: Input,
+    output: Vec<u8>,
+    session: Session,
+    /// RCPTs whose answers are outstanding, in order, each with the refusal that permission gave it.
+    asked: Vec<(Path, Option<Reply>)>,
+    held: Option<Held>,
+    /// When the open transaction began.
+    began: Option<Timestamp>,
+    id: Ulid,
+    peer: Option<IpAddr>,
+    door: Arc<Door>,
+    shared: Arc<Shared>,
+    _place: Admitted,
+}
+
+enum Event {
+    Bytes,
+    End,
+    Silent,
+    Stop,
+}
+
+/// Tells a client for whom there is no place.
+pub async fn turn_away(mut stream: Box<dyn Socket>) {
+    let mut output = Vec::new();
+    reply::too_many_sessions().write(&mut output);
+    // It was to go away anyway.
+    let _ = timeout(Duration::from_secs(1), stream.write_all(&output)).await;
+}
+
+impl Connection {
+    pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, door: Arc<Door>, shared: Arc<Shared>, place: Admitted) -> Connection {
+        Connection {
+            stream,
+            input: Input::default(),
+            output: Vec::new(),
+            session: Session::new(Arc::clone(&shared.terms)),
+            asked: Vec::new(),
+            held: None,
+            began: None,
+            id: random::ulid(),
+            peer,
+            door,
+            shared,
+            _place: place,
+        }
+    }
+
+    /// Serves the client to the end.
+    pub async fn serve(mut self) {
+        if let Err(error) = self.run().await {
+            tracing::debug!(session = %self.id, client = %self.client_text(), %error, "connection broke");
+        }
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        let greeting = self.session.open();
+        let mut next = self.say(&greeting);
+        while next.is_continue() {
+            self.flush().await?;
+            next = match self.wait().await {
+                Event::Bytes => self.answer().await?,
+                Event::End => return Ok(()),
+                Event::Silent => self.say(&reply::timed_out()),
+                Event::Stop => self.say(&reply::shutting_down()),
+            };
+        }
+        self.held = None;
+        self.flush().await?;
+        self.close().await
+    }
+
+    /// Queues a reply; breaks where the connection ends with it.
+    fn say(&mut self, reply: &Reply) -> ControlFlow<()> {
+        reply.write(&mut self.output);
+        if reply.closes() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let write = timeout(self.shared.timeouts.command, self.stream.write_all(&self.output));
+        let written = holding(&mut self.held, &self.shared.relay, self.shared.hold, write).await;
+        self.output.clear();
+        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn wait(&mut self) -> Event {
+        let Connection { stream, input, held, shared, .. } = self;
+        let work = async {
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => Event::Stop,
+                read = timeout(shared.timeouts.command, input.fill(stream)) => match read {
+                    Err(_) => Event::Silent,
+                    Ok(Ok(0) | Err(_)) => Event::End,
+                    Ok(Ok(_)) => Event::Bytes,
+                },
+            }
+        };
+        holding(held, &shared.relay, shared.hold, work).await
+    }
+
+    /// Answers all whole lines of the input.
+    async fn answer(&mut self) -> io::Result<ControlFlow<()>> {
+        while let Some(line) = self.input.next_line() {
+            let next = match line {
+                Line::TooLong => match self.settle().await {
+                    ControlFlow::Continue(()) => {
+                        let reply = self.session.overlong_line();
+                        self.say(&reply)
+                    }
+                    ControlFlow::Break(()) => ControlFlow::Break(()),
+                },
+                Line::Whole(line) => self.line(line).await?,
+            };
+            if next.is_break() {
+                return Ok(next);
+            }
+            if self.output.len() > MOST_OUTPUT {
+                self.flush().await?;
+            }
+        }
+        Ok(self.settle().await)
+    }
+
+    async fn line(&mut self, line: Range<usize>) -> io::Result<ControlFlow<()>> {
+        // Only RCPTs may overtake the answers of RCPTs.
+        let joins =
+            self.asked.len() < MOST_TOGETHER && self.input.text(&line).get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"RCPT"));
+        if !joins && self.settle().await.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let early = !self.input.is_empty();
+        match self.session.line(self.input.text(&line), early, &self.shared.offer()) {
+            Step::Ask(Question::Recipient(path)) => {
+                let refused = self.door.permission.check(self.peer, &path).err();
+                if refused.is_some() {
+                    tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
+                }
+                self.asked.push((path, refused));
+                Ok(ControlFlow::Continue(()))
+            }
+            Step::Ask(Question::Message(envelope)) => self.message(envelope).await,
+            Step::Reply(reply) => {
+                if self.settle().await.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                if self.session.transaction().is_none() {
+                    (self.held, self.began) = (None, None);
+                } else if self.began.is_none() {
+                    self.began = Some(clock::now());
+                }
+                Ok(self.say(&reply))
+            }
+        }
+    }
+
+    /// Answers the RCPTs that were collected.
+    async fn settle(&mut self) -> ControlFlow<()> {
+        let asked = std::mem::take(&mut self.asked);
+        let open: Vec<Path> = asked.iter().filter(|(_, refused)| refused.is_none()).map(|(path, _)| path.clone()).collect();
+        let mut answers = self.ask_next_hop(&open).await.into_iter();
+        for (path, refused) in asked {
+            let reply = refused.or_else(|| answers.next()).unwrap_or_else(reply::trouble);
+            let reply = self.session.recipient(path, reply);
+            self.say(&reply)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn ask_next_hop(&mut self, paths: &[Path]) -> Vec<Reply> {
+        let Some(envelope) = self.session.transaction().filter(|_| !paths.is_empty()) else { return Vec::new() };
+        let relay = &self.shared.relay;
+        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared)));
+        let answers = tokio::select! {
+            biased;
+            () = self.shared.hurry.cancelled() => return vec![reply::shutting_down()],
+            answers = held.transaction.recipients(paths) => answers,
+        };
+        held.touch();
+        answers.into_iter().map(|answer| self.recipient_reply(answer)).collect()
+    }
+
+    fn recipient_reply(&self, answer: Result<Answer, RelayError>) -> Reply {
+        match answer {
+            Ok(answer) => {
+                if !reply::is_verdict(Stage::Recipient, &answer) {
+                    let said = format!("{} {}", answer.code, answer.lines.join(" / "));
+                    tracing::error!(session = %self.id, said, "the next hop's answer to RCPT speaks of us, not of the recipient; check what it wants from us");
+                }
+                reply::passed(Stage::Recipient, &answer)
+            }
+            Err(error) => {
+                tracing::warn!(session = %self.id, "recipient not taken for now: {error}");
+                reply::trouble()
+            }
+        }
+    }
+
+    /// DATA: takes the message in, has it judged, tells the client.
+    async fn message(&mut self, envelope: Envelope) -> io::Result<ControlFlow<()>> {
+        if self.say(&reply::send_data()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.flush().await?;
+        let began = clock::monotonic();
+        let Connection { stream, input, held, shared, door, .. } = self;
+        let coming = receive(stream, input, &door.intake, &shared.hurry);
+        let received = holding(held, &shared.relay, shared.hold, coming).await;
+        let origin = self.origin();
+        let reply = match received {
+            Received::Gone => return Ok(ControlFlow::Break(())),
+            Received::Refused(reply) => {
+                judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
+                reply
+            }
+            Received::Message(message) => {
+                let Connection { stream, input, held, shared, .. } = self;
+                let transaction = match held.take() {
+                    Some(held) => held.transaction,
+                    None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
+                };
+                let case = Case { origin, envelope, message, began, ended: clock::monotonic() };
+                judge::judge(shared, case, transaction, stream, input).await
+            }
+        };
+        (self.held, self.began) = (None, None);
+        let reply = self.session.message(reply);
+        Ok(self.say(&reply))
+    }
+
+    fn origin(&self) -> Arc<Origin> {
+        let greeting = self.session.greeting();
+        Arc::new(Origin {
+            peer: self.peer,
+            client: Client { address: self.peer, name: None },
+            helo: greeting.map(|greeting| greeting.name.clone()).unwrap_or_default(),
+            extended: greeting.is_some_and(|greeting| greeting.extended),
+            listener: Arc::clone(&self.door.name),
+            time: self.began.unwrap_or_else(clock::now),
+            session: self.id,
+            id: random::ulid(),
+        })
+    }
+
+    fn client_text(&self) -> String {
+        self.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+    }
+
+    /// Ends our side and swallows, within bounds, what the client still sends.
+    async fn close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut rest = (&mut self.stream).take(LINGER.1);
+        let mut nowhere = tokio::io::sink();
+        let swallow = tokio::io::copy(&mut rest, &mut nowhere);
+        // Time over: the client had its chance to read the reply.
+        timeout(LINGER.0, swallow).await.map_or(Ok(()), |copied| copied.map(|_| ()))
+    }
+}

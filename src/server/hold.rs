@@ -1,0 +1,54 @@
+//! A transaction with the next hop that a session holds, and when its connection goes back (DESIGN decision 1).
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::base::clock;
+use crate::relay::{Relay, Transaction};
+
+/// After this long a connection goes back already when another session waits for one.
+const WHEN_PRESSED: Duration = Duration::from_millis(200);
+
+/// An open transaction and when the client last had something for it.
+#[derive(Debug)]
+pub struct Held {
+    pub transaction: Transaction,
+    since: Instant,
+}
+
+impl Held {
+    #[must_use]
+    pub fn new(transaction: Transaction) -> Held {
+        Held { transaction, since: clock::monotonic() }
+    }
+
+    /// The client had something for it just now.
+    pub fn touch(&mut self) {
+        self.since = clock::monotonic();
+    }
+}
+
+/// Waits for `work`; when that takes so long that the held connection is due, gives it back meanwhile.
+pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, hold: Duration, work: impl Future<Output = T>) -> T {
+    let Some(open) = held.as_mut().filter(|held| held.transaction.is_open()) else { return work.await };
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = due(open.since, relay, hold) => {}
+    }
+    let (done, ()) = tokio::join!(work, open.transaction.give_back());
+    done
+}
+
+async fn due(since: Instant, relay: &Relay, hold: Duration) {
+    loop {
+        let age = clock::monotonic().saturating_duration_since(since);
+        if age >= hold || (age >= WHEN_PRESSED && relay.pressed()) {
+            return;
+        }
+        sleep(WHEN_PRESSED.min(hold.saturating_sub(age))).await;
+    }
+}

@@ -1,0 +1,165 @@
+//! What a client has sent and nobody has read yet: lines while commands come, raw bytes while a message does.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::BufMut;
+use memchr::memchr;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::smtp::command::LONGEST_LINE;
+
+/// Bytes asked for at a time, and kept for an idle session.
+const FOR_COMMANDS: usize = 2 * 1024;
+/// The same while a message comes in.
+const FOR_DATA: usize = 64 * 1024;
+/// How much may lie here unread while a message is on its way to the next hop.
+const MOST_AHEAD: usize = 16 * 1024;
+
+/// The input of one connection.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    /// What lies before it has been read.
+    start: usize,
+    /// The line that began is over its limit; it is thrown away up to its end.
+    skipping: bool,
+}
+
+/// A line of commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Where it lies, its LF included; see [`Input::text`].
+    Whole(Range<usize>),
+    /// It was over the limit and is gone.
+    TooLong,
+}
+
+impl Input {
+    /// Reads more, once. Zero is the end of input. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn fill(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> io::Result<usize> {
+        self.read(stream, FOR_COMMANDS).await
+    }
+
+    /// The same in the larger pieces a message comes in.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn fill_for_data(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> io::Result<usize> {
+        self.read(stream, FOR_DATA).await
+    }
+
+    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), most: usize) -> io::Result<usize> {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        if self.bytes.is_empty() && self.bytes.capacity() > most {
+            self.bytes = Vec::new();
+        }
+        self.bytes.reserve_exact(most);
+        stream.read_buf(&mut (&mut self.bytes).limit(most)).await
+    }
+
+    /// Resolves when the client is gone: its connection broke, or it ended with nothing behind what has been read (SEMANTICS 29). Else it never does, and
+    /// what comes in meanwhile stays here.
+    pub async fn gone(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized)) {
+        while self.rest().len() < MOST_AHEAD {
+            match self.fill(stream).await {
+                Ok(0) if self.is_empty() => return,
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// The next whole line, if there is one.
+    pub fn next_line(&mut self) -> Option<Line> {
+        let rest = &self.bytes[self.start..];
+        let Some(end) = memchr(b'\n', rest) else {
+            if rest.len() > LONGEST_LINE {
+                self.skipping = true;
+            }
+            if self.skipping {
+                self.start = self.bytes.len();
+            }
+            return None;
+        };
+        let line = self.start..self.start + end + 1;
+        self.start = line.end;
+        let whole = !std::mem::take(&mut self.skipping) && line.len() <= LONGEST_LINE;
+        Some(if whole { Line::Whole(line) } else { Line::TooLong })
+    }
+
+    /// The bytes of a line, until more is read.
+    #[must_use]
+    pub fn text(&self, line: &Range<usize>) -> &[u8] {
+        &self.bytes[line.clone()]
+    }
+
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    /// Marks so many bytes of [`Input::rest`] as read.
+    pub fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn input(bytes: &[u8]) -> Input {
+        let (mut source, mut input) = (bytes, Input::default());
+        while input.fill(&mut source).await.unwrap() > 0 {}
+        input
+    }
+
+    #[tokio::test]
+    async fn lines_come_one_by_one_and_half_a_line_waits() {
+        let mut input = input(b"EHLO c\r\nQUIT\r\nNO").await;
+        let Some(Line::Whole(line)) = input.next_line() else { panic!() };
+        assert_eq!(input.text(&line), b"EHLO c\r\n");
+        assert!(input.next_line().is_some());
+        assert_eq!(input.next_line(), None);
+        assert_eq!(input.rest(), b"NO");
+        input.fill(&mut b"OP\r\n".as_slice()).await.unwrap();
+        let Some(Line::Whole(line)) = input.next_line() else { panic!() };
+        assert_eq!(input.text(&line), b"NOOP\r\n");
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_takes_no_room_and_ends_as_too_long() {
+        let mut input = Input::default();
+        for _ in 0..100 {
+            input.fill(&mut [b'x'; FOR_COMMANDS].as_slice()).await.unwrap();
+            assert_eq!(input.next_line(), None);
+        }
+        assert!(input.bytes.capacity() <= 4 * FOR_COMMANDS);
+        input.fill(&mut b"x\r\nNOOP\r\n".as_slice()).await.unwrap();
+        assert_eq!(input.next_line(), Some(Line::TooLong));
+        assert!(matches!(input.next_line(), Some(Line::Whole(_))));
+    }
+
+    #[tokio::test]
+    async fn a_client_is_gone_when_its_input_ends_with_nothing_behind_the_message() {
+        let mut empty = Input::default();
+        empty.gone(&mut b"".as_slice()).await;
+        let mut quitting = Input::default();
+        let waited = tokio::time::timeout(std::time::Duration::ZERO, quitting.gone(&mut b"QUIT\r\n".as_slice())).await;
+        assert!(waited.is_err());
+        assert_eq!(quitting.rest(), b"QUIT\r\n");
+    }
+}

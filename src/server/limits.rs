@@ -1,0 +1,153 @@
+//! How many sessions there may be, and how slowly a message may come in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The sessions that are open.
+#[derive(Debug)]
+pub struct Sessions {
+    most: usize,
+    most_per_address: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A session's place; given back when dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    sessions: Arc<Sessions>,
+    address: Option<IpAddr>,
+}
+
+impl Sessions {
+    #[must_use]
+    pub fn new(most: usize, most_per_address: usize) -> Arc<Sessions> {
+        Arc::new(Sessions { most, most_per_address, open: Mutex::default() })
+    }
+
+    /// A place for a session of this peer, if there is one. Loopback and Unix sockets (none) count in the total only.
+    #[must_use]
+    pub fn admit(self: &Arc<Sessions>, peer: Option<IpAddr>) -> Option<Admitted> {
+        let address = peer.map(|address| address.to_canonical()).filter(|address| !address.is_loopback());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.all >= self.most {
+            return None;
+        }
+        if let Some(address) = address {
+            let count = open.by_address.entry(address).or_default();
+            if *count >= self.most_per_address {
+                return None;
+            }
+            *count += 1;
+        }
+        open.all += 1;
+        Some(Admitted { sessions: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(address) = self.address
+            && let Some(count) = open.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                open.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+/// How long one slot of the sliding minute is.
+pub const SLOT: Duration = Duration::from_secs(5);
+const SLOTS: usize = 12;
+
+/// Bytes over the last minute of waiting for a client. Time that we spend on its bytes is not held against it.
+#[derive(Debug)]
+pub struct Rate {
+    least: u64,
+    /// The minute's slots, the newest at `now % SLOTS`.
+    slots: [u64; SLOTS],
+    now: usize,
+    /// Waited in the newest slot.
+    waited: Duration,
+}
+
+impl Rate {
+    /// At least so many bytes a second; zero is any.
+    #[must_use]
+    pub fn new(bytes_a_second: u64) -> Rate {
+        Rate { least: bytes_a_second.saturating_mul(60), slots: [0; SLOTS], now: 0, waited: Duration::ZERO }
+    }
+
+    /// Notes that `bytes` came after waiting so long. False when the last minute brought too few.
+    #[must_use]
+    pub fn note(&mut self, waited: Duration, bytes: u64) -> bool {
+        self.waited += waited;
+        while self.waited >= SLOT {
+            self.waited -= SLOT;
+            self.now += 1;
+            if self.now >= SLOTS && bytes + self.slots.iter().sum::<u64>() < self.least {
+                return false;
+            }
+            self.slots[self.now % SLOTS] = 0;
+        }
+        self.slots[self.now % SLOTS] += bytes;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_own_limit_and_loopback_has_none() {
+        let sessions = Sessions::new(3, 1);
+        let peer = |text: &str| Some(text.parse().unwrap());
+        let first = sessions.admit(peer("192.0.2.1")).unwrap();
+        assert!(sessions.admit(peer("::ffff:192.0.2.1")).is_none());
+        let _second = sessions.admit(peer("127.0.0.1")).unwrap();
+        let _third = sessions.admit(None).unwrap();
+        assert!(sessions.admit(peer("127.0.0.1")).is_none());
+        drop(first);
+        assert!(sessions.admit(peer("192.0.2.1")).is_some());
+        assert_eq!(sessions.open.lock().unwrap().by_address.len(), 0);
+    }
+
+    #[test]
+    fn a_client_below_the_rate_for_a_whole_minute_is_too_slow() {
+        let mut rate = Rate::new(10);
+        assert!((0..11).all(|_| rate.note(SLOT, 49)));
+        assert!(!rate.note(SLOT, 49));
+    }
+
+    #[test]
+    fn a_client_at_the_rate_may_go_on_for_hours() {
+        let mut rate = Rate::new(10);
+        assert!((0..3600).all(|_| rate.note(Duration::from_secs(1), 10)));
+    }
+
+    #[test]
+    fn silence_after_a_fast_start_counts_within_a_minute() {
+        let mut rate = Rate::new(10);
+        assert!(rate.note(Duration::from_secs(1), 1_000_000));
+        let silent = (0..100).take_while(|_| rate.note(SLOT, 0)).count();
+        assert!((11..=12).contains(&silent), "{silent}");
+    }
+
+    #[test]
+    fn without_a_rate_silence_is_left_to_the_timeouts() {
+        let mut rate = Rate::new(0);
+        assert!((0..1000).all(|_| rate.note(SLOT, 0)));
+    }
+}

@@ -1,0 +1,124 @@
+//! What all sessions share: settings, budgets, the chain, the way out, the store.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::Sessions;
+use super::permission::Permission;
+use super::receive::Intake;
+use crate::base::budget::Budget;
+use crate::chain::Chain;
+use crate::config::{Config, Listener, Timeouts};
+use crate::message::{self, Room};
+use crate::relay::Relay;
+use crate::smtp::extension::Offer;
+use crate::smtp::session::Terms;
+use crate::store::Store;
+
+/// One for the process.
+#[derive(Debug)]
+pub struct Shared {
+    pub terms: Arc<Terms>,
+    pub timeouts: Timeouts,
+    /// `relay.connections.hold`.
+    pub hold: std::time::Duration,
+    pub chain: Arc<Chain>,
+    pub relay: Relay,
+    pub store: Store,
+    pub sessions: Arc<Sessions>,
+    /// As many long rulings at once as there are cores.
+    pub rulings: Semaphore,
+    /// Sessions that have nothing under way end.
+    pub stop: CancellationToken,
+    /// The rest ends, but for dots that are out.
+    pub hurry: CancellationToken,
+    limits: Arc<message::Limits>,
+    room: Room,
+}
+
+/// What is special about one listener.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub name: Arc<str>,
+    pub permission: Permission,
+    pub intake: Intake,
+}
+
+impl Shared {
+    #[must_use]
+    pub fn new(config: &Config, relay: Relay, store: Store) -> Shared {
+        let limits = &config.limits;
+        let terms = Terms {
+            hostname: config.hostname.clone(),
+            token: store.token().to_owned(),
+            recipients: limits.recipients,
+            commands: limits.commands_per_session,
+            errors: limits.errors_per_session,
+        };
+        let room = Room {
+            memory: Budget::new(limits.bytes_in_flight.0),
+            disk: Budget::new(limits.temporary_disk.0),
+            directory: store.temporary(),
+            owner: store.owner().to_owned(),
+        };
+        Shared {
+            terms: Arc::new(terms),
+            timeouts: config.timeouts.clone(),
+            hold: config.relay.connections.hold,
+            chain: Arc::clone(&config.chain),
+            relay,
+            sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
+            rulings: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            stop: CancellationToken::new(),
+            hurry: CancellationToken::new(),
+            limits: Arc::new(message_limits(config)),
+            room,
+            store,
+        }
+    }
+
+    /// The door that a listener is.
+    #[must_use]
+    pub fn door(&self, config: &Config, listener: &Listener) -> Door {
+        let inside = config.inside.clone().map(Arc::new);
+        Door {
+            name: Arc::clone(&listener.name),
+            permission: Permission::new(inside, listener.origin),
+            intake: Intake {
+                limits: Arc::clone(&self.limits),
+                room: self.room.clone(),
+                line_endings: listener.line_endings,
+                min_data_rate: config.limits.min_data_rate.0,
+                silence: config.timeouts.command,
+            },
+        }
+    }
+
+    /// What may be promised to a client now.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let next_hop = self.relay.offered();
+        // RFC 1870 4: SIZE 0 is no limit.
+        let size = next_hop.size.filter(|size| *size > 0).map_or(self.limits.message_size, |size| size.min(self.limits.message_size));
+        // What fits in memory needs no disk.
+        let room = self.room.disk.free().max(self.limits.memory);
+        Offer { size, room, smtputf8: next_hop.known.then_some(next_hop.smtputf8) }
+    }
+}
+
+fn message_limits(config: &Config) -> message::Limits {
+    let limits = &config.limits;
+    let bounded = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    message::Limits {
+        message_size: limits.message_size.0,
+        header_size: limits.header_size.0,
+        header_fields: limits.header_fields as u64,
+        depth: bounded(limits.mime.depth),
+        parts: bounded(limits.mime.parts),
+        part_fields: bounded(limits.mime.fields),
+        memory: limits.memory_per_message.0,
+        text: limits.chain.text.0,
+    }
+}
