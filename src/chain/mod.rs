@@ -7,12 +7,14 @@ pub mod condition;
 pub mod entry;
 pub mod example;
 pub mod facts;
+pub mod html;
 pub mod pattern;
 pub mod rule;
 pub mod ruling;
 mod run;
 pub mod string;
 pub mod test;
+pub mod text;
 pub mod trace;
 
 pub use entry::{Entry, KeyDoc, Load};
@@ -24,7 +26,6 @@ use std::time::Duration;
 
 use crate::mail::{Inside, Mail};
 use crate::yaml::Problems;
-use entry::NamedConditions;
 use rule::{RuleFile, Shared};
 use ruling::Ruling;
 use trace::Trace;
@@ -53,7 +54,6 @@ pub struct Chain {
     files: Vec<Arc<RuleFile>>,
     limits: Limits,
     inside: Arc<Inside>,
-    conditions: NamedConditions,
 }
 
 impl Chain {
@@ -65,13 +65,7 @@ impl Chain {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in {first}"));
             }
         }
-        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside), conditions: shared.conditions.clone() }
-    }
-
-    /// What another rule file needs to be read as if it stood in this chain.
-    #[must_use]
-    pub fn shared(&self) -> Shared {
-        Shared { limits: self.limits, inside: Arc::clone(&self.inside), conditions: self.conditions.clone(), ..Shared::default() }
+        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside) }
     }
 
     /// The rule files, in order.

@@ -19,9 +19,6 @@ use crate::store::content::Form;
 use crate::store::desk::{Claim, DeskError, Row, Settled};
 use crate::store::{Store, StoreError};
 
-/// How long a transfer that keeps its rate may run (DESIGN decision 4).
-const LONGEST_TRANSFER: Duration = Duration::from_secs(300);
-
 /// How a mail is to be released.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
@@ -96,8 +93,8 @@ fn received(store: &Store, row: &Row, hostname: &str) -> Field {
 
 async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duration) -> Outcome {
     let envelope = &claim.row.record.envelope;
-    let now = clock::monotonic();
-    let until = Until { deadline: now + deadline, hard_deadline: now + deadline.max(LONGEST_TRANSFER) };
+    let end = clock::monotonic() + deadline;
+    let until = Until { deadline: end, hard_deadline: end + 4 * deadline };
     let mut transaction = relay.transaction(envelope.sender.clone(), envelope.declared);
     outcome(transaction.deliver(envelope, message, until, &mut std::future::pending()).await)
 }

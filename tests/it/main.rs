@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may panic, and ask the machine directly")]
 
 mod kill;
-mod quarantine;
 mod samples;
 mod support;
 mod tidy;

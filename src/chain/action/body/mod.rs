@@ -1,0 +1,5 @@
+//! Actions on the body.
+
+pub mod hash;
+mod raw;
+pub mod replace;

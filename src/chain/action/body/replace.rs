@@ -1,0 +1,258 @@
+//! `body.replace`: replaces what a pattern finds in the text of the body, or the whole body if it finds anything.
+//!
+//! | view      | what is searched                                   | what changes                                              |
+//! |-----------|----------------------------------------------------|-----------------------------------------------------------|
+//! | `decoded` | the decoded source of each text part               | the matches                                               |
+//! | `text`    | what a reader sees of each: HTML without its tags  | the letters that are seen; tags between them stay         |
+//! | `raw`     | the whole body as it is sent                       | the matches; the structure is then read anew              |
+//!
+//! Signed and encrypted parts are left alone, and `explain` says so.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::raw;
+use crate::chain::action::header::replace::WITH;
+use crate::chain::action::settings::{MATCHES, own_pattern, text};
+use crate::chain::entry::{Entry, KeyDoc, Load};
+use crate::chain::html::Visible;
+use crate::chain::pattern::Pattern;
+use crate::chain::run::{Action, ActionError, Flow, Run};
+use crate::chain::string::{VIEW, View};
+use crate::chain::text::{Place, Text};
+use crate::message::{Change, Part, PartId};
+use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
+
+/// What is looked for, where, and what becomes of it.
+#[derive(Debug)]
+pub struct Replace {
+    pub(super) pattern: Arc<Pattern>,
+    pub(super) result: Becomes,
+    view: View,
+    /// Media types in lower case, `text/*` too; empty: all that are read.
+    types: Vec<String>,
+}
+
+/// What a match leads to.
+#[derive(Debug)]
+pub(super) enum Becomes {
+    /// The match becomes this text.
+    With(Text),
+    /// The whole body does.
+    Whole(Text),
+}
+
+pub const ENTRY: Entry<dyn Action> = Entry {
+    name: "body.replace",
+    about: "Replaces every match of a pattern in the text of the body, written back in each part's own encoding; or the whole body, if the pattern matches in it. Signed and encrypted parts are left alone.",
+    keys: &[MATCHES, WITH, WHOLE, VIEW, TYPES],
+    example: "body.replace: {matches: '\\b(\\d{4})-\\d{4}\\b', with: '$1-XXXX'}",
+    before: "Subject: hi\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe, number 1234-5678=\r\n!\r\n",
+    after: "Subject: hi\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe, number 1234-XXXX=\r\n!\r\n",
+    load,
+};
+
+const WHOLE: KeyDoc = KeyDoc { name: "whole", wants: "a text", about: "Instead of `with`: what the whole body becomes if the pattern matches anywhere." };
+const TYPES: KeyDoc = KeyDoc { name: "types", wants: "media types, such as text/html or text/*", about: "Which parts are looked into; all text a reader sees if absent. Not with `view: raw`." };
+
+fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
+    let mut settings = load.settings("body.replace", node)?;
+    let pattern = own_pattern(&mut settings, load);
+    let result = becomes(&mut settings, &pattern, load);
+    let view = settings.take::<View>("view", load.problems);
+    let listed = settings.node("types");
+    let types = listed.map(|node| media_types(node, load)).transpose();
+    settings.finish(load.problems)?;
+    let view = view?.unwrap_or(View::Decoded);
+    if let (View::Raw, Some(node)) = (view, listed) {
+        return Err(load.problems.error(&node.span, "`types` and `view: raw` exclude each other", "the raw body is one text, not parts"));
+    }
+    Ok(Box::new(Replace { pattern: pattern?, result: result?, view, types: types?.unwrap_or_default() }))
+}
+
+/// `with` or `whole`, exactly one of them.
+fn becomes(settings: &mut Settings<'_>, pattern: &Result<Arc<Pattern>, Reported>, load: &mut Load<'_>) -> Result<Becomes, Reported> {
+    match (settings.node("with").is_some(), settings.node("whole")) {
+        (true, Some(node)) => Err(load.problems.error(&node.span, "`with` and `whole` exclude each other", "a match becomes the one, or the body becomes the other")),
+        (false, Some(_)) => text(settings, "whole", Some(pattern), load).map(Becomes::Whole),
+        _ => text(settings, "with", Some(pattern), load).map(Becomes::With),
+    }
+}
+
+fn media_types(node: &Node, load: &mut Load<'_>) -> Result<Vec<String>, Reported> {
+    let nodes = match &node.kind {
+        Kind::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let types: Vec<_> = nodes.iter().map(|node| media_type(node, load)).collect();
+    types.into_iter().collect()
+}
+
+fn media_type(node: &Node, load: &mut Load<'_>) -> Result<String, Reported> {
+    let name = String::from_node(node, load.problems)?.to_ascii_lowercase();
+    if name.split_once('/').is_some_and(|(main, sub)| !main.is_empty() && !sub.is_empty() && !sub.contains('/')) {
+        return Ok(name);
+    }
+    Err(load.problems.error(&node.span, format!("`{name}` is no media type"), "one such as text/html or text/* is wanted"))
+}
+
+impl Action for Replace {
+    fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
+        match (&self.result, self.view) {
+            (_, View::Raw) => raw::apply(self, run)?,
+            (Becomes::Whole(text), view) => self.whole(text, view, run)?,
+            (Becomes::With(text), view) => {
+                for (part, html) in self.parts(run) {
+                    self.part(part, html, view, text, run)?;
+                }
+            }
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl Replace {
+    /// The parts to look into, each with whether it is HTML.
+    fn parts(&self, run: &mut Run) -> Vec<(PartId, bool)> {
+        let message = &run.mail.message;
+        let wanted = |part: &&Part| self.types.is_empty() || self.types.iter().any(|wanted| is_of(&part.media_type, wanted));
+        let readable = message.readable(false);
+        let parts: Vec<&Part> = message.parts().iter().filter(|part| readable.contains(&part.id)).filter(wanted).collect();
+        let protected = parts.iter().filter(|part| part.protection.is_some()).count();
+        let open = parts.iter().filter(|part| part.protection.is_none()).map(|part| (part.id, part.media_type == "text/html")).collect();
+        if protected > 0 {
+            run.noted(&format!("{protected} signed or encrypted part(s) left alone"));
+        }
+        open
+    }
+
+    /// Replaces the matches in one part.
+    fn part(&self, part: PartId, html: bool, view: View, with: &Text, run: &mut Run) -> Result<(), ActionError> {
+        let source = run.text(part)?;
+        let changes = match (html, view) {
+            (true, View::Text) => {
+                let seen = Visible::of(&source);
+                let found = self.found(&seen.text, with, Place::Body, run)?;
+                found.into_iter().filter_map(|(range, with)| seen.change(&range, &with)).flatten().collect()
+            }
+            (html, _) => {
+                let place = if html { Place::HtmlSource } else { Place::Body };
+                let found = self.found(&source, with, place, run)?;
+                found.into_iter().map(|(range, with)| Change { range, with }).collect::<Vec<_>>()
+            }
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        run.mail.message.edit_text(part, &changes)?;
+        if run.is_traced() {
+            let after = run.mail.message.text(part)?;
+            run.edited("body", &source, &after);
+        }
+        Ok(())
+    }
+
+    /// The matches that become something else, and what.
+    fn found(&self, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<(Range<usize>, String)>, ActionError> {
+        let mut found = Vec::new();
+        for captures in self.pattern.regex().captures_iter(text) {
+            run.check_time()?;
+            let range = captures.get_match().range();
+            let with = with.fill(place, Some(&captures), run)?;
+            if text[range.clone()] != with {
+                found.push((range, with));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes a text the whole body if the pattern matches in a part.
+    fn whole(&self, whole: &Text, view: View, run: &mut Run) -> Result<(), ActionError> {
+        for (part, html) in self.parts(run) {
+            let source = run.text(part)?;
+            let seen = (html && view == View::Text).then(|| Visible::of(&source).text);
+            let Some(captures) = self.pattern.regex().captures(seen.as_deref().unwrap_or(&source)) else { continue };
+            if run.mail.message.parts().iter().any(|part| part.protection.is_some()) {
+                run.noted("the body has a signed or encrypted part and is left alone");
+                return Ok(());
+            }
+            let text = whole.fill(Place::Body, Some(&captures), run)?;
+            run.mail.message.replace_body(&text)?;
+            run.edited("body", &source, &text);
+            return Ok(());
+        }
+        Ok(())
+    }
+}
+
+/// `text/*` or a type itself; both in lower case.
+fn is_of(media_type: &str, wanted: &str) -> bool {
+    match wanted.strip_suffix("/*") {
+        Some(main) => media_type.split('/').next() == Some(main),
+        None => media_type == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chain::action::testing::{after, bytes, refused, ruling, trace};
+
+    const HTML: &str = "MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p title=\"secret\">a sec<b>ret</b></p>\r\n";
+
+    #[test]
+    fn decoded_edits_the_source_and_text_what_a_reader_sees() {
+        assert_eq!(after(HTML, &["body.replace: {matches: secret, with: 'x'}"]), HTML.replace("\"secret\"", "\"x\""));
+        assert_eq!(after(HTML, &["body.replace: {matches: secret, with: '<x>', view: text}"]), HTML.replace("sec<b>ret</b>", "&lt;x&gt;<b></b>"));
+    }
+
+    #[test]
+    fn values_from_elsewhere_are_escaped_in_html() {
+        let mail = format!("Subject: <i>\r\n{HTML}");
+        let left = after(&mail, &["body.replace: {matches: '(<b>)', with: '$1${header:Subject}'}"]);
+        assert_eq!(left, mail.replace("<b>", "<b>&lt;i&gt;"));
+    }
+
+    #[test]
+    fn only_the_given_types_are_looked_into_and_attachments_never() {
+        let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\none\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\none\r\n--b--\r\n";
+        let html = after(mail, &["body.replace: {matches: one, with: two, types: text/HTML}"]);
+        assert_eq!(html, mail.replacen("text/html\r\n\r\none", "text/html\r\n\r\ntwo", 1));
+        let all = after(mail, &["body.replace: {matches: one, with: two, types: [text/*]}"]);
+        assert_eq!(all.matches("two").count(), 2);
+        assert!(all.ends_with("filename=a.txt\r\n\r\none\r\n--b--\r\n"), "{all}");
+    }
+
+    #[test]
+    fn signed_parts_are_left_alone_and_explain_says_so() {
+        let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
+        for action in ["body.replace: {matches: one, with: two}", "body.replace: {matches: one, whole: two}", "body.replace: {matches: one, with: two, view: raw}"] {
+            assert_eq!(after(mail, &[action]), mail, "{action}");
+            let notes: Vec<String> = trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
+            assert!(notes.iter().any(|note| note.contains("left alone")), "{action}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn whole_makes_the_text_the_body() {
+        let left = after("Subject: hi\r\n\r\nthe secret plan\r\n", &["body.replace: {matches: '(secret) (\\w+)', whole: \"no $2 here\\n\"}"]);
+        assert!(left.ends_with("\r\n\r\nno plan here\r\n") && left.starts_with("Subject: hi\r\n"), "{left}");
+        let same = "Subject: hi\r\n\r\nnothing\r\n";
+        assert_eq!(after(same, &["body.replace: {matches: secret, whole: gone}"]), same);
+    }
+
+    #[test]
+    fn a_body_edit_of_one_line_leaves_the_others() {
+        let mail = "Content-Transfer-Encoding: 8bit\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\na\r\nb\r\n\r\nc";
+        assert_eq!(after(mail, &["body.replace: {matches: '^b$', with: B2}"]), mail.replace("\r\nb\r\n", "\r\nB2\r\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        assert!(refused("body.replace: {matches: a, with: b, whole: c}")[0].contains("exclude each other"));
+        assert!(refused("body.replace: {matches: a}")[0].contains("`with`"));
+        assert!(refused("body.replace: {matches: a, with: b, view: raw, types: text/plain}")[0].contains("exclude each other"));
+        assert!(refused("body.replace: {matches: a, with: b, types: html}")[0].contains("media type"));
+        assert_eq!(refused("body.replace: {matches: 'a(', with: $1, view: raww, types: html, x: y}").len(), 4);
+        assert!(bytes(&ruling(HTML, &["body.replace: {matches: zzz, with: b}"])) == HTML);
+    }
+}
