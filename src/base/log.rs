@@ -19,6 +19,12 @@ pub enum Level {
     Trace,
 }
 
+impl Level {
+    /// How the levels are spelled.
+    pub const WORDS: [(&str, Level); 5] =
+        [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug), ("trace", Level::Trace)];
+}
+
 /// Ends logging: dropped, it waits until every line is written.
 #[derive(Debug)]
 pub struct Guard {}

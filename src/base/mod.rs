@@ -3,4 +3,5 @@ pub mod budget;
 pub mod clock;
 pub mod disk;
 pub mod log;
+pub mod machine;
 pub mod random;

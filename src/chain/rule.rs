@@ -160,7 +160,11 @@ impl RuleFile {
         let mut names: HashMap<&str, usize> = HashMap::new();
         for rule in &file.rules {
             if let Some(line) = names.insert(&rule.name, rule.span.line_column().0) {
-                problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in line {line}"));
+                problems.error(
+                    &rule.span,
+                    format!("a second rule is called `{}`", rule.name),
+                    format!("the first one stands in line {line}"),
+                );
             }
         }
         // A rule that could not be read has a name all the same.
@@ -242,7 +246,11 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
         Kind::Map(entries) if entries.len() == 1 => (entries[0].0.text.as_str(), &entries[0].0.span, entries[0].1.clone()),
         Kind::Scalar { text, .. } => (text.as_str(), &node.span, no_settings(node)),
         Kind::Map(entries) if entries.len() > 1 => {
-            return Err(load.problems.error(&entries[1].0.span, "two actions in one item", "each action wants its own `-`; settings are indented below the action"));
+            return Err(load.problems.error(
+                &entries[1].0.span,
+                "two actions in one item",
+                "each action wants its own `-`; settings are indented below the action",
+            ));
         }
         _ => return Err(load.problems.error(&node.span, "an action is wanted", "such as `- discard` or `- tag: x`")),
     };

@@ -76,7 +76,10 @@ pub struct NameTest(StringTest);
 #[derive(Clone, Debug)]
 enum Test {
     /// Folded unless exact.
-    Equals { texts: HashSet<String>, exact: bool },
+    Equals {
+        texts: HashSet<String>,
+        exact: bool,
+    },
     /// A literal test or a glob, compiled to a pattern.
     Literal(Arc<Pattern>),
     /// Any of these patterns.
@@ -237,7 +240,16 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     } else {
         let lower = text.chars().flat_map(char::to_lowercase);
         // Letters whose lower case is themselves but that regex folds into another (Unicode CaseFolding, status C).
-        Cow::Owned(lower.map(|letter| match letter { 'ς' => 'σ', 'ſ' => 's', 'µ' => 'μ', other => other }).collect())
+        Cow::Owned(
+            lower
+                .map(|letter| match letter {
+                    'ς' => 'σ',
+                    'ſ' => 's',
+                    'µ' => 'μ',
+                    other => other,
+                })
+                .collect(),
+        )
     }
 }
 
@@ -331,7 +343,11 @@ fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: fn(&str) -> Opt
     let mut sources = Vec::new();
     for (text, node) in texts(node, load)? {
         if text.is_empty() {
-            return Err(load.problems.error(&node.span, "an empty text is in every value", "write `empty: true` or `exists: true` if that is meant"));
+            return Err(load.problems.error(
+                &node.span,
+                "an empty text is in every value",
+                "write `empty: true` or `exists: true` if that is meant",
+            ));
         }
         sources.extend(form(&text));
     }

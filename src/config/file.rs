@@ -1,14 +1,14 @@
 //! The shape of `transom.yaml`, checked: keys as in the manual, one struct a section, nothing optional that has a default.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::{Address, NextHop};
 use crate::base::log::{Format, Level};
-use crate::chain::Chain;
+use crate::chain::{self, Chain};
 use crate::mail::Inside;
+use crate::message;
 pub use crate::smtp::data::LineEndings;
 use crate::yaml::{Rate, Size};
 
@@ -41,30 +41,10 @@ pub struct Listener {
     pub line_endings: LineEndings,
 }
 
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// Whether only this machine can reach it.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        match self {
-            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Address::Unix(_) => true,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => write!(f, "{address}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+impl Listener {
+    /// The same, a path taken relative to `directory`.
+    pub(super) fn under(self, directory: &Path) -> Listener {
+        Listener { address: self.address.under(directory), ..self }
     }
 }
 
@@ -86,7 +66,7 @@ pub struct Limits {
     pub bytes_in_flight: Size,
     pub temporary_disk: Size,
     pub header_size: Size,
-    pub header_fields: usize,
+    pub header_fields: u64,
     pub mime: Mime,
     pub recipients: usize,
     pub sessions: usize,
@@ -100,20 +80,49 @@ pub struct Limits {
 /// `limits.mime:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mime {
-    pub depth: usize,
-    pub parts: usize,
-    pub fields: usize,
+    pub depth: u32,
+    pub parts: u32,
+    pub fields: u32,
 }
 
 /// `limits.chain:`, for one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainLimits {
     pub time: Duration,
     pub decoded: Size,
     /// One decoded text part.
     pub text: Size,
     pub pattern_size: Size,
-    pub added_recipients: usize,
+    pub added_recipients: u64,
+}
+
+impl ChainLimits {
+    /// As the chain takes them.
+    pub(super) fn of_chain(self) -> chain::Limits {
+        chain::Limits {
+            time: self.time,
+            decoded: self.decoded.0,
+            pattern_size: self.pattern_size.0,
+            added_recipients: self.added_recipients,
+        }
+    }
+}
+
+impl Limits {
+    /// What a message may be.
+    #[must_use]
+    pub fn of_message(&self) -> message::Limits {
+        message::Limits {
+            message_size: self.message_size.0,
+            header_size: self.header_size.0,
+            header_fields: self.header_fields,
+            depth: self.mime.depth,
+            parts: self.mime.parts,
+            part_fields: self.mime.fields,
+            memory: self.memory_per_message.0,
+            text: self.chain.text.0,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -192,27 +201,6 @@ pub enum Balance {
     #[default]
     Order,
     Spread,
-}
-
-/// The address of a next hop.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum NextHop {
-    /// A host name or address, and a port.
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    Unix(PathBuf),
-}
-
-impl fmt::Display for NextHop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NextHop::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            NextHop::Tcp { host, port } => write!(f, "{host}:{port}"),
-            NextHop::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// `relay.connections:`, for each next hop's address.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Problems, Reported};
+use super::{Problems, Reported, nearest};
 
 /// A file that was read, kept for excerpts.
 #[derive(Debug)]
@@ -105,6 +105,12 @@ impl Node {
         }
     }
 
+    /// The value under `key`, if it is a mapping that has one.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.map()?.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
+    }
+
     /// What it is, for messages: "`fifty`", "a list".
     #[must_use]
     pub fn described(&self) -> String {
@@ -124,6 +130,26 @@ impl Node {
             None => format!("{what} is wanted here, found {}", self.described()),
         };
         problems.error(&self.span, title, "")
+    }
+
+    /// The value of one of a few words.
+    ///
+    /// # Errors
+    /// [`Reported`] if it is none of them; the nearest one is named.
+    pub fn word<T: Copy>(&self, words: &[(&str, T)], problems: &mut Problems) -> Result<T, Reported> {
+        let found = self.scalar().unwrap_or_default();
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == found) {
+            return Ok(*value);
+        }
+        let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();
+        let wanted = match list.as_slice() {
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+            [] => String::new(),
+        };
+        let title = format!("{} wants {wanted}, found {}", problems.named().unwrap_or("this"), self.described());
+        let label = nearest(found, words.iter().map(|(word, _)| *word)).map(|near| format!("did you mean `{near}`?"));
+        Err(problems.error(&self.span, title, label.unwrap_or_default()))
     }
 }
 

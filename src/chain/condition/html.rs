@@ -7,8 +7,39 @@ const UNSEEN: [&str; 6] = ["script", "style", "title", "template", "noframes", "
 
 /// Elements that begin and end a line of their own.
 const BLOCKS: [&str; 33] = [
-    "address", "article", "aside", "blockquote", "body", "br", "center", "dd", "div", "dl", "dt", "fieldset", "footer", "form", "h1", "h2", "h3",
-    "h4", "h5", "h6", "header", "hr", "html", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tr", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "center",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "html",
+    "li",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "tr",
+    "ul",
 ];
 
 /// The text in `html`. Runs over it once, whatever it holds.
@@ -177,7 +208,9 @@ fn reference(source: &str) -> Option<(String, usize)> {
         return None;
     }
     // HTML 13.5: these few, and their kin, end without a semicolon too.
-    let (name, letter) = [("lt", "<"), ("gt", ">"), ("amp", "&"), ("quot", "\""), ("nbsp", "\u{a0}"), ("shy", "\u{ad}")].into_iter().find(|(name, _)| source.starts_with(name))?;
+    let (name, letter) = [("lt", "<"), ("gt", ">"), ("amp", "&"), ("quot", "\""), ("nbsp", "\u{a0}"), ("shy", "\u{ad}")]
+        .into_iter()
+        .find(|(name, _)| source.starts_with(name))?;
     Some((letter.to_owned(), name.len()))
 }
 

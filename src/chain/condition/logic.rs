@@ -101,7 +101,11 @@ pub const NAMED: Entry<dyn Condition> = Entry {
 
 fn list(name: &str, node: &Node, load: &mut Load<'_>) -> Result<Vec<Box<dyn Condition>>, Reported> {
     let Kind::List(items) = &node.kind else {
-        return Err(load.problems.error(&node.span, format!("`{name}` wants a list of conditions"), "each item with a `-`, or in brackets"));
+        return Err(load.problems.error(
+            &node.span,
+            format!("`{name}` wants a list of conditions"),
+            "each item with a `-`, or in brackets",
+        ));
     };
     if items.is_empty() {
         return Err(load.problems.error(&node.span, format!("`{name}` is empty"), "at least one condition is wanted"));

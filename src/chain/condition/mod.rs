@@ -56,7 +56,11 @@ pub fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repo
         Kind::Map(entries) => entries.iter().map(|(key, node)| (key.text.as_str(), &key.span, node.clone())).collect(),
         Kind::Scalar { text, plain: true } if text == "true" || text == "false" => vec![(text, &node.span, no_settings(node))],
         Kind::List(_) => {
-            return Err(load.problems.error(&node.span, "a list of conditions does not say whether all or any is meant", "write `all:` or `any:` before it"));
+            return Err(load.problems.error(
+                &node.span,
+                "a list of conditions does not say whether all or any is meant",
+                "write `all:` or `any:` before it",
+            ));
         }
         _ => return Err(load.problems.error(&node.span, "a condition is wanted", "such as `subject: {contains: text}`")),
     };

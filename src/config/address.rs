@@ -1,0 +1,182 @@
+//! Addresses: to listen on, to relay to.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::yaml::{FromNode, Node, Problems, Reported};
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The address of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NextHop {
+    /// A host name or address, and a port.
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NextHop::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            NextHop::Tcp { host, port } => write!(f, "{host}:{port}"),
+            NextHop::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// The same, a path taken relative to `directory`.
+    #[must_use]
+    pub fn under(self, directory: &Path) -> Address {
+        match self {
+            Address::Unix(path) => Address::Unix(directory.join(path)),
+            tcp @ Address::Tcp(_) => tcp,
+        }
+    }
+}
+
+impl NextHop {
+    /// The same, a path taken relative to `directory`.
+    #[must_use]
+    pub fn under(self, directory: &Path) -> NextHop {
+        match self {
+            NextHop::Unix(path) => NextHop::Unix(directory.join(path)),
+            tcp @ NextHop::Tcp { .. } => tcp,
+        }
+    }
+}
+
+fn unix(text: &str) -> Option<PathBuf> {
+    text.strip_prefix("unix:").filter(|path| !path.is_empty() && !path.contains('\0')).map(PathBuf::from)
+}
+
+impl FromNode for Address {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Address, Reported> {
+        let text = node.scalar().unwrap_or_default();
+        let address = unix(text).map(Address::Unix).or_else(|| text.parse().ok().map(Address::Tcp));
+        address.ok_or_else(|| node.wants("an address such as 127.0.0.1:10025, \"[::1]:25\" or unix:/run/transom.sock", problems))
+    }
+}
+
+impl FromNode for NextHop {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<NextHop, Reported> {
+        let text = node.scalar().unwrap_or_default();
+        let hop = unix(text).map(NextHop::Unix).or_else(|| host_and_port(text));
+        hop.ok_or_else(|| node.wants("a next hop such as mx1.example.org:25, \"[::1]:25\" or unix:/run/mta.sock", problems))
+    }
+}
+
+/// A host name or address literal, and a port that is not 0.
+fn host_and_port(text: &str) -> Option<NextHop> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = Some(port).filter(|port| !port.starts_with('+'))?.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(literal) => literal.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
+        None => host.to_owned(),
+    };
+    (host.parse::<IpAddr>().is_ok() || is_host_name(&host)).then_some(NextHop::Tcp { host, port })
+}
+
+/// Labels of letters, digits, `-` and `_` between dots (RFC 1123 2.1; `_` is seen in inner names); a last label of digits alone would be a mistyped address.
+#[must_use]
+pub fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253
+        && name.split('.').all(label)
+        && !name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Source, parse};
+
+    fn read<T: FromNode>(text: &str) -> Option<T> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", format!("'{text}'")), &mut problems).unwrap();
+        T::from_node(&node, &mut problems).ok()
+    }
+
+    #[test]
+    fn a_next_hop_is_written_as_it_is_shown() {
+        for text in ["mx1.example.org:25", "127.0.0.1:10026", "[::1]:25", "unix:/run/mta.sock", "relay:2525", "localhost:25"] {
+            assert_eq!(read::<NextHop>(text).unwrap().to_string(), text);
+        }
+        for wrong in [
+            "mx1.example.org",
+            "mx1:0",
+            "mx1:65536",
+            "::1:25",
+            "lmtp:mx1:24",
+            "unix:",
+            "a b:25",
+            "[mx]:25",
+            "-a:25",
+            "10.0.0.300:25",
+            ":25",
+            "mx:+25",
+        ] {
+            assert_eq!(read::<NextHop>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_bound_to_an_address_never_to_a_name() {
+        for text in ["0.0.0.0:25", "[::]:25", "unix:transom.sock"] {
+            assert_eq!(read::<Address>(text).unwrap().to_string(), text);
+        }
+        for wrong in ["localhost:25", "25", ":25", "127.0.0.1", "systemd:smtp"] {
+            assert_eq!(read::<Address>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        for (text, local) in [
+            ("127.0.0.2:25", true),
+            ("[::1]:25", true),
+            ("[::ffff:127.0.0.1]:25", true),
+            ("unix:s", true),
+            ("0.0.0.0:25", false),
+            ("[::]:25", false),
+            ("10.0.0.1:25", false),
+        ] {
+            assert_eq!(read::<Address>(text).unwrap().is_local(), local, "{text}");
+        }
+    }
+}

