@@ -10,7 +10,8 @@ Examples:
   transom check --config /etc/transom/transom.yaml
   transom check --json | jq '.problems[].title'
 
-Every mistake of the configuration and of all rule files is shown in one run. Exit status 78 if there is one.";
+Every mistake of the configuration and of all rule files is shown in one run.
+Exit status 78 if there is one.";
 
 /// Checks the configuration and all rules, and runs the rules' tests
 #[derive(Debug, clap::Args)]

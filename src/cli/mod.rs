@@ -30,8 +30,8 @@ Examples:
   transom explain message.eml          what would the rules do to this message, and why?
   transom quarantine list              what is held
 
-Exit status: 0 done; 1 tests failed; 64 wrong usage; 65 wrong data; 66 no such file; 69 unavailable; 74 input or output failed;
-75 not now, try again; 78 wrong configuration.";
+Exit status: 0 done; 1 tests failed; 64 wrong usage; 65 wrong data; 66 no such file;
+69 unavailable; 74 input or output failed; 75 not now, try again; 78 wrong configuration.";
 
 /// A content filter between mail servers: takes mail in over SMTP, runs it through rules written in YAML, relays it to the next server.
 #[derive(Debug, Parser)]

@@ -1,7 +1,7 @@
 //! Addresses: to listen on, to relay to.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::yaml::{FromNode, Node, Problems, Reported};
@@ -102,9 +102,9 @@ fn host_and_port(text: &str) -> Option<NextHop> {
     let port = Some(port).filter(|port| !port.starts_with('+'))?.parse().ok().filter(|port| *port != 0)?;
     let host = match host.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
-        None => host.to_owned(),
+        None => Some(host).filter(|host| host.parse::<Ipv4Addr>().is_ok() || is_host_name(host))?.to_owned(),
     };
-    (host.parse::<IpAddr>().is_ok() || is_host_name(&host)).then_some(NextHop::Tcp { host, port })
+    Some(NextHop::Tcp { host, port })
 }
 
 /// Labels of letters, digits, `-` and `_` between dots (RFC 1123 2.1; `_` is seen in inner names); a last label of digits alone would be a mistyped address.

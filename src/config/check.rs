@@ -5,25 +5,25 @@ use std::collections::HashMap;
 use super::address::Address;
 use super::file::{Listener, OriginOf};
 use crate::chain::Chain;
-use crate::mail::Inside;
-use crate::yaml::{FromNode, Node, Problems, Span};
+use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
-/// Checks the listeners against each other and against `inside:`. `listeners` is empty if they could not be read; `inside` is none if it could not.
-pub(super) fn listeners(configuration: &Node, listeners: &[Listener], inside: Option<Option<&Inside>>, problems: &mut Problems) {
-    let Some(node) = configuration.get("listeners") else { return };
-    let nodes = node.list().unwrap_or_default();
-    if node.list().is_some_and(<[Node]>::is_empty) {
+/// Checks the listeners against each other and against `inside:`, those that can be read at all.
+pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
+    let Some(nodes) = configuration.get("listeners").and_then(Node::list) else { return };
+    if let ([], Some(node)) = (nodes, configuration.get("listeners")) {
         problems.error(&node.span, "no listener", "such as `- {address: 127.0.0.1:10025}`");
     }
     let mut names = HashMap::new();
     let mut addresses = HashMap::new();
-    for (listener, node) in listeners.iter().zip(nodes) {
+    for node in nodes {
+        // What is wrong with one alone has been reported where the section was read.
+        let Ok(listener) = Listener::from_node(node, &mut Problems::default()) else { continue };
         let place = |key: &str| node.get(key).unwrap_or(node).span.clone();
         once(&mut names, listener.name.to_string(), place("name"), "listener is called", problems);
         if !matches!(listener.address, Address::Tcp(address) if address.port() == 0) {
             once(&mut addresses, listener.address.to_string(), place("address"), "listener has the address", problems);
         }
-        exposure(listener, &place("address"), inside, problems);
+        exposure(configuration, &listener, &place("address"), problems);
     }
 }
 
@@ -38,17 +38,16 @@ fn once(seen: &mut HashMap<String, usize>, value: String, place: Span, what: &st
 }
 
 /// A listener that strangers can reach needs to know whose mail it may relay.
-fn exposure(listener: &Listener, place: &Span, inside: Option<Option<&Inside>>, problems: &mut Problems) {
+fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &mut Problems) {
     if listener.address.is_local() {
         return;
     }
-    if inside.is_some_and(|inside| inside.is_none()) {
-        let label = "name your domains and networks under `inside:`, or listen on 127.0.0.1; `inside: {}` lets nobody relay";
-        problems.error(
-            place,
-            format!("{} can be reached from elsewhere, and there is no `inside`: it would relay anything for anybody", listener.address),
-            label,
-        );
+    let inside = configuration.get("inside").filter(|inside| !matches!(inside.kind, Kind::Null));
+    if inside.is_none() {
+        let title =
+            format!("{} can be reached from elsewhere and there is no `inside`: it would relay anything for anybody", listener.address);
+        let label = "name your domains and networks under `inside:`, or listen on 127.0.0.1; with `inside: {}` nobody may relay";
+        problems.error(place, title, label);
     } else if listener.origin == OriginOf::Inside {
         let title = format!("whoever can connect to {} may send to anyone", listener.address);
         problems.warning(place, title, "`origin: inside` says so; a firewall has to keep strangers away");
@@ -59,7 +58,6 @@ fn exposure(listener: &Listener, place: &Span, inside: Option<Option<&Inside>>, 
 pub(super) fn inside(configuration: &Node, problems: &mut Problems) {
     let networks = configuration.get("inside").and_then(|inside| inside.get("networks")).and_then(Node::list).unwrap_or_default();
     for node in networks {
-        // What is no network has been reported where the section was read.
         let everybody = ipnet::IpNet::from_node(node, &mut Problems::default()).is_ok_and(|network| network.prefix_len() == 0);
         if everybody {
             problems.error(

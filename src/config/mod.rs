@@ -57,7 +57,10 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
     let config = parse(&source, &mut problems).and_then(|node| read(path, &node, options, &mut problems).ok());
     match config {
         Some(config) if !problems.any_error() => Ok(Loaded { config, warnings: problems }),
-        _ => Err(problems),
+        _ => {
+            problems.sort();
+            Err(problems)
+        }
     }
 }
 
@@ -77,7 +80,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
 
-    check::listeners(node, listeners.as_deref().unwrap_or_default(), inside.as_ref().ok().map(Option::as_ref), problems);
+    check::listeners(node, problems);
     check::inside(node, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
     let entries = (!options.without_chain).then_some((conditions, chain_entries));

@@ -1,6 +1,8 @@
 //! What is wrong with a file, told so that an operator can mend it.
 
-use super::{Span, draw};
+use std::sync::Arc;
+
+use super::{Source, Span, draw};
 
 /// How bad it is: an error stops a start, a warning never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +58,26 @@ impl Problems {
 
     /// Adds an error about a word that is none of the valid ones, with the nearest of them: "unknown action `header.delete`", "did you mean `header.remove`?".
     pub fn unknown<'a>(&mut self, span: &Span, what: &str, word: &str, valid: impl IntoIterator<Item = &'a str>) -> Reported {
-        const MOST_LISTED: usize = 16;
-        let mut valid: Vec<&str> = valid.into_iter().collect();
-        valid.sort_unstable();
+        const MOST_LISTED: usize = 20;
+        let valid: Vec<&str> = valid.into_iter().collect();
         let label = match nearest(word, valid.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if valid.is_empty() || valid.len() > MOST_LISTED => String::new(),
             None => format!("known: {}", valid.join(", ")),
         };
         self.error(span, format!("unknown {what} `{word}`"), label)
+    }
+
+    /// Puts them into the order of the places they speak of: file by file as first met, from top to bottom; what has no place first.
+    pub fn sort(&mut self) {
+        let mut files: Vec<Arc<Source>> = Vec::new();
+        for span in self.found.iter().filter_map(|problem| problem.span.as_ref()) {
+            if !files.iter().any(|file| Arc::ptr_eq(file, &span.source)) {
+                files.push(Arc::clone(&span.source));
+            }
+        }
+        let file = |span: &Span| files.iter().position(|file| Arc::ptr_eq(file, &span.source));
+        self.found.sort_by_key(|problem| problem.span.as_ref().map(|span| (file(span), span.start)));
     }
 
     /// All of them.
@@ -147,6 +160,18 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_told_file_by_file_from_top_to_bottom() {
+        let (one, two) = (Source::new("one", "abc"), Source::new("two", "abc"));
+        let mut problems = Problems::default();
+        problems.error(&one.span(2, 3), "c", "");
+        problems.error(&two.span(0, 1), "d", "");
+        problems.error(&one.span(0, 1), "b", "");
+        problems.missing("a", "");
+        problems.sort();
+        assert_eq!(problems.iter().map(|problem| problem.title.as_str()).collect::<String>(), "abcd");
+    }
 
     #[test]
     fn the_nearest_word_is_offered_only_if_it_is_near() {

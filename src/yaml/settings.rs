@@ -96,8 +96,8 @@ impl<'n> Settings<'n> {
     pub fn finish(self, problems: &mut Problems) -> Result<(), Reported> {
         let mut result = if self.failed { Err(Reported) } else { Ok(()) };
         for entry in self.entries.iter().filter(|entry| !entry.taken && !entry.key.text.is_empty()) {
-            let free = self.valid.iter().copied().filter(|valid| !self.entries.iter().any(|entry| entry.taken && entry.key.text == *valid));
-            result = Err(problems.unknown(&entry.key.span, &format!("key in {}:", self.what), &entry.key.text, free));
+            let valid = self.valid.iter().copied();
+            result = Err(problems.unknown(&entry.key.span, &format!("key in {}:", self.what), &entry.key.text, valid));
         }
         result
     }
@@ -129,7 +129,10 @@ mod tests {
         let told = with("name: a\nvaleu: b\nlonger: c", |settings, problems| {
             let _: (Option<String>, Option<String>) = (settings.take("name", problems).unwrap(), settings.take("value", problems).unwrap());
         });
-        assert_eq!(told, ["unknown key in `thing`: `valeu` | did you mean `value`?", "unknown key in `thing`: `longer` | known: value"]);
+        assert_eq!(
+            told,
+            ["unknown key in `thing`: `valeu` | did you mean `value`?", "unknown key in `thing`: `longer` | known: name, value"]
+        );
     }
 
     #[test]
