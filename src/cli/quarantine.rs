@@ -78,7 +78,10 @@ fn limits(config: &Config) -> Limits {
 
 fn open_at(path: &Path, limits: Limits) -> Result<Store, Exit> {
     if !path.join("store.db").exists() {
-        complain(&format!("error: there is no store in {}: has `transom serve` run with this configuration? else name it with --store", path.display()));
+        complain(&format!(
+            "error: there is no store in {}: has `transom serve` run with this configuration? else name it with --store",
+            path.display()
+        ));
         return Err(Exit::NoInput);
     }
     Store::open(path, limits).map_err(|error| failed(&error))
@@ -107,7 +110,10 @@ fn refused(error: &DeskError) -> Exit {
 
 /// Text of a stranger for the terminal: nothing in it moves the cursor, changes colours or the direction of writing.
 fn plain(text: &str) -> String {
-    let dangerous = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let dangerous = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if dangerous(c) { '\u{fffd}' } else { c }).collect()
 }
 

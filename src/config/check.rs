@@ -1,10 +1,9 @@
-//! What no section can know alone: who could relay by accident, names that two listeners bear, rule tests that fail.
+//! What no section can know alone: who could relay by accident, names that two listeners bear, networks that are everybody.
 
 use std::collections::HashMap;
 
 use super::address::Address;
 use super::file::{Listener, OriginOf};
-use crate::chain::Chain;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
@@ -67,9 +66,4 @@ pub(super) fn inside(configuration: &Node, problems: &mut Problems) {
             );
         }
     }
-}
-
-/// Runs the tests of all rule files; a configuration whose rules do not do what they promise is not started.
-pub(super) fn rule_tests(chain: &Chain, problems: &mut Problems) {
-    let _ = (chain, problems);
 }

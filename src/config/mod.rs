@@ -18,8 +18,8 @@ pub use file::{
 };
 
 use crate::base::{disk, machine};
-use crate::chain::Chain;
 use crate::chain::rule::Shared;
+use crate::chain::{self, Chain};
 use crate::mail::Inside;
 use crate::yaml::{Node, Problems, Reported, Settings, Source, parse};
 use section::StoreSection;
@@ -84,9 +84,10 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::inside(node, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
     let entries = (!options.without_chain).then_some((conditions, chain_entries));
-    let chain = chain(entries, base, limits.chain, shared_inside, problems);
+    let chain = rules(entries, base, limits.chain, shared_inside, problems);
     if !options.without_tests && !problems.any_error() {
-        check::rule_tests(&chain, problems);
+        // Rules that do not do what they promise are not started.
+        chain::test::check(&chain, problems);
     }
     finished?;
     let relay = relay?;
@@ -105,21 +106,20 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
 }
 
 /// The rules, if they are wanted: `conditions` and `chain` of the configuration.
-fn chain(
+fn rules(
     entries: Option<(Option<&Node>, Option<&Node>)>,
     base: &Path,
     limits: ChainLimits,
     inside: Arc<Inside>,
     problems: &mut Problems,
 ) -> Chain {
-    let limits = limits.of_chain();
-    let mut shared = Shared { limits, inside: Arc::clone(&inside), ..Shared::default() };
-    let Some((conditions, chain)) = entries else { return Chain::build(Vec::new(), limits, inside, problems) };
+    let mut shared = Shared { limits: limits.of_chain(), inside, ..Shared::default() };
+    let (conditions, chain) = entries.unwrap_or_default();
     if let Some(node) = conditions {
         shared.conditions = shared.named(node, problems);
     }
     let files = chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
-    Chain::build(files, limits, inside, problems)
+    Chain::build(files, &shared, problems)
 }
 
 fn host_name(node: &Node, given: Option<section::HostName>, problems: &mut Problems) -> Result<String, Reported> {

@@ -88,7 +88,10 @@ fn received(store: &Store, row: &Row, hostname: &str) -> Field {
     let record = &row.record;
     let date = rfc2822::DateTimePrinter::new();
     let date = date.timestamp_to_string(&clock::now()).unwrap_or_default();
-    Field::new("Received", &format!("from {} ([{}]) by {hostname} id {}.{}; {date}", record.helo, record.client, record.message, store.token()))
+    Field::new(
+        "Received",
+        &format!("from {} ([{}]) by {hostname} id {}.{}; {date}", record.helo, record.client, record.message, store.token()),
+    )
 }
 
 async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duration) -> Outcome {

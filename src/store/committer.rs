@@ -183,7 +183,8 @@ impl Thread {
         }
         let Err(error) = disk::sync_dir(&self.content) else { return batch };
         let error = at(&self.content, &error);
-        let (without, with): (Vec<_>, Vec<_>) = batch.into_iter().map(|mut change| (change.files().is_empty(), change)).partition(|(none, _)| *none);
+        let (without, with): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|mut change| (change.files().is_empty(), change)).partition(|(none, _)| *none);
         for (_, change) in with {
             change.answer(Err(error.clone()));
         }
@@ -191,7 +192,12 @@ impl Thread {
     }
 
     /// Runs the batch in one transaction. `done` gets every change, and whether it stands.
-    fn transact(&mut self, batch: Vec<Box<dyn Change>>, done: &mut Vec<(Box<dyn Change>, bool)>, doomed: &mut Vec<String>) -> Result<(), StoreError> {
+    fn transact(
+        &mut self,
+        batch: Vec<Box<dyn Change>>,
+        done: &mut Vec<(Box<dyn Change>, bool)>,
+        doomed: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
         let mut transaction = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
             Err(error) => {
@@ -217,7 +223,9 @@ impl Thread {
     fn remove(&mut self, doomed: Vec<String>) {
         for file in doomed {
             match disk::remove_file(&self.content.join(&file)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(file, %error, "a content file could not be removed; the next start tries again"),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(file, %error, "a content file could not be removed; the next start tries again")
+                }
                 _ => self.removed.push(file),
             }
         }
@@ -264,7 +272,11 @@ mod tests {
     }
 
     impl Fixture {
-        fn submit(&self, files: Files, work: impl FnOnce(&mut Bench<'_>) -> Result<(), StoreError> + Send + 'static) -> mpsc::Receiver<Result<(), StoreError>> {
+        fn submit(
+            &self,
+            files: Files,
+            work: impl FnOnce(&mut Bench<'_>) -> Result<(), StoreError> + Send + 'static,
+        ) -> mpsc::Receiver<Result<(), StoreError>> {
             let (answer, answered) = mpsc::channel();
             self.committer.submit(files, work, move |result| answer.send(result).unwrap());
             answered

@@ -110,7 +110,8 @@ impl Content {
     }
 
     pub(super) fn insert(&self, sql: &Connection, hold: i64) -> Result<(), StoreError> {
-        let mut statement = sql.prepare_cached("INSERT INTO piece (hold, form, position, bytes, file, start, length) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        let mut statement =
+            sql.prepare_cached("INSERT INTO piece (hold, form, position, bytes, file, start, length) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for (form, runs) in &self.runs {
             for (position, run) in runs.iter().enumerate() {
                 let (bytes, file, start, length) = match run {
@@ -250,7 +251,8 @@ pub(super) fn each(store: &Store, hold: i64, form: Form, with: &mut dyn FnMut(&[
 }
 
 fn stored_runs(sql: &Connection, hold: i64, form: Form) -> Result<Vec<Run>, StoreError> {
-    let mut statement = sql.prepare_cached("SELECT bytes, file, start, length FROM piece WHERE hold = ?1 AND form = ?2 ORDER BY position")?;
+    let mut statement =
+        sql.prepare_cached("SELECT bytes, file, start, length FROM piece WHERE hold = ?1 AND form = ?2 ORDER BY position")?;
     let runs = statement.query_map(params![hold, form.number()], |row| {
         let start: u64 = row.get(2)?;
         Ok(match row.get::<_, Option<String>>(1)? {
@@ -287,12 +289,8 @@ pub(super) fn message(store: &Store, hold: i64, form: Form) -> Result<Message, S
         memory: 1 << 20,
         text: 16_000_000,
     };
-    let room = Room {
-        memory: Budget::new(NO_LIMIT),
-        disk: Budget::new(NO_LIMIT),
-        directory: store.temporary(),
-        owner: store.owner().to_owned(),
-    };
+    let room =
+        Room { memory: Budget::new(NO_LIMIT), disk: Budget::new(NO_LIMIT), directory: store.temporary(), owner: store.owner().to_owned() };
     let mut receiver = Receiver::new(Arc::new(limits), room);
     let refused = |refusal: Refusal| match refusal {
         Refusal::Disk(error) => at(&store.temporary(), &error),

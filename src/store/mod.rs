@@ -202,11 +202,15 @@ fn at(path: &Path, error: &io::Error) -> StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => StoreError::Full("no room on the disk for the store: make room, or set store.path to another disk".into()),
+            Some(ErrorCode::DiskFull) => {
+                StoreError::Full("no room on the disk for the store: make room, or set store.path to another disk".into())
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 StoreError::Unable("the store was locked by another process for 5 s: see which (fuser store.db)".into())
             }
-            Some(ErrorCode::ReadOnly) => StoreError::Unable("the store may not be written: check the owner and mode of store.path, and its file system".into()),
+            Some(ErrorCode::ReadOnly) => {
+                StoreError::Unable("the store may not be written: check the owner and mode of store.path, and its file system".into())
+            }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Unable(format!("store.db is damaged ({error}): move store.path away and start with a fresh one, or restore it"))
             }

@@ -46,7 +46,9 @@ impl Owner {
 
     /// Gives up what this owner still has, as a successor would. What fails here the next one to join does.
     pub(super) fn leave(&self, store: &Path, connection: &mut Connection) {
-        let left = Lock::wait(&store.join("lock")).map_err(|error| at(&self.file, &error)).and_then(|_leaving| take_over(store, connection, &self.id));
+        let left = Lock::wait(&store.join("lock"))
+            .map_err(|error| at(&self.file, &error))
+            .and_then(|_leaving| take_over(store, connection, &self.id));
         if let Err(error) = left {
             tracing::warn!(%error, "the store was left untidy; the next start tidies it");
         }
@@ -55,7 +57,8 @@ impl Owner {
 
 /// Owners whose lock nobody holds.
 fn dead(directory: &Path, connection: &Connection) -> Result<BTreeSet<String>, StoreError> {
-    let mut known = connection.prepare("SELECT id FROM owner")?.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
+    let mut known =
+        connection.prepare("SELECT id FROM owner")?.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
     for name in disk::list(directory).map_err(|error| at(directory, &error))? {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with('.') {
@@ -72,7 +75,10 @@ fn dead(directory: &Path, connection: &Connection) -> Result<BTreeSet<String>, S
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(dead.insert(id)),
             // Another user's process: whether it lives cannot be told, so its work is left alone.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                tracing::warn!(owner = id, "the store is also used by another user: run every transom command as the user of `transom serve`, or as root");
+                tracing::warn!(
+                    owner = id,
+                    "the store is also used by another user: run every transom command as the user of `transom serve`, or as root"
+                );
             }
             Err(error) => return Err(at(&directory.join(&id), &error)),
         }
@@ -91,7 +97,11 @@ fn take_over(store: &Path, connection: &mut Connection, id: &str) -> Result<(), 
     transaction.execute("DELETE FROM owner WHERE id = ?1", [id])?;
     transaction.commit()?;
     if in_doubt > 0 {
-        tracing::warn!(owner = id, rows = in_doubt, "a release was cut off and may have been sent: see `transom quarantine list --state in-doubt`, send again with --force");
+        tracing::warn!(
+            owner = id,
+            rows = in_doubt,
+            "a release was cut off and may have been sent: see `transom quarantine list --state in-doubt`, send again with --force"
+        );
     }
     sweep(store, connection, id)?;
     match disk::remove_file(&store.join("owners").join(id)) {

@@ -121,7 +121,12 @@ impl Store {
         loop {
             let expired = self.change(content::Files::none(), move |bench| expire(bench, before)).await?;
             for row in expired.iter().filter(|row| row.state != "released" && row.state != "deleted") {
-                tracing::info!(hold = row.id, state = row.state, message = row.message, "a hold expired and was deleted (store.quarantine.keep)");
+                tracing::info!(
+                    hold = row.id,
+                    state = row.state,
+                    message = row.message,
+                    "a hold expired and was deleted (store.quarantine.keep)"
+                );
             }
             all += expired.len();
             if expired.len() < EXPIRED_AT_ONCE {

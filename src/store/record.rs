@@ -35,12 +35,14 @@ pub struct Record {
 }
 
 /// In the order of [`read`].
-pub(super) const COLUMNS: &str = "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message";
+pub(super) const COLUMNS: &str =
+    "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message";
 
 impl Record {
     /// Looks at header and sizes only.
     pub(super) fn of(hold: &NewHold) -> Record {
-        let field = |name| hold.received.fields().iter().find(|field| field.is(name)).map(|field| shown(&field.value())).unwrap_or_default();
+        let field =
+            |name| hold.received.fields().iter().find(|field| field.is(name)).map(|field| shown(&field.value())).unwrap_or_default();
         Record {
             reasons: hold.reasons.clone(),
             rules: hold.rules.clone(),

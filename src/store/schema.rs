@@ -63,7 +63,8 @@ CREATE TRIGGER hold_removed AFTER DELETE ON hold BEGIN UPDATE usage SET bytes = 
 /// Opens `store.db` in `path`, making its tables if they are not there.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let file = path.join("store.db");
-    let mut connection = Connection::open(&file).map_err(|error| StoreError::Unable(format!("{} cannot be opened: {error}", file.display())))?;
+    let mut connection =
+        Connection::open(&file).map_err(|error| StoreError::Unable(format!("{} cannot be opened: {error}", file.display())))?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

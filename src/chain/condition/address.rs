@@ -42,8 +42,16 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
         KeyDoc { name: "domain", wants: DOMAIN, about: "What stands after the `@`." },
         KeyDoc { name: "local", wants: "string tests", about: "What stands before the `@`." },
         KeyDoc { name: "display_name", wants: "string tests", about: "The name beside the address, decoded." },
-        KeyDoc { name: "name_has_address", wants: "true or false", about: "Whether the display name holds an address, another one than the mailbox's own." },
-        KeyDoc { name: "same_domain_as", wants: "`sender` or the name of a field", about: "Whether its domain is the envelope sender's, or that of a mailbox in that field." },
+        KeyDoc {
+            name: "name_has_address",
+            wants: "true or false",
+            about: "Whether the display name holds an address, another one than the mailbox's own.",
+        },
+        KeyDoc {
+            name: "same_domain_as",
+            wants: "`sender` or the name of a field",
+            about: "Whether its domain is the envelope sender's, or that of a mailbox in that field.",
+        },
         EVERY,
     ],
     example: "address: {header: From, name_has_address: true}",
@@ -69,7 +77,13 @@ fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Report
     let (local, display_name) = (string(settings, "local", load), string(settings, "display_name", load));
     let name_has_address = settings.take::<bool>("name_has_address", load.problems);
     let same_domain_as = settings.node("same_domain_as").map(|node| field_name(node, load)).transpose();
-    Ok(Keys { domain: domain?, local: local?, display_name: display_name?, name_has_address: name_has_address?, same_domain_as: same_domain_as? })
+    Ok(Keys {
+        domain: domain?,
+        local: local?,
+        display_name: display_name?,
+        name_has_address: name_has_address?,
+        same_domain_as: same_domain_as?,
+    })
 }
 
 /// `sender`, or a field: with a capital, as fields are written, so that a word that will mean something else one day is not taken for one.
@@ -78,7 +92,11 @@ fn field_name(node: &Node, load: &mut Load<'_>) -> Result<String, Reported> {
     if name == "sender" || name.starts_with(|letter: char| letter.is_ascii_uppercase()) {
         return Ok(name);
     }
-    Err(load.problems.error(&node.span, format!("`{name}` has no domain to compare with"), "`sender` or the name of a field such as Reply-To is wanted"))
+    Err(load.problems.error(
+        &node.span,
+        format!("`{name}` has no domain to compare with"),
+        "`sender` or the name of a field such as Reply-To is wanted",
+    ))
 }
 
 impl Condition for Address {
@@ -135,7 +153,9 @@ fn same_domain(mailbox: &Mailbox, other: &str, facts: &dyn Facts) -> bool {
     if other == "sender" {
         return facts.sender().domain().is_some_and(|sender| bare(sender) == domain);
     }
-    mailboxes(facts, |name| name.eq_ignore_ascii_case(other.as_bytes())).iter().any(|one| one.domain().is_some_and(|other| bare(other) == domain))
+    mailboxes(facts, |name| name.eq_ignore_ascii_case(other.as_bytes()))
+        .iter()
+        .any(|one| one.domain().is_some_and(|other| bare(other) == domain))
 }
 
 fn mailboxes(facts: &dyn Facts, wanted: impl Fn(&[u8]) -> bool) -> Vec<Mailbox> {

@@ -90,7 +90,11 @@ fn header(node: &Node, load: &mut Load<'_>) -> Result<Header, Reported> {
 fn list(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Vec<Header>, Reported> {
     let Some(node) = settings.node(key) else { return Ok(Vec::new()) };
     let Some(items) = node.list().filter(|items| !items.is_empty()) else {
-        return Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "at least one, each with a `-`, or in brackets"));
+        return Err(load.problems.error(
+            &node.span,
+            format!("`{key}` wants a list of tests"),
+            "at least one, each with a `-`, or in brackets",
+        ));
     };
     let read: Vec<_> = items.iter().map(|item| header(item, load)).collect();
     read.into_iter().collect()

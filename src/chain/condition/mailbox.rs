@@ -21,7 +21,8 @@ struct Keys {
 }
 
 /// The keys of a mailbox, for the manual.
-pub const ADDRESS: KeyDoc = KeyDoc { name: "address", wants: "string tests", about: "The address without its angle brackets; empty for the null sender." };
+pub const ADDRESS: KeyDoc =
+    KeyDoc { name: "address", wants: "string tests", about: "The address without its angle brackets; empty for the null sender." };
 /// See [`ADDRESS`].
 pub const LOCAL: KeyDoc = KeyDoc { name: "local", wants: "string tests", about: "What stands before the `@`, as written." };
 /// See [`ADDRESS`].
@@ -108,7 +109,11 @@ fn recipients(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Re
     let test = Recipients { count: count?, some: some?, every: every? };
     left?;
     if test.count.is_none() && test.some.is_none() && test.every.is_none() {
-        return Err(load.problems.error(&node.span, "`recipients` tests nothing", "`some`, `every` or a number such as `over: 10` is wanted"));
+        return Err(load.problems.error(
+            &node.span,
+            "`recipients` tests nothing",
+            "`some`, `every` or a number such as `over: 10` is wanted",
+        ));
     }
     Ok(Box::new(test))
 }

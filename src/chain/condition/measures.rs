@@ -6,8 +6,8 @@ use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
 use crate::chain::string::{StringTest, VALUE_TESTS};
-use crate::yaml::{Kind, Node, Reported};
 use crate::yaml::Size as Bytes;
+use crate::yaml::{Kind, Node, Reported};
 
 #[derive(Debug)]
 struct Size(Number<Bytes>);
@@ -15,7 +15,11 @@ struct Size(Number<Bytes>);
 pub const SIZE: Entry<dyn Condition> = Entry {
     name: "size",
     about: "Tests the size of the message as received, in bytes.",
-    keys: &[KeyDoc { name: "over, under, at_least, at_most, equals", wants: "a size such as 10MB or 64KiB", about: "Several are all of them." }],
+    keys: &[KeyDoc {
+        name: "over, under, at_least, at_most, equals",
+        wants: "a size such as 10MB or 64KiB",
+        about: "Several are all of them.",
+    }],
     example: "size: {over: 40B}",
     before: "Subject: a message of more than forty bytes\r\n\r\n",
     after: "Subject: hi\r\n\r\n",

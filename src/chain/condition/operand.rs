@@ -82,14 +82,22 @@ impl<T> Operand<T> {
     }
 }
 
-fn list<T>(what: &str, key: &'static str, settings: &mut Settings<'_>, leaf: Leaf<T>, load: &mut Load<'_>) -> Result<Vec<Operand<T>>, Reported> {
+fn list<T>(
+    what: &str,
+    key: &'static str,
+    settings: &mut Settings<'_>,
+    leaf: Leaf<T>,
+    load: &mut Load<'_>,
+) -> Result<Vec<Operand<T>>, Reported> {
     let Some(node) = settings.node(key) else { return Ok(Vec::new()) };
     match &node.kind {
         Kind::List(items) if !items.is_empty() => {
             let read: Vec<_> = items.iter().map(|item| Operand::load(what, item, leaf, load)).collect();
             read.into_iter().collect()
         }
-        _ => Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "at least one, each with a `-`, or in brackets")),
+        _ => {
+            Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "at least one, each with a `-`, or in brackets"))
+        }
     }
 }
 
@@ -120,7 +128,11 @@ pub fn one_passes<'v>(test: Option<&StringTest>, values: impl IntoIterator<Item 
 ///
 /// # Errors
 /// What `test` says.
-pub fn over<E>(elements: impl IntoIterator<Item = E>, every: bool, mut test: impl FnMut(E) -> Result<bool, ActionError>) -> Result<bool, ActionError> {
+pub fn over<E>(
+    elements: impl IntoIterator<Item = E>,
+    every: bool,
+    mut test: impl FnMut(E) -> Result<bool, ActionError>,
+) -> Result<bool, ActionError> {
     let mut one = false;
     for element in elements {
         one = true;
@@ -153,8 +165,11 @@ pub struct Number<T> {
 }
 
 /// The keys of a number test, as one line of the manual.
-pub const NUMBER_TESTS: KeyDoc =
-    KeyDoc { name: "over, under, at_least, at_most, equals", wants: "a number", about: "Several are all of them; a bare number means `equals`." };
+pub const NUMBER_TESTS: KeyDoc = KeyDoc {
+    name: "over, under, at_least, at_most, equals",
+    wants: "a number",
+    about: "Several are all of them; a bare number means `equals`.",
+};
 
 impl<T: FromNode + PartialOrd + Copy> Number<T> {
     /// A number (equals) or a mapping of tests.
@@ -201,7 +216,11 @@ impl<T: FromNode + PartialOrd + Copy> Number<T> {
 ///
 /// # Errors
 /// [`Reported`], every mistake in it.
-pub fn number<T: FromNode + PartialOrd + Copy>(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Option<Number<T>>, Reported> {
+pub fn number<T: FromNode + PartialOrd + Copy>(
+    settings: &mut Settings<'_>,
+    key: &'static str,
+    load: &mut Load<'_>,
+) -> Result<Option<Number<T>>, Reported> {
     settings.node(key).map(|node| Number::load(key, node, load)).transpose()
 }
 

@@ -25,8 +25,16 @@ struct PartKeys {
     depth: Option<Number<u64>>,
 }
 
-const TYPE: KeyDoc = KeyDoc { name: "type", wants: "string tests", about: "The media type, such as image/png; where readers could take two, each of them. `glob: image/*` for all of a kind." };
-const NAME: KeyDoc = KeyDoc { name: "name", wants: "string tests", about: "Every name a reader could show: of Content-Disposition and Content-Type, decoded, without trailing dots and blanks." };
+const TYPE: KeyDoc = KeyDoc {
+    name: "type",
+    wants: "string tests",
+    about: "The media type, such as image/png; where readers could take two, each of them. `glob: image/*` for all of a kind.",
+};
+const NAME: KeyDoc = KeyDoc {
+    name: "name",
+    wants: "string tests",
+    about: "Every name a reader could show: of Content-Disposition and Content-Type, decoded, without trailing dots and blanks.",
+};
 
 pub const PART: Entry<dyn Condition> = Entry {
     name: "part",

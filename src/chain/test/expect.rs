@@ -139,15 +139,18 @@ impl Expect {
         let (before, after) = (bytes(received), bytes(&ruling.mail.message));
         match self.unchanged {
             Some(true) if before != after => {
-                failures.push(Failure { what: "unchanged: the message was changed".to_owned(), difference: Some(difference(&before, &after)) });
+                failures
+                    .push(Failure { what: "unchanged: the message was changed".to_owned(), difference: Some(difference(&before, &after)) });
             }
             Some(false) if before == after => failures.push(told("unchanged: the message was not changed".to_owned())),
             _ => {}
         }
         if let Some(file) = self.same_as(directory) {
             match read(&file) {
-                Ok(expected) if *expected != *after => failures
-                    .push(Failure { what: format!("same_as: differs from {}", file.display()), difference: Some(difference(&expected, &after)) }),
+                Ok(expected) if *expected != *after => failures.push(Failure {
+                    what: format!("same_as: differs from {}", file.display()),
+                    difference: Some(difference(&expected, &after)),
+                }),
                 Ok(_) => {}
                 Err(why) => failures.push(told(format!("same_as: {why}"))),
             }
@@ -240,7 +243,8 @@ fn names(node: Option<&Node>, rules: &[&str], problems: &mut Problems) -> Result
     for item in items {
         let name = String::from_node(item, problems)?;
         if !rules.contains(&name.as_str()) {
-            let label = nearest(&name, rules.iter().copied()).map_or("only rules of this file run in its tests".to_owned(), |near| format!("did you mean `{near}`?"));
+            let label = nearest(&name, rules.iter().copied())
+                .map_or("only rules of this file run in its tests".to_owned(), |near| format!("did you mean `{near}`?"));
             return Err(problems.error(&item.span, format!("no rule is called `{name}`"), label));
         }
         names.push(name);

@@ -69,7 +69,11 @@ impl Test {
         let origin = origin(settings.node("client"), load);
         let expect = match settings.node("expect") {
             Some(node) => Expect::load(node, rules, load),
-            None => Err(load.problems.error(&span, "a test that expects nothing", "`expect` says what must come out, such as `{outcome: deliver}`")),
+            None => Err(load.problems.error(
+                &span,
+                "a test that expects nothing",
+                "`expect` says what must come out, such as `{outcome: deliver}`",
+            )),
         };
         settings.finish(load.problems)?;
         let content = match (message?, inline?) {
@@ -127,7 +131,11 @@ pub fn check(chain: &Chain, problems: &mut Problems) {
     for file in &chain.files {
         for report in run(file, chain.limits, &chain.inside) {
             if let Some(failure) = report.failures.first() {
-                problems.error(&report.span, format!("the test `{}` fails", report.test), format!("{} (`transom test` shows all of it)", failure.what));
+                problems.error(
+                    &report.span,
+                    format!("the test `{}` fails", report.test),
+                    format!("{} (`transom test` shows all of it)", failure.what),
+                );
             }
         }
     }
@@ -167,7 +175,8 @@ fn normalized(bytes: &[u8]) -> Bytes {
 
 fn envelope(node: Option<&Node>, load: &mut Load<'_>) -> Result<Envelope, Reported> {
     let path = |address: &str| path::Path::parse(address).expect("the default addresses are addresses");
-    let mut envelope = Envelope { sender: path(example::SENDER), recipients: vec![path(example::RECIPIENT)], declared: Declared::default() };
+    let mut envelope =
+        Envelope { sender: path(example::SENDER), recipients: vec![path(example::RECIPIENT)], declared: Declared::default() };
     let Some(node) = node else { return Ok(envelope) };
     let mut settings = load.settings("`envelope`", node)?;
     let from = address(settings.node("from"), load);
@@ -189,7 +198,9 @@ fn address(node: Option<&Node>, load: &mut Load<'_>) -> Result<Option<path::Path
     let Some(node) = node else { return Ok(None) };
     let text = String::from_node(node, load.problems)?;
     let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(&text);
-    path::Path::parse(bare).map(Some).map_err(|error| load.problems.error(&node.span, format!("`{text}` is no address: {error}"), "such as anna@example.org"))
+    path::Path::parse(bare)
+        .map(Some)
+        .map_err(|error| load.problems.error(&node.span, format!("`{text}` is no address: {error}"), "such as anna@example.org"))
 }
 
 fn addresses(node: Option<&Node>, load: &mut Load<'_>) -> Result<Option<Vec<path::Path>>, Reported> {

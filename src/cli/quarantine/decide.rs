@@ -71,7 +71,9 @@ fn told(row: &Row, outcome: Result<Outcome, ReleaseError>) -> Exit {
             Exit::TempFail
         }
         Ok(Outcome::InDoubt(reply)) => {
-            complain(&format!("error: {id} is in doubt: {reply}; look there whether it arrived, then delete it, or release it with --force"));
+            complain(&format!(
+                "error: {id} is in doubt: {reply}; look there whether it arrived, then delete it, or release it with --force"
+            ));
             Exit::Unavailable
         }
         Err(ReleaseError::Desk(error)) => refused(&error),

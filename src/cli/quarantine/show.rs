@@ -47,11 +47,7 @@ pub(super) fn run(args: &Args, store: &Store) -> Result<Exit, Exit> {
         State::Released | State::Deleted => None,
         _ => Some(look(store, &row).map_err(|error| refused(&error))?),
     };
-    Ok(if args.json {
-        say(&format!("{:#}\n", whole(&row, inside.as_ref())))
-    } else {
-        say(&plain(&page(&row, inside.as_ref())))
-    })
+    Ok(if args.json { say(&format!("{:#}\n", whole(&row, inside.as_ref()))) } else { say(&plain(&page(&row, inside.as_ref()))) })
 }
 
 fn look(store: &Store, row: &Row) -> Result<Inside, DeskError> {
@@ -78,7 +74,10 @@ fn difference(received: &Message, held: &Message) -> std::io::Result<Difference>
         return Ok(Difference { text: lines(&bytes(received)?, &bytes(held)?), large_bodies: None });
     }
     let header = |message: &Message| message.fields().iter().flat_map(|field: &Field| field.raw().to_vec()).collect::<Vec<u8>>();
-    Ok(Difference { text: lines(&header(received), &header(held)), large_bodies: Some(digest(received)?.as_ref() != digest(held)?.as_ref()) })
+    Ok(Difference {
+        text: lines(&header(received), &header(held)),
+        large_bodies: Some(digest(received)?.as_ref() != digest(held)?.as_ref()),
+    })
 }
 
 fn lines(before: &[u8], after: &[u8]) -> String {
@@ -122,8 +121,11 @@ fn whole(row: &Row, inside: Option<&Inside>) -> Value {
     if let Some(inside) = inside {
         value["headers"] = inside.headers.iter().map(|(name, text)| json!({"name": name, "value": text})).collect();
         value["text"] = inside.text.clone().into();
-        value["structure"] =
-            inside.structure.iter().map(|part| json!({"type": part.media_type, "depth": part.depth, "names": part.names, "size": part.size})).collect();
+        value["structure"] = inside
+            .structure
+            .iter()
+            .map(|part| json!({"type": part.media_type, "depth": part.depth, "names": part.names, "size": part.size}))
+            .collect();
         value["difference"] = inside.difference.text.clone().into();
     }
     value
