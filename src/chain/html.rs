@@ -13,8 +13,43 @@ const HIDDEN: [&str; 4] = ["script", "style", "title", "template"];
 
 /// Elements that stand on lines of their own.
 const BLOCKS: [&str; 37] = [
-    "address", "article", "aside", "blockquote", "body", "br", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "h1", "h2",
-    "h3", "h4", "h5", "h6", "head", "header", "hr", "html", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tbody", "tr", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "center",
+    "dd",
+    "details",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "header",
+    "hr",
+    "html",
+    "li",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "tbody",
+    "tr",
+    "ul",
 ];
 
 /// What a reader sees.
@@ -241,7 +276,15 @@ fn entity(rest: &str) -> Option<(String, usize)> {
     let digits = bytes[start.min(bytes.len())..]
         .iter()
         .take(64)
-        .take_while(|byte| if hex { byte.is_ascii_hexdigit() } else if number { byte.is_ascii_digit() } else { byte.is_ascii_alphanumeric() })
+        .take_while(|byte| {
+            if hex {
+                byte.is_ascii_hexdigit()
+            } else if number {
+                byte.is_ascii_digit()
+            } else {
+                byte.is_ascii_alphanumeric()
+            }
+        })
         .count();
     if digits == 0 {
         return None;
@@ -298,7 +341,10 @@ mod tests {
 
     #[test]
     fn tags_comments_scripts_and_styles_are_not_seen() {
-        assert_eq!(shown("<html><head><title>T</title><style>p{}</style></head><body>a<!-- no --><script>if (a<b) x</script>b</body>"), "ab\n");
+        assert_eq!(
+            shown("<html><head><title>T</title><style>p{}</style></head><body>a<!-- no --><script>if (a<b) x</script>b</body>"),
+            "ab\n"
+        );
         assert_eq!(shown("<a title='x>y' href=\"z\">in</a> <!DOCTYPE x><?php ?>k"), "in k");
         assert_eq!(shown("a<!-->b<script>never closed"), "ab");
     }
@@ -312,7 +358,10 @@ mod tests {
 
     #[test]
     fn entities_are_what_they_stand_for() {
-        assert_eq!(shown("&lt;b&gt; &amp; &eacute;&#233;&#xE9; &#150; a&nbsp;b &unknown; & AT&T &#0;"), "<b> & ééé – a b &unknown; & AT&T \u{fffd}");
+        assert_eq!(
+            shown("&lt;b&gt; &amp; &eacute;&#233;&#xE9; &#150; a&nbsp;b &unknown; & AT&T &#0;"),
+            "<b> & ééé – a b &unknown; & AT&T \u{fffd}"
+        );
         assert_eq!(shown("1 < 2 <3"), "1 < 2 <3");
     }
 

@@ -292,10 +292,25 @@ fn number(value: f64) -> String {
 
 fn safe(text: &str, place: Place) -> String {
     match place {
-        Place::Header => text.replace("\r\n", " ").chars().filter(|c| *c != '\0').map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }).collect(),
-        Place::Reply => text.chars().map(|c| if matches!(c, ' '..='~') { c } else if c.is_control() { ' ' } else { '?' }).collect(),
+        Place::Header => {
+            text.replace("\r\n", " ").chars().filter(|c| *c != '\0').map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }).collect()
+        }
+        Place::Reply => text
+            .chars()
+            .map(|c| {
+                if matches!(c, ' '..='~') {
+                    c
+                } else if c.is_control() {
+                    ' '
+                } else {
+                    '?'
+                }
+            })
+            .collect(),
         Place::Log => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-        Place::Body | Place::HtmlSource => text.replace("\r\n", "\n").chars().filter(|c| *c != '\0').map(|c| if c == '\r' { '\n' } else { c }).collect(),
+        Place::Body | Place::HtmlSource => {
+            text.replace("\r\n", "\n").chars().filter(|c| *c != '\0').map(|c| if c == '\r' { '\n' } else { c }).collect()
+        }
         Place::Envelope => text.to_owned(),
     }
 }
@@ -352,13 +367,18 @@ mod tests {
     }
 
     fn refused(source: &str) -> String {
-        let (title, label) = Text::parse(source, Known { own: Some(&Regex::new("(a)").unwrap()), captured: &BTreeSet::from(["word".to_owned()]) }).unwrap_err();
+        let (title, label) =
+            Text::parse(source, Known { own: Some(&Regex::new("(a)").unwrap()), captured: &BTreeSet::from(["word".to_owned()]) })
+                .unwrap_err();
         format!("{title}; {label}")
     }
 
     #[test]
     fn every_name_is_filled_and_a_group_that_took_no_part_is_empty() {
-        assert_eq!(fill("$1${1}$2${first}|$$5|${sender}|${recipient}|${client.address}|${score}", Place::Log), "xxx|$5|a@example.org|b@example.org|192.0.2.1|0.3");
+        assert_eq!(
+            fill("$1${1}$2${first}|$$5|${sender}|${recipient}|${client.address}|${score}", Place::Log),
+            "xxx|$5|a@example.org|b@example.org|192.0.2.1|0.3"
+        );
         assert_eq!(fill("$10", Place::Log), "x0");
     }
 

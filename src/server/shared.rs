@@ -73,7 +73,7 @@ impl Shared {
             rulings: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
-            limits: Arc::new(message_limits(config)),
+            limits: Arc::new(config.limits.of_message()),
             room,
             store,
         }
@@ -105,20 +105,5 @@ impl Shared {
         // What fits in memory needs no disk.
         let room = self.room.disk.free().max(self.limits.memory);
         Offer { size, room, smtputf8: next_hop.known.then_some(next_hop.smtputf8) }
-    }
-}
-
-fn message_limits(config: &Config) -> message::Limits {
-    let limits = &config.limits;
-    let bounded = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    message::Limits {
-        message_size: limits.message_size.0,
-        header_size: limits.header_size.0,
-        header_fields: limits.header_fields as u64,
-        depth: bounded(limits.mime.depth),
-        parts: bounded(limits.mime.parts),
-        part_fields: bounded(limits.mime.fields),
-        memory: limits.memory_per_message.0,
-        text: limits.chain.text.0,
     }
 }

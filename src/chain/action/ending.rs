@@ -1,8 +1,8 @@
 //! `deliver`, `discard` and `leave`: actions without settings that end the chain, or this rule file.
 
 use crate::chain::entry::{Entry, Load};
-use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::ruling::Outcome;
+use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::yaml::{Node, Reported};
 
 /// Where the run goes.

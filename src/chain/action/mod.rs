@@ -73,7 +73,11 @@ mod tests {
         for entry in ENTRIES {
             for key in entry.keys.iter().flat_map(|key| key.name.split(", ")) {
                 let problems = testing::refused(&format!("{}: {{{key}: [{{}}]}}", entry.name));
-                assert!(!problems.iter().any(|problem| problem.contains(&format!("unknown key `{key}`"))), "{} does not know `{key}`: {problems:?}", entry.name);
+                assert!(
+                    !problems.iter().any(|problem| problem.contains(&format!("unknown key `{key}`"))),
+                    "{} does not know `{key}`: {problems:?}",
+                    entry.name
+                );
             }
         }
     }

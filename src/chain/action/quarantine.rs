@@ -13,7 +13,11 @@ struct Quarantine(Text);
 pub const ENTRY: Entry<dyn Action> = Entry {
     name: "quarantine",
     about: "Holds this copy. The chain goes on, so what is held is what would have been delivered; a later reject, defer or discard wins.",
-    keys: &[KeyDoc { name: "reason", wants: "a text", about: "Why, for who looks at it later; the rule's name if absent. `quarantine: x` is short for `quarantine: {reason: x}`." }],
+    keys: &[KeyDoc {
+        name: "reason",
+        wants: "a text",
+        about: "Why, for who looks at it later; the rule's name if absent. `quarantine: x` is short for `quarantine: {reason: x}`.",
+    }],
     example: "quarantine: {reason: executable attachment}",
     before: "Subject: hi\r\n\r\nbody\r\n",
     after: "Subject: hi\r\n\r\nbody\r\n",

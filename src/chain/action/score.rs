@@ -17,7 +17,11 @@ pub const ENTRY: Entry<dyn Action> = Entry {
     name: "score",
     about: "Adds points to the score, or to the score of a name.",
     keys: &[
-        KeyDoc { name: "add", wants: "a number", about: "The points; fewer than none are taken away. `score: 2` is short for `score: {add: 2}`." },
+        KeyDoc {
+            name: "add",
+            wants: "a number",
+            about: "The points; fewer than none are taken away. `score: 2` is short for `score: {add: 2}`.",
+        },
         KeyDoc { name: "name", wants: "a word", about: "Which score; the unnamed total if absent." },
     ],
     example: "score: {add: 2.5, name: phish}",

@@ -32,7 +32,10 @@ pub fn spelled<'n>(node: &'n Node, key: &str) -> Cow<'n, Node> {
 /// # Errors
 /// [`Reported`], every mistake in them.
 pub fn own_pattern(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Arc<Pattern>, Reported> {
-    let exact = settings.node("case").map(|node| crate::chain::string::word(node, &[("exact", true), ("ignore", false)], load.problems)).transpose();
+    let exact = settings
+        .node("case")
+        .map(|node| crate::chain::string::word(node, &[("exact", true), ("ignore", false)], load.problems))
+        .transpose();
     let unicode = settings.take::<bool>("unicode", load.problems);
     let text = needed(settings, "matches", load).and_then(|node| Ok((String::from_node(node, load.problems)?, node)));
     let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false) };
@@ -57,7 +60,12 @@ pub fn needed<'n>(settings: &mut Settings<'n>, key: &'static str, load: &mut Loa
 ///
 /// # Errors
 /// [`Reported`] if it is not there or names what is not there.
-pub fn text(settings: &mut Settings<'_>, key: &'static str, own: Option<&Result<Arc<Pattern>, Reported>>, load: &mut Load<'_>) -> Result<Text, Reported> {
+pub fn text(
+    settings: &mut Settings<'_>,
+    key: &'static str,
+    own: Option<&Result<Arc<Pattern>, Reported>>,
+    load: &mut Load<'_>,
+) -> Result<Text, Reported> {
     let node = needed(settings, key, load)?;
     match own {
         None => Text::load(node, None, load),

@@ -43,7 +43,9 @@ pub fn chain(yaml: &str) -> Result<Chain, Vec<String>> {
 
 /// A rule file of one rule with these actions.
 pub fn rules(actions: &[&str]) -> String {
-    actions.iter().fold("rules:\n  - name: test\n    then:\n".to_owned(), |yaml, action| yaml + "      - " + &action.replace('\n', "\n        ") + "\n")
+    actions.iter().fold("rules:\n  - name: test\n    then:\n".to_owned(), |yaml, action| {
+        yaml + "      - " + &action.replace('\n', "\n        ") + "\n"
+    })
 }
 
 /// What comes out of a mail after these actions.

@@ -2,8 +2,8 @@
 
 use super::settings::spelled;
 use crate::chain::entry::{Entry, KeyDoc, Load};
-use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::ruling::{Outcome, Verdict};
+use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::text::{Place, Text};
 use crate::smtp::reply::Enhanced;
 use crate::yaml::{FromNode, Node, Problems, Reported};
@@ -17,7 +17,11 @@ struct Refuse {
 }
 
 const MAIL: &str = "Subject: hi\r\n\r\nbody\r\n";
-const TEXT: KeyDoc = KeyDoc { name: "text", wants: "a text of printable ASCII", about: "What the client is told. Alone it may be written short: `reject: x`." };
+const TEXT: KeyDoc = KeyDoc {
+    name: "text",
+    wants: "a text of printable ASCII",
+    about: "What the client is told. Alone it may be written short: `reject: x`.",
+};
 
 pub const REJECT: Entry<dyn Action> = Entry {
     name: "reject",
@@ -70,7 +74,8 @@ fn code(node: &Node, problems: &mut Problems) -> Result<u16, Reported> {
     if let Some(code @ 500..=599) = number {
         return Ok(code);
     }
-    let label = if matches!(number, Some(400..=499)) { "`defer` tells the client to try again" } else { "a number from 500 to 599 is wanted" };
+    let label =
+        if matches!(number, Some(400..=499)) { "`defer` tells the client to try again" } else { "a number from 500 to 599 is wanted" };
     Err(problems.error(&node.span, format!("`reject` cannot answer with code `{text}`"), label))
 }
 
@@ -81,7 +86,9 @@ fn enhanced(node: &Node, problems: &mut Problems) -> Result<Enhanced, Reported> 
     let parts: Vec<Option<u16>> = text.split('.').map(number).collect();
     match parts.as_slice() {
         [Some(5), Some(subject), Some(detail)] => Ok(Enhanced(5, *subject, *detail)),
-        [Some(_), Some(_), Some(_)] => Err(problems.error(&node.span, format!("`{text}` is not of the class of a refusal"), "`reject` wants 5.x.x")),
+        [Some(_), Some(_), Some(_)] => {
+            Err(problems.error(&node.span, format!("`{text}` is not of the class of a refusal"), "`reject` wants 5.x.x"))
+        }
         _ => Err(problems.error(&node.span, format!("`{text}` is no enhanced status code"), "one such as 5.7.1 is wanted")),
     }
 }
@@ -126,7 +133,11 @@ mod tests {
 
     #[test]
     fn values_in_a_reply_are_printable_ascii() {
-        let outcome = ruling("Subject: =?utf-8?Q?=C3=A4=0D=0A250_ok?=\r\n\r\n", &["reject: {code: 554, enhanced: 5.6.0, text: 'no ${header:Subject}'}"]).outcome;
+        let outcome = ruling(
+            "Subject: =?utf-8?Q?=C3=A4=0D=0A250_ok?=\r\n\r\n",
+            &["reject: {code: 554, enhanced: 5.6.0, text: 'no ${header:Subject}'}"],
+        )
+        .outcome;
         let Outcome::Reject(verdict) = outcome else { panic!("not rejected") };
         assert!(verdict.text.starts_with("no ?") && verdict.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{verdict:?}");
     }

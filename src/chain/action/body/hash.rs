@@ -18,7 +18,11 @@ enum Hash {
 pub const ENTRY: Entry<dyn Action> = Entry {
     name: "body.hash",
     about: "Replaces the body by the SHA-256 of the whole message as it now is (`whole`), or the content of each part by that of its encoded content (`parts`), line ends as LF. A body whose structure cannot be read keeps its parts as they are; signed and encrypted parts are an error.",
-    keys: &[KeyDoc { name: "of", wants: "whole or parts", about: "What is hashed on its own. `body.hash: parts` is short for `body.hash: {of: parts}`." }],
+    keys: &[KeyDoc {
+        name: "of",
+        wants: "whole or parts",
+        about: "What is hashed on its own. `body.hash: parts` is short for `body.hash: {of: parts}`.",
+    }],
     example: "body.hash: parts",
     before: "Subject: hi\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 7bit\r\n\r\nsecret\r\n",
     after: "Subject: hi\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\r\nPART HIDDEN.\r\nORIGINAL_ENCODING:7bit\r\nHASH:B37E50CEDCD3E3F1FF64F4AFC0422084AE694253CF399326868E07A35F4A45FB\r\n",
@@ -28,7 +32,8 @@ pub const ENTRY: Entry<dyn Action> = Entry {
 fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let node = spelled(node, "of");
     let mut settings = load.settings("body.hash", &node)?;
-    let of = needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Hash::Whole), ("parts", Hash::Parts)], load.problems));
+    let of =
+        needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Hash::Whole), ("parts", Hash::Parts)], load.problems));
     settings.finish(load.problems)?;
     Ok(Box::new(of?))
 }
@@ -61,14 +66,22 @@ fn whole(run: &mut Run) -> Result<(), ActionError> {
 }
 
 fn parts(run: &mut Run) -> Result<(), ActionError> {
-    if let Some(flag) = run.mail.message.malformed().into_iter().find(|flag| matches!(*flag, "missing_boundary" | "deep" | "too_many_parts")) {
+    if let Some(flag) =
+        run.mail.message.malformed().into_iter().find(|flag| matches!(*flag, "missing_boundary" | "deep" | "too_many_parts"))
+    {
         let note = format!("the structure of the body cannot be read ({flag}): it stays as it is");
         run.noted(&note);
         run.log(note);
         return Ok(());
     }
-    let leaves: Vec<(PartId, String, String)> =
-        run.mail.message.parts().iter().filter(|part| part.leaf).map(|part| (part.id, part.encoding.clone(), part.media_type.clone())).collect();
+    let leaves: Vec<(PartId, String, String)> = run
+        .mail
+        .message
+        .parts()
+        .iter()
+        .filter(|part| part.leaf)
+        .map(|part| (part.id, part.encoding.clone(), part.media_type.clone()))
+        .collect();
     for (part, encoding, media_type) in leaves {
         run.check_time()?;
         let mut digest = Digest::default();
@@ -87,8 +100,14 @@ mod tests {
     #[test]
     fn whole_is_the_hash_of_header_and_body_as_transformed_so_far() {
         let left = after("A: 1\r\nB: 2\r\n\r\nsecret\r\n", &["header.remove: A", "body.hash: whole"]);
-        assert!(left.ends_with("\r\n\r\n\r\nBODY HIDDEN.\r\nHASH=F487D760051AFBD41A74E34A5B12846A79D12D7695AFA9DDF71C0CF280905B11\r\n"), "{left}");
-        assert!(left.starts_with("B: 2\r\n") && left.contains("Content-Transfer-Encoding: quoted-printable\r\n") && !left.contains("secret"), "{left}");
+        assert!(
+            left.ends_with("\r\n\r\n\r\nBODY HIDDEN.\r\nHASH=F487D760051AFBD41A74E34A5B12846A79D12D7695AFA9DDF71C0CF280905B11\r\n"),
+            "{left}"
+        );
+        assert!(
+            left.starts_with("B: 2\r\n") && left.contains("Content-Transfer-Encoding: quoted-printable\r\n") && !left.contains("secret"),
+            "{left}"
+        );
     }
 
     #[test]

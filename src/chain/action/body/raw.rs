@@ -90,30 +90,39 @@ impl Letters {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{after, mail, raw, rules, ruling_of};
     use crate::chain::action::testing::chain;
+    use crate::chain::action::testing::{after, mail, raw, rules, ruling_of};
 
     #[test]
     fn matches_of_the_forebear_become_templates_with_groups() {
         let mail = "Subject: hi\r\n\r\nkey=abc;\r\nkey=def;\r\n";
-        assert_eq!(after(mail, &["body.replace: {view: raw, matches: '^key=(\\w)\\w*;$', with: 'key=$1**;'}"]), "Subject: hi\r\n\r\nkey=a**;\r\nkey=d**;\r\n");
+        assert_eq!(
+            after(mail, &["body.replace: {view: raw, matches: '^key=(\\w)\\w*;$', with: 'key=$1**;'}"]),
+            "Subject: hi\r\n\r\nkey=a**;\r\nkey=d**;\r\n"
+        );
         assert_eq!(after(mail, &["body.replace: {view: raw, matches: 'abc;\\nkey', whole: \"gone\\n\"}"]), "Subject: hi\r\n\r\ngone\r\n");
         assert_eq!(after(mail, &["body.replace: {view: raw, matches: zzz, with: y}"]), mail);
     }
 
     #[test]
     fn bytes_that_are_no_utf_8_stay() {
-        let message: Vec<u8> = [b"Subject: hi\r\n\r\n\x81\xfc x \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"].concat();
+        let message: Vec<u8> =
+            [b"Subject: hi\r\n\r\n\x81\xfc x \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"].concat();
         let chain = chain(&rules(&["body.replace: {view: raw, matches: x, with: 'ü€語'}"])).unwrap();
         let left = raw(&chain.run(mail(&message)));
-        let wanted: Vec<u8> = [b"Subject: hi\r\n\r\n\x81\xfc \xfc\x80\xe8\xaa\x9e \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"].concat();
+        let wanted: Vec<u8> =
+            [b"Subject: hi\r\n\r\n\x81\xfc \xfc\x80\xe8\xaa\x9e \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"]
+                .concat();
         assert_eq!(left, wanted);
     }
 
     #[test]
     fn an_encoded_part_is_seen_as_it_is_sent() {
         let message = "MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\nc2VjcmV0\r\n";
-        let ruling = ruling_of(mail(message.as_bytes()), &["body.replace: {view: raw, matches: c2VjcmV0, case: exact, with: b3Blbg==}", "body.replace: {matches: open, with: free}"]);
+        let ruling = ruling_of(
+            mail(message.as_bytes()),
+            &["body.replace: {view: raw, matches: c2VjcmV0, case: exact, with: b3Blbg==}", "body.replace: {matches: open, with: free}"],
+        );
         assert_eq!(raw(&ruling), message.replace("c2VjcmV0", "ZnJlZQ==").into_bytes());
     }
 }

@@ -52,8 +52,13 @@ pub const ENTRY: Entry<dyn Action> = Entry {
     load,
 };
 
-const WHOLE: KeyDoc = KeyDoc { name: "whole", wants: "a text", about: "Instead of `with`: what the whole body becomes if the pattern matches anywhere." };
-const TYPES: KeyDoc = KeyDoc { name: "types", wants: "media types, such as text/html or text/*", about: "Which parts are looked into; all text a reader sees if absent. Not with `view: raw`." };
+const WHOLE: KeyDoc =
+    KeyDoc { name: "whole", wants: "a text", about: "Instead of `with`: what the whole body becomes if the pattern matches anywhere." };
+const TYPES: KeyDoc = KeyDoc {
+    name: "types",
+    wants: "media types, such as text/html or text/*",
+    about: "Which parts are looked into; all text a reader sees if absent. Not with `view: raw`.",
+};
 
 fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let mut settings = load.settings("body.replace", node)?;
@@ -73,7 +78,11 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 /// `with` or `whole`, exactly one of them.
 fn becomes(settings: &mut Settings<'_>, pattern: &Result<Arc<Pattern>, Reported>, load: &mut Load<'_>) -> Result<Becomes, Reported> {
     match (settings.node("with").is_some(), settings.node("whole")) {
-        (true, Some(node)) => Err(load.problems.error(&node.span, "`with` and `whole` exclude each other", "a match becomes the one, or the body becomes the other")),
+        (true, Some(node)) => Err(load.problems.error(
+            &node.span,
+            "`with` and `whole` exclude each other",
+            "a match becomes the one, or the body becomes the other",
+        )),
         (false, Some(_)) => text(settings, "whole", Some(pattern), load).map(Becomes::Whole),
         _ => text(settings, "with", Some(pattern), load).map(Becomes::With),
     }
@@ -202,7 +211,10 @@ mod tests {
     #[test]
     fn decoded_edits_the_source_and_text_what_a_reader_sees() {
         assert_eq!(after(HTML, &["body.replace: {matches: secret, with: 'x'}"]), HTML.replace("\"secret\"", "\"x\""));
-        assert_eq!(after(HTML, &["body.replace: {matches: secret, with: '<x>', view: text}"]), HTML.replace("sec<b>ret</b>", "&lt;x&gt;<b></b>"));
+        assert_eq!(
+            after(HTML, &["body.replace: {matches: secret, with: '<x>', view: text}"]),
+            HTML.replace("sec<b>ret</b>", "&lt;x&gt;<b></b>")
+        );
     }
 
     #[test]
@@ -225,16 +237,22 @@ mod tests {
     #[test]
     fn signed_parts_are_left_alone_and_explain_says_so() {
         let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
-        for action in ["body.replace: {matches: one, with: two}", "body.replace: {matches: one, whole: two}", "body.replace: {matches: one, with: two, view: raw}"] {
+        for action in [
+            "body.replace: {matches: one, with: two}",
+            "body.replace: {matches: one, whole: two}",
+            "body.replace: {matches: one, with: two, view: raw}",
+        ] {
             assert_eq!(after(mail, &[action]), mail, "{action}");
-            let notes: Vec<String> = trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
+            let notes: Vec<String> =
+                trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
             assert!(notes.iter().any(|note| note.contains("left alone")), "{action}: {notes:?}");
         }
     }
 
     #[test]
     fn whole_makes_the_text_the_body() {
-        let left = after("Subject: hi\r\n\r\nthe secret plan\r\n", &["body.replace: {matches: '(secret) (\\w+)', whole: \"no $2 here\\n\"}"]);
+        let left =
+            after("Subject: hi\r\n\r\nthe secret plan\r\n", &["body.replace: {matches: '(secret) (\\w+)', whole: \"no $2 here\\n\"}"]);
         assert!(left.ends_with("\r\n\r\nno plan here\r\n") && left.starts_with("Subject: hi\r\n"), "{left}");
         let same = "Subject: hi\r\n\r\nnothing\r\n";
         assert_eq!(after(same, &["body.replace: {matches: secret, whole: gone}"]), same);

@@ -13,7 +13,11 @@ use crate::mail::Inside;
 use crate::smtp::path::Path;
 use crate::yaml::{Reported, Settings};
 
-pub const ADDRESS: KeyDoc = KeyDoc { name: "address", wants: "an address, without < and >", about: "The address. Alone it may be written short: `sender.set: a@example.org`." };
+pub const ADDRESS: KeyDoc = KeyDoc {
+    name: "address",
+    wants: "an address, without < and >",
+    about: "The address. Alone it may be written short: `sender.set: a@example.org`.",
+};
 
 /// An address written in a rule file: itself, or a text that makes one.
 #[derive(Debug)]
@@ -35,7 +39,11 @@ impl Address {
         match Path::parse(bare) {
             Ok(path) if may_be_null || !path.is_null() => Ok(Address::Fixed(path)),
             Ok(_) => Err(load.problems.error(&node.span, "a recipient cannot be empty", "an address such as a@example.org is wanted")),
-            Err(wrong) => Err(load.problems.error(&node.span, format!("`{literal}` is no address: {wrong}"), "one such as a@example.org is wanted, without < and >")),
+            Err(wrong) => Err(load.problems.error(
+                &node.span,
+                format!("`{literal}` is no address: {wrong}"),
+                "one such as a@example.org is wanted, without < and >",
+            )),
         }
     }
 

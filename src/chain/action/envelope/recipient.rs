@@ -8,8 +8,8 @@ use crate::chain::action::settings::{MATCHES, own_pattern, spelled, text};
 use crate::chain::condition::mailbox::{self, MailboxTest};
 use crate::chain::entry::{Entry, Load};
 use crate::chain::pattern::Pattern;
-use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::ruling::Outcome;
+use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::text::Text;
 use crate::smtp::path::Path;
 use crate::yaml::{Node, Reported};
@@ -215,7 +215,10 @@ mod tests {
         let replace = "recipient.replace: {matches: '@(a|b)\\.example$', with: '@c.example'}";
         assert_eq!(recipients(&["x@a.example", "x@b.example", "x@C.example", "y@a.example"], &[replace]), ["x@c.example", "y@c.example"]);
         assert_eq!(recipients(&["a@x.example", "b@x.example"], &["recipient.set: c@x.example"]), ["c@x.example"]);
-        assert_eq!(recipients(&["a@x.example"], &["recipient.add: a@X.example", "recipient.add: b@x.example"]), ["a@x.example", "b@x.example"]);
+        assert_eq!(
+            recipients(&["a@x.example"], &["recipient.add: a@X.example", "recipient.add: b@x.example"]),
+            ["a@x.example", "b@x.example"]
+        );
     }
 
     #[test]
@@ -253,7 +256,10 @@ mod tests {
 
     #[test]
     fn recipients_are_sorted_without_case() {
-        assert_eq!(recipients(&["b@x.example", "A@x.example", "a@x.example"], &["recipient.sort"]), ["A@x.example", "a@x.example", "b@x.example"]);
+        assert_eq!(
+            recipients(&["b@x.example", "A@x.example", "a@x.example"], &["recipient.sort"]),
+            ["A@x.example", "a@x.example", "b@x.example"]
+        );
     }
 
     #[test]

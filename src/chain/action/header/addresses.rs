@@ -188,7 +188,12 @@ mod tests {
 
     fn parts(value: &str) -> Option<Vec<(String, String)>> {
         let members = members(value.as_bytes())?;
-        Some(members.into_iter().map(|member| (String::from_utf8(member.text).unwrap(), String::from_utf8(member.address).unwrap())).collect())
+        Some(
+            members
+                .into_iter()
+                .map(|member| (String::from_utf8(member.text).unwrap(), String::from_utf8(member.address).unwrap()))
+                .collect(),
+        )
     }
 
     fn pair(text: &str, address: &str) -> (String, String) {
@@ -197,7 +202,8 @@ mod tests {
 
     #[test]
     fn members_keep_their_text_and_know_their_address() {
-        let found = parts(r#""Doe, John" <J@Example.org>, b@example.org (Bob, the second) ,, =?utf-8?Q?J=C3=B6rg?= <"a b"@x.example>"#).unwrap();
+        let found =
+            parts(r#""Doe, John" <J@Example.org>, b@example.org (Bob, the second) ,, =?utf-8?Q?J=C3=B6rg?= <"a b"@x.example>"#).unwrap();
         assert_eq!(
             found,
             [
@@ -211,12 +217,26 @@ mod tests {
     #[test]
     fn a_group_is_one_member() {
         let found = parts("z@x.example, Team: a@x.example, B <b@x.example>;, Nobody:;").unwrap();
-        assert_eq!(found, [pair("z@x.example", "z@x.example"), pair("Team: a@x.example, B <b@x.example>;", "team"), pair("Nobody:;", "nobody")]);
+        assert_eq!(
+            found,
+            [pair("z@x.example", "z@x.example"), pair("Team: a@x.example, B <b@x.example>;", "team"), pair("Nobody:;", "nobody")]
+        );
     }
 
     #[test]
     fn what_is_no_address_list_is_not_taken_apart() {
-        for value in ["just words", "\"open", "a@x.example (open", "<a@x.example", "a@x.example>", "Team: a@x.example", "a@", "<a@x> <b@x>", "a b@x.example", "undisclosed"] {
+        for value in [
+            "just words",
+            "\"open",
+            "a@x.example (open",
+            "<a@x.example",
+            "a@x.example>",
+            "Team: a@x.example",
+            "a@",
+            "<a@x> <b@x>",
+            "a b@x.example",
+            "undisclosed",
+        ] {
             assert_eq!(parts(value), None, "{value}");
         }
     }
@@ -224,6 +244,9 @@ mod tests {
     #[test]
     fn comments_and_quotes_with_escapes_and_literals_are_read() {
         let found = parts(r#"(a (nested\) ) "quote) a@[192.0.2.1], "x\"y, z" <c@x.example(in)>"#).unwrap();
-        assert_eq!(found, [pair(r#"(a (nested\) ) "quote) a@[192.0.2.1]"#, "a@[192.0.2.1]"), pair(r#""x\"y, z" <c@x.example(in)>"#, "c@x.example")]);
+        assert_eq!(
+            found,
+            [pair(r#"(a (nested\) ) "quote) a@[192.0.2.1]"#, "a@[192.0.2.1]"), pair(r#""x\"y, z" <c@x.example(in)>"#, "c@x.example")]
+        );
     }
 }

@@ -27,10 +27,13 @@ use crate::message::Field;
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings};
 
 pub const NAME: KeyDoc = KeyDoc { name: "name", wants: "a field name, a list of them, or a string test", about: "Which fields are meant." };
-pub const NAME_OR_ALL: KeyDoc = KeyDoc { name: "name", wants: "a field name, a list of them, or a string test", about: "Which fields are meant; all if absent." };
+pub const NAME_OR_ALL: KeyDoc =
+    KeyDoc { name: "name", wants: "a field name, a list of them, or a string test", about: "Which fields are meant; all if absent." };
 pub const ONE_NAME: KeyDoc = KeyDoc { name: "name", wants: "a field name", about: "The name of the field." };
-pub const WHICH: KeyDoc = KeyDoc { name: "which", wants: "first, last or all", about: "Which of the fields that are meant; all if absent." };
-pub const UNIQUE: KeyDoc = KeyDoc { name: "unique", wants: "true or false", about: "Whether only the first of equal ones stays; false if absent." };
+pub const WHICH: KeyDoc =
+    KeyDoc { name: "which", wants: "first, last or all", about: "Which of the fields that are meant; all if absent." };
+pub const UNIQUE: KeyDoc =
+    KeyDoc { name: "unique", wants: "true or false", about: "Whether only the first of equal ones stays; false if absent." };
 
 /// Which of several fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,8 +115,10 @@ impl Choice {
     /// The places of the fields meant, in order.
     #[must_use]
     pub fn places(&self, run: &Run) -> Vec<usize> {
-        let passes = |field: &Field| self.takes_name(field.name()) && self.value.as_ref().is_none_or(|test| test.holds(Some(&field.value())));
-        let mut places: Vec<usize> = run.mail.message.fields().iter().enumerate().filter(|(_, field)| passes(field)).map(|(place, _)| place).collect();
+        let passes =
+            |field: &Field| self.takes_name(field.name()) && self.value.as_ref().is_none_or(|test| test.holds(Some(&field.value())));
+        let mut places: Vec<usize> =
+            run.mail.message.fields().iter().enumerate().filter(|(_, field)| passes(field)).map(|(place, _)| place).collect();
         match self.which {
             Which::First => places.truncate(1),
             Which::Last => drop(places.drain(..places.len().saturating_sub(1))),
@@ -133,7 +138,11 @@ pub fn new_name(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<
     if is_field_name(&name) {
         return Ok(name);
     }
-    Err(load.problems.error(&node.span, format!("`{name}` is no field name"), "letters, digits and dashes are wanted, without colon or blank"))
+    Err(load.problems.error(
+        &node.span,
+        format!("`{name}` is no field name"),
+        "letters, digits and dashes are wanted, without colon or blank",
+    ))
 }
 
 /// Replaces the fields at `places` by what `edit` makes of each; where that is the same bytes, nothing happens.

@@ -39,9 +39,7 @@ impl Action for Prepend {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let text = self.text.fill(Place::Header, None, run)?;
         let places = self.fields.places(run);
-        super::edit(run, &places, |field| {
-            field.with_changes(&[Change { range: 0..0, with: text.clone() }], false)
-        });
+        super::edit(run, &places, |field| field.with_changes(&[Change { range: 0..0, with: text.clone() }], false));
         super::make_missing_subject(run, &self.fields, &text);
         Ok(Flow::Next)
     }

@@ -49,6 +49,9 @@ mod tests {
         assert_eq!(after(MAIL, &["header.remove: [A, B]"]), "X-a: one\r\n two\r\nX-A: three\r\nx-a: one\r\n\r\n");
         assert_eq!(after(MAIL, &["header.remove: {name: X-A, contains: ONE}"]), "A: 1\r\nB: 2\r\nX-A: three\r\n\r\n");
         assert_eq!(after(MAIL, &["header.remove: {name: X-A, which: last}"]), "A: 1\r\nX-a: one\r\n two\r\nB: 2\r\nX-A: three\r\n\r\n");
-        assert_eq!(after(MAIL, &["header.remove: {name: {starts_with: x-}, which: first}"]), "A: 1\r\nB: 2\r\nX-A: three\r\nx-a: one\r\n\r\n");
+        assert_eq!(
+            after(MAIL, &["header.remove: {name: {starts_with: x-}, which: first}"]),
+            "A: 1\r\nB: 2\r\nX-A: three\r\nx-a: one\r\n\r\n"
+        );
     }
 }

@@ -31,7 +31,8 @@ pub const ENTRY: Entry<dyn Action> = Entry {
     load,
 };
 
-pub const WITH: KeyDoc = KeyDoc { name: "with", wants: "a text", about: "What stands in place of each match; `$1`, `${name}` are groups of `matches`." };
+pub const WITH: KeyDoc =
+    KeyDoc { name: "with", wants: "a text", about: "What stands in place of each match; `$1`, `${name}` are groups of `matches`." };
 
 fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let mut settings = load.settings("header.replace", node)?;
@@ -90,9 +91,15 @@ mod tests {
     #[test]
     fn the_decoded_view_sees_through_encoded_words_and_raw_does_not() {
         let mail = "Subject: =?utf-8?Q?J=C3=B6rg?= writes\r\n\r\n";
-        assert_eq!(after(mail, &["header.replace: {name: Subject, matches: writes, with: wrote}"]), "Subject: =?utf-8?Q?J=C3=B6rg?= wrote\r\n\r\n");
+        assert_eq!(
+            after(mail, &["header.replace: {name: Subject, matches: writes, with: wrote}"]),
+            "Subject: =?utf-8?Q?J=C3=B6rg?= wrote\r\n\r\n"
+        );
         assert_eq!(after(mail, &["header.replace: {name: Subject, matches: 'jörg', with: Bob}"]), "Subject: Bob writes\r\n\r\n");
-        assert_eq!(after(mail, &["header.replace: {name: Subject, view: raw, matches: 'utf-8', with: UTF-8, case: exact}"]), "Subject: =?UTF-8?Q?J=C3=B6rg?= writes\r\n\r\n");
+        assert_eq!(
+            after(mail, &["header.replace: {name: Subject, view: raw, matches: 'utf-8', with: UTF-8, case: exact}"]),
+            "Subject: =?UTF-8?Q?J=C3=B6rg?= writes\r\n\r\n"
+        );
     }
 
     #[test]

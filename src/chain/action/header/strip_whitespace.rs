@@ -41,6 +41,9 @@ mod tests {
 
     #[test]
     fn all_fields_are_meant_without_a_name_and_lines_without_colon_stay() {
-        assert_eq!(after("A:1 \r\nno colon  \r\nB:  2\r\n\r\n body \r\n", &["header.strip_whitespace"]), "A: 1\r\nno colon  \r\nB: 2\r\n\r\n body \r\n");
+        assert_eq!(
+            after("A:1 \r\nno colon  \r\nB:  2\r\n\r\n body \r\n", &["header.strip_whitespace"]),
+            "A: 1\r\nno colon  \r\nB: 2\r\n\r\n body \r\n"
+        );
     }
 }
