@@ -1,6 +1,11 @@
 //! The integration tests, one binary. Each runs the real `transom` between a client and a next hop of its own.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may panic, and ask the machine directly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests may panic, ask the machine directly and say what they saw"
+)]
 
 mod kill;
 mod samples;

@@ -144,10 +144,8 @@ impl Shared {
     }
 
     fn capabilities(&self) -> String {
-        let mut lines = vec!["recorder.example".to_owned()];
-        lines.extend(self.keywords.iter().cloned());
-        let last = lines.len() - 1;
-        lines.iter().enumerate().map(|(i, line)| format!("250{}{line}\r\n", if i == last { ' ' } else { '-' })).collect()
+        let keywords: Vec<_> = self.keywords.iter().map(|keyword| format!("250-{keyword}\r\n")).collect();
+        format!("250-recorder.example\r\n{}250 HELP\r\n", keywords.concat())
     }
 
     fn keep(&self, mail: String, recipients: Vec<String>, message: Vec<u8>) -> usize {
