@@ -1,28 +1,59 @@
 //! The message: bytes as received, seen as slots, and edited slot by slot (DESIGN decisions 5 and 6).
 //!
 //! [`Receiver`] takes unstuffed bytes as they come in, indexes the MIME structure on the way and becomes a [`Message`]. A message is its outer header (a list of
-//! [`Field`]s, each a slice of the received header block until replaced), the blank line, and a [`body::Body`]: content in memory or in a file, an index of its
+//! [`Field`]s, each a slice of the received header block until replaced), the blank line, and a body: content in memory or in a file, an index of its
 //! parts, and slots that are spans of that content until an action replaces them. Output is the slots in order ([`Message::pieces`]). A clone shares everything.
 //! Functions that may read content from a file block; those that only look at header and index do not.
+//!
+//! | file | what |
+//! |---|---|
+//! | `receiver` | bytes in → `Message` |
+//! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
+//! | `part`, `parameter`, `field`, `words` | what headers say |
+//! | `content`, `slot`, `output` | where the bytes lie, and the way out |
+//! | `text`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
+//! | `digest`, `received` | hashes, and the field that Transom adds |
 
+mod base64;
+mod boundary;
+mod charset;
+mod content;
+pub mod digest;
+mod field;
+mod flags;
+mod index;
+mod output;
+mod parameter;
+mod part;
+mod quoted;
 pub mod received;
+mod receiver;
+mod slot;
+mod text;
+mod words;
 
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::budget::Budget;
-use crate::base::disk::Scratch;
+pub use content::Piece;
+pub use field::{Change, Field};
+pub use part::{Part, PartId, Protection};
+pub use receiver::Receiver;
+
+use crate::base::budget::{Budget, Share};
+use content::Content;
+use index::{Index, Indexer};
+use part::{Declared, is_content_field};
 
 /// What a message may be (CONFIG `limits`).
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of the whole message.
     pub message_size: u64,
-    /// Bytes of the outer header.
+    /// Bytes of the outer header; of all content fields of the parts, too.
     pub header_size: u64,
     /// Fields in the outer header.
     pub header_fields: u64,
@@ -66,6 +97,20 @@ pub enum Refusal {
     Disk(#[from] io::Error),
 }
 
+impl Refusal {
+    /// The same once more, for who asks later.
+    fn again(&self) -> Refusal {
+        match self {
+            Refusal::TooLarge => Refusal::TooLarge,
+            Refusal::HeaderTooLarge => Refusal::HeaderTooLarge,
+            Refusal::TooManyFields => Refusal::TooManyFields,
+            Refusal::NoMemory => Refusal::NoMemory,
+            Refusal::NoDisk => Refusal::NoDisk,
+            Refusal::Disk(error) => Refusal::Disk(io::Error::new(error.kind(), error.to_string())),
+        }
+    }
+}
+
 /// Why an edit or a look inside failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -80,141 +125,28 @@ pub enum Fault {
     NoMemory,
 }
 
-/// A run of output bytes.
-#[derive(Clone, Debug)]
-pub enum Piece {
-    Memory(Bytes),
-    File { file: Arc<Scratch>, span: Range<u64> },
-}
-
-/// A replacement in a text, by range of bytes of the text as it was handed out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub range: Range<usize>,
-    pub with: String,
-}
-
-/// One field of the outer header: name, colon, value, folds and line end, as one run of bytes. A line without a colon is a field with an empty name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    bytes: Bytes,
-    /// Length of the name.
-    name: usize,
-}
-
-impl Field {
-    /// A new field `Name: value` with a CR LF; the value is made safe for a header (no CR, LF or NUL; RFC 2047 where needed; folded at 78 where blanks allow).
-    #[must_use]
-    pub fn new(name: &str, value: &str) -> Field {
-        let _ = (name, value);
-        todo!("message helper")
-    }
-
-    /// A field of raw bytes, which must be whole: name, colon, value, folds, CR LF.
-    #[must_use]
-    pub fn from_raw(bytes: Bytes) -> Field {
-        let _ = bytes;
-        todo!("message helper")
-    }
-
-    /// The name as written, without blanks before the colon; empty for a line without colon.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.bytes[..self.name]
-    }
-
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.name().eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    /// All bytes, line end included.
-    #[must_use]
-    pub fn raw(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// Everything after the colon, leading blank and folds included, without the final line end.
-    #[must_use]
-    pub fn raw_value(&self) -> &[u8] {
-        todo!("message helper")
-    }
-
-    /// The value a reader sees: unfolded, trimmed, RFC 2047 decoded; raw 8-bit as UTF-8, else windows-1252.
-    #[must_use]
-    pub fn value(&self) -> String {
-        todo!("message helper")
-    }
-
-    /// The value unfolded and trimmed, not decoded (encoded words stay): what `view: raw` sees.
-    #[must_use]
-    pub fn source(&self) -> String {
-        todo!("message helper")
-    }
-
-    /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay.
-    #[must_use]
-    pub fn with_raw_value(&self, value: &[u8]) -> Field {
-        let _ = value;
-        todo!("message helper")
-    }
-
-    /// This field with another text: name, and what stands between colon and value, stay; the text is encoded as [`Field::new`] does.
-    #[must_use]
-    pub fn with_value(&self, text: &str) -> Field {
-        let _ = text;
-        todo!("message helper")
-    }
-
-    /// Replaces ranges of [`Field::value`] (decoded) or, with `raw`, of [`Field::source`]; every byte of the field outside the changed words stays, folds too.
-    #[must_use]
-    pub fn with_changes(&self, changes: &[Change], raw: bool) -> Field {
-        let _ = (changes, raw);
-        todo!("message helper")
-    }
-}
-
-/// Index of a part in [`Message::parts`]. Good until the MIME index is built anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PartId(pub u32);
-
-/// A node of the MIME tree, in order of appearance; 0 is the message itself.
-#[derive(Clone, Debug)]
-pub struct Part {
-    pub id: PartId,
-    pub parent: Option<PartId>,
-    pub depth: u32,
-    /// Lower case `type/subtype`; `text/plain` (or `message/rfc822` in a digest) where absent or unreadable.
-    pub media_type: String,
-    /// Every media type a reader could take it for (duplicate fields); the first is `media_type`.
-    pub media_types: Vec<String>,
-    pub charset: Option<String>,
-    /// Lower case; `7bit` where none is declared.
-    pub encoding: String,
-    /// Every name a reader could show, decoded, without trailing dots, blanks or invisible characters.
-    pub names: Vec<String>,
-    /// Lower case: `inline`, `attachment`, …; none if not given.
-    pub disposition: Option<String>,
-    /// No parts below it.
-    pub leaf: bool,
-    /// Below a message/rfc822 part.
-    pub nested: bool,
-    /// Part of, or is, something signed or encrypted.
-    pub protection: Option<Protection>,
-    /// Bytes of its encoded content, as received.
-    pub size: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protection {
-    Signed,
-    Encrypted,
-}
-
 /// A message on its way. See the module.
 #[derive(Clone, Debug)]
 pub struct Message {
+    limits: Arc<Limits>,
+    budget: Arc<Budget>,
     fields: Arc<Vec<Field>>,
+    blank: Bytes,
+    body: Arc<Body>,
+    received_size: u64,
+    /// The share of temporary disk its file takes, given back with the last copy.
+    _disk: Option<Arc<Share>>,
+}
+
+/// Content with its index. The content begins with the header as received, so that a message without edits is one run of it.
+#[derive(Clone, Debug)]
+struct Body {
+    content: Content,
+    /// Where the header as received ended.
+    start: u64,
+    /// What the outer header declared when the index was made.
+    declared: Declared,
+    index: Index,
 }
 
 impl Message {
@@ -223,26 +155,29 @@ impl Message {
     /// # Errors
     /// The limit it is over.
     pub fn parse(bytes: Bytes, limits: &Arc<Limits>) -> Result<Message, Refusal> {
-        let _ = (bytes, limits);
-        todo!("message helper")
+        let mut receiver = Receiver::make(Arc::clone(limits), Budget::new(u64::MAX), None);
+        receiver.push(&bytes)?;
+        receiver.finish()
     }
 
-    /// Bytes as it now stands.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        todo!("message helper")
+    fn new(limits: Arc<Limits>, budget: Arc<Budget>, fields: Vec<Field>, blank: Bytes, content: Content, index: Index, disk: Option<Share>) -> Message {
+        let declared = Declared::read(fields.iter(), "text/plain");
+        let received_size = content.size();
+        let start = index.slots[0].span.start;
+        let body = Arc::new(Body { content, start, declared, index });
+        Message { limits, budget, fields: Arc::new(fields), blank, body, received_size, _disk: disk.map(Arc::new) }
     }
 
     /// Bytes as received.
     #[must_use]
     pub fn received_size(&self) -> u64 {
-        todo!("message helper")
+        self.received_size
     }
 
     /// Whether content lies in a file, so that looking inside blocks on disk.
     #[must_use]
     pub fn in_file(&self) -> bool {
-        todo!("message helper")
+        self.body.content.in_file()
     }
 
     /// The outer header.
@@ -253,212 +188,144 @@ impl Message {
 
     /// Puts a field above the one at `index` (0: on top).
     pub fn insert_field(&mut self, index: usize, field: Field) {
+        let content = is_content_field(field.name());
         Arc::make_mut(&mut self.fields).insert(index, field);
+        self.after_edit(content);
     }
 
     pub fn remove_field(&mut self, index: usize) {
-        Arc::make_mut(&mut self.fields).remove(index);
+        let gone = Arc::make_mut(&mut self.fields).remove(index);
+        self.after_edit(is_content_field(gone.name()));
     }
 
     /// Replaces one field; an edit of Content-Type, Content-Transfer-Encoding or MIME-Version makes the index anew.
     pub fn replace_field(&mut self, index: usize, field: Field) {
-        Arc::make_mut(&mut self.fields)[index] = field;
+        let new = is_content_field(field.name());
+        let gone = std::mem::replace(&mut Arc::make_mut(&mut self.fields)[index], field);
+        self.after_edit(new || is_content_field(gone.name()));
     }
 
     /// Replaces the whole list (sort, dedup).
     pub fn set_fields(&mut self, fields: Vec<Field>) {
         self.fields = Arc::new(fields);
+        self.after_edit(true);
+    }
+
+    /// Reads the outer content fields again; where the tree depends on them, it is made anew.
+    fn after_edit(&mut self, content_fields: bool) {
+        if !content_fields {
+            return;
+        }
+        let declared = Declared::read(self.fields.iter(), "text/plain");
+        if declared == self.body.declared {
+            return;
+        }
+        if declared.structure() != self.body.declared.structure() {
+            self.index_again(&declared);
+            return;
+        }
+        let body = Arc::make_mut(&mut self.body);
+        body.index.parts[0].declare(&declared);
+        if let Some(slot) = body.index.slots.first_mut() {
+            slot.text = std::sync::OnceLock::new();
+        }
+        body.declared = declared;
+    }
+
+    /// Makes the index of the body as it now stands. Content that cannot be read is one opaque leaf: a rule that looks inside errs.
+    fn index_again(&mut self, declared: &Declared) {
+        let body = Arc::make_mut(&mut self.body);
+        let mut pieces: Vec<Piece> = body.content.pieces(0..body.start).collect();
+        pieces.extend(body.index.slots.iter().flat_map(|slot| slot.pieces(&body.content)));
+        let content = Content::new(pieces);
+        let mut indexer = Indexer::new(Arc::clone(&self.limits), declared, body.start);
+        let mut read = Ok(());
+        for piece in content.pieces(body.start..content.size()) {
+            read = read.and_then(|()| {
+                piece.for_each(&mut |run| {
+                    indexer.push(run);
+                    io::Result::Ok(())
+                })
+            });
+        }
+        let flags = body.index.flags;
+        let mut index = match read {
+            Ok(()) => indexer.finish(),
+            Err(_) => Index::closed(&self.limits, declared, body.start..content.size()),
+        };
+        index.flags = index.flags.and(flags);
+        *body = Body { content, start: body.start, declared: declared.clone(), index };
     }
 
     /// The MIME tree in order of appearance. Never empty.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
-        todo!("message helper")
+        &self.body.index.parts
     }
 
     /// The names of the `malformed` flags raised (RULES.md), sorted.
     #[must_use]
     pub fn malformed(&self) -> Vec<&'static str> {
-        todo!("message helper")
+        self.body.index.flags.names()
     }
 
-    /// The leaf parts whose text a reader sees inline (type text/*, not an attachment), those of attached messages too if `nested`.
+    /// The leaf parts whose text a reader sees inline (type text/*, not an attachment), those of attached messages too if `nested`. What a limit kept closed is
+    /// among them: nobody knows what a reader sees there.
     #[must_use]
     pub fn readable(&self, nested: bool) -> Vec<PartId> {
-        let _ = nested;
-        todo!("message helper")
+        let seen = |part: &&Part| {
+            let text = part.leaf && part.is_text() && part.disposition.as_deref() != Some("attachment");
+            (part.opaque || text) && (nested || !part.nested)
+        };
+        self.parts().iter().filter(seen).map(|part| part.id).collect()
     }
 
-    /// The leaf parts a reader would save, and attached messages.
+    /// The leaf parts a reader would save, and attached messages; what a limit kept closed, too.
     #[must_use]
     pub fn attachments(&self) -> Vec<PartId> {
-        todo!("message helper")
-    }
-
-    /// The text of a text part: transfer encoding and charset decoded, line ends `\n`. Kept, so asking twice costs once.
-    ///
-    /// # Errors
-    /// Too large (`limits.chain.text`), does not decode, disk.
-    pub fn text(&self, part: PartId) -> Result<Arc<str>, Fault> {
-        let _ = part;
-        todo!("message helper")
-    }
-
-    /// Replaces ranges of [`Message::text`], which must be in order and not overlap, and writes the part back in its own encoding and charset (UTF-8 with the charset parameter changed
-    /// where that cannot represent the result). Bytes outside what DESIGN decision 5 allows stay.
-    ///
-    /// # Errors
-    /// As [`Message::text`].
-    pub fn edit_text(&mut self, part: PartId, changes: &[Change]) -> Result<(), Fault> {
-        let _ = (part, changes);
-        todo!("message helper")
-    }
-
-    /// The content of a leaf, transfer encoding decoded.
-    ///
-    /// # Errors
-    /// Does not decode, budget, disk.
-    pub fn decoded(&self, part: PartId) -> Result<Bytes, Fault> {
-        let _ = part;
-        todo!("message helper")
-    }
-
-    /// At most `most` bytes from the start of a leaf's decoded content, for telling its true type.
-    ///
-    /// # Errors
-    /// Disk.
-    pub fn decoded_start(&self, part: PartId, most: usize) -> Result<Bytes, Fault> {
-        let _ = (part, most);
-        todo!("message helper")
-    }
-
-    /// The encoded content of a part as it now stands, in pieces of at most 256 KiB.
-    ///
-    /// # Errors
-    /// What `each` returned, or disk.
-    pub fn encoded(&self, part: PartId, each: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        let _ = (part, each);
-        todo!("message helper")
-    }
-
-    /// Makes `text` the content of a leaf, its Content-Transfer-Encoding quoted-printable (set in place, or added); `content_type` replaces its Content-Type value if given.
-    ///
-    /// # Errors
-    /// Disk.
-    pub fn replace_leaf(&mut self, part: PartId, text: &str, content_type: Option<&str>) -> Result<(), Fault> {
-        let _ = (part, text, content_type);
-        todo!("message helper")
-    }
-
-    /// Makes `text` the whole body: one text/plain part in quoted-printable, UTF-8, its content fields in the outer header set to match.
-    ///
-    /// # Errors
-    /// Disk.
-    pub fn replace_body(&mut self, text: &str) -> Result<(), Fault> {
-        let _ = text;
-        todo!("message helper")
-    }
-
-    /// The whole body as it now stands, at most `limits.text` bytes.
-    ///
-    /// # Errors
-    /// Too large, disk.
-    pub fn raw_body(&self) -> Result<Bytes, Fault> {
-        todo!("message helper")
-    }
-
-    /// Makes these bytes the body (bare line ends become CR LF) and builds the index anew.
-    ///
-    /// # Errors
-    /// Budget.
-    pub fn set_raw_body(&mut self, body: Bytes) -> Result<(), Fault> {
-        let _ = body;
-        todo!("message helper")
-    }
-
-    /// The output: header fields, blank line, body, in runs as long as they come.
-    #[must_use]
-    pub fn pieces(&self) -> Vec<Piece> {
-        todo!("message helper")
-    }
-
-    /// All output bytes, in pieces of at most 256 KiB.
-    ///
-    /// # Errors
-    /// Disk.
-    pub fn for_each(&self, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let _ = each;
-        todo!("message helper")
+        let saved = |part: &&Part| {
+            let inline = part.disposition.as_deref().is_none_or(|disposition| disposition == "inline");
+            let read = part.is_text() && inline && part.names.is_empty() && !part.embedded;
+            part.opaque || (part.leaf && !read) || matches!(part.media_type.as_str(), "message/rfc822" | "message/global")
+        };
+        self.parts().iter().filter(saved).map(|part| part.id).collect()
     }
 
     /// Top-level `Received` fields, and how many of them have an `id` that ends with `token`.
     #[must_use]
     pub fn hops(&self, token: &str) -> (usize, usize) {
-        let _ = token;
-        todo!("message helper")
+        received::hops(&self.fields, token)
     }
 
-    /// Whether the content has bytes over 127 or lines over 998 bytes: (header has 8-bit, body has 8-bit).
+    /// Whether there are bytes over 127 in (the header, the body).
     #[must_use]
     pub fn eight_bit(&self) -> (bool, bool) {
+        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.index.slots.iter().any(|slot| slot.eight_bit))
+    }
+}
+
+impl Message {
+    pub fn edit_text(&mut self, part: PartId, changes: &[Change]) -> Result<(), Fault> {
+        let _ = (part, changes);
         todo!("message helper")
     }
 
-    /// This message for a next hop without 8BITMIME: parts that need it become quoted-printable.
-    ///
-    /// # Errors
-    /// [`Fault::Message`] if such a part may not be edited (signed, encrypted).
+    pub fn replace_leaf(&mut self, part: PartId, text: &str, content_type: Option<&str>) -> Result<(), Fault> {
+        let _ = (part, text, content_type);
+        todo!("message helper")
+    }
+
+    pub fn replace_body(&mut self, text: &str) -> Result<(), Fault> {
+        let _ = text;
+        todo!("message helper")
+    }
+
+    pub fn set_raw_body(&mut self, body: Bytes) -> Result<(), Fault> {
+        let _ = body;
+        todo!("message helper")
+    }
+
     pub fn seven_bit(&self) -> Result<Message, Fault> {
-        todo!("message helper")
-    }
-}
-
-/// Takes a message in, piece by piece.
-#[derive(Debug)]
-pub struct Receiver {
-    limits: Arc<Limits>,
-}
-
-impl Receiver {
-    #[must_use]
-    pub fn new(limits: Arc<Limits>, room: Room) -> Receiver {
-        let _ = room;
-        Receiver { limits }
-    }
-
-    /// Takes unstuffed bytes. Does not block: content that has to go to the file waits for [`Receiver::flush`]. Over a limit: refused, and everything later is swallowed at no cost.
-    ///
-    /// # Errors
-    /// The limit.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let _ = (bytes, &self.limits);
-        todo!("message helper")
-    }
-
-    /// Whether 256 KiB or more wait to be written to the file.
-    #[must_use]
-    pub fn wants_flush(&self) -> bool {
-        todo!("message helper")
-    }
-
-    /// Writes what waits to the file. Blocks.
-    ///
-    /// # Errors
-    /// Disk or its budget.
-    pub fn flush(&mut self) -> Result<(), Refusal> {
-        todo!("message helper")
-    }
-
-    /// The message. Blocks if [`Receiver::in_file`].
-    ///
-    /// # Errors
-    /// The limit.
-    pub fn finish(self) -> Result<Message, Refusal> {
-        todo!("message helper")
-    }
-
-    #[must_use]
-    pub fn in_file(&self) -> bool {
         todo!("message helper")
     }
 }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use super::Field;
+use super::field::Field;
 
-/// What our `Received` says.
+/// What the field says.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp<'a> {
     /// The argument of EHLO or HELO.
@@ -27,9 +28,86 @@ pub struct Stamp<'a> {
     pub time: Timestamp,
 }
 
-/// The field.
+/// The field, folded at its clauses.
 #[must_use]
 pub fn field(stamp: &Stamp<'_>) -> Field {
-    let _ = stamp;
-    todo!("message helper")
+    let with = match (stamp.smtputf8, stamp.extended) {
+        (true, _) => "UTF8SMTP",
+        (false, true) => "ESMTP",
+        (false, false) => "SMTP",
+    };
+    let helo = clean(stamp.helo);
+    let helo = if helo.is_empty() { "unknown" } else { &helo };
+    let client = stamp.address.map(|address| format!(" ({})", literal(address))).unwrap_or_default();
+    let recipient = stamp.recipient.map(|recipient| recipient.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), "?"));
+    let recipient = recipient.map(|recipient| format!("\r\n for <{recipient}>")).unwrap_or_default();
+    let time = stamp.time.to_zoned(TimeZone::UTC);
+    let date = time.strftime("%a, %d %b %Y %H:%M:%S +0000");
+    let (by, id, token) = (clean(stamp.by), stamp.id, stamp.token);
+    Field::from_raw(format!("Received: from {helo}{client}\r\n by {by} with {with} id {id}.{token}{recipient};\r\n {date}\r\n").into())
+}
+
+/// RFC 5321 4.1.3.
+fn literal(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    }
+}
+
+/// What a client says cannot end a clause or the field: no blanks, brackets, semicolons or control characters; and it is bounded.
+fn clean(text: &str) -> String {
+    let harmless = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
+    text.chars().map(|c| if harmless(c) { c } else { '?' }).take(255).collect()
+}
+
+/// How many of these fields are `Received`, and how many of them have an `id` that ends with the token.
+#[must_use]
+pub fn hops(fields: &[Field], token: &str) -> (usize, usize) {
+    let received = || fields.iter().filter(|field| field.is("received"));
+    let ending = format!(".{token}");
+    let own = received().filter(|field| {
+        let value = field.source();
+        let mut words = value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
+        !token.is_empty() && words.next().is_some_and(|id| id.ends_with(&ending))
+    });
+    (received().count(), own.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Stamp<'static> {
+        Stamp {
+            helo: "mail.example.net",
+            address: Some("192.0.2.1".parse().unwrap()),
+            by: "mx.example.org",
+            extended: true,
+            smtputf8: false,
+            id: "00000000010000000000000002",
+            token: "ABCDEFGHIJ",
+            recipient: Some("a@example.org"),
+            time: Timestamp::from_second(1_700_000_000).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_field_has_its_clauses_and_is_found_again() {
+        let field = field(&example());
+        assert_eq!(
+            field.raw(),
+            "Received: from mail.example.net ([192.0.2.1])\r\n by mx.example.org with ESMTP id 00000000010000000000000002.ABCDEFGHIJ\r\n for <a@example.org>;\r\n Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+        );
+        assert_eq!(hops(&[field.clone(), field.clone()], "ABCDEFGHIJ"), (2, 2));
+        assert_eq!(hops(&[field], "OTHER"), (1, 0));
+    }
+
+    #[test]
+    fn a_client_cannot_write_clauses_of_its_own() {
+        let evil = Stamp { helo: "x (y) id z.ABCDEFGHIJ;\r\nBcc: v", address: Some("::1".parse().unwrap()), recipient: None, ..example() };
+        let field = field(&evil);
+        assert!(field.raw().starts_with(b"Received: from x??y??id?z.ABCDEFGHIJ???Bcc:?v ([IPv6:::1])\r\n by mx"));
+        assert_eq!(hops(&[field], "ABCDEFGHIJ"), (1, 1));
+    }
 }

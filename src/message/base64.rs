@@ -1,0 +1,210 @@
+//! Base64 (RFC 2045 6.8): reading it as readers do, and writing it again from the first group of four that changed.
+
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The longest line RFC 2045 allows.
+const LINE: usize = 76;
+
+const NONE: u8 = 0xff;
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut index = 0;
+    while index < 64 {
+        values[LETTERS[index] as usize] = index as u8;
+        index += 1;
+    }
+    values
+};
+
+/// A decoder that is fed piece by piece.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    bits: u32,
+    /// Letters in `bits`, 0 to 3.
+    letters: u8,
+    padded: bool,
+    bad: bool,
+}
+
+impl Decoder {
+    /// Appends what `encoded` stands for to `out`. Letters outside the alphabet are skipped, as RFC 2045 says, and remembered, unless they are blanks or line ends.
+    pub fn push(&mut self, encoded: &[u8], out: &mut Vec<u8>) {
+        for &byte in encoded {
+            let value = VALUES[usize::from(byte)];
+            if value != NONE {
+                // Data behind padding: some readers go on, some stop.
+                self.bad |= self.padded && self.letters == 0;
+                self.bits = self.bits << 6 | u32::from(value);
+                self.letters += 1;
+                if self.letters == 4 {
+                    out.extend_from_slice(&self.bits.to_be_bytes()[1..]);
+                    self.letters = 0;
+                    self.bits = 0;
+                }
+            } else if byte == b'=' {
+                self.flush(out);
+                self.padded = true;
+            } else if !matches!(byte, b'\r' | b'\n' | b' ' | b'\t') {
+                self.bad = true;
+            }
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        match self.letters {
+            2 => out.push((self.bits >> 4).to_le_bytes()[0]),
+            3 => out.extend_from_slice(&(self.bits >> 2).to_be_bytes()[2..]),
+            1 => self.bad = true,
+            _ => {}
+        }
+        self.letters = 0;
+        self.bits = 0;
+    }
+
+    /// Ends; false if the input was not whole and clean.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> bool {
+        let open = self.letters != 0;
+        self.flush(out);
+        !self.bad && !open
+    }
+}
+
+/// Decodes all; false with it if the input was not whole and clean.
+#[must_use]
+pub fn decode(encoded: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(encoded.len() / 4 * 3);
+    let mut decoder = Decoder::default();
+    decoder.push(encoded, &mut out);
+    let clean = decoder.finish(&mut out);
+    (out, clean)
+}
+
+/// One group of four for one to three bytes.
+fn group(bytes: &[u8]) -> [u8; 4] {
+    let get = |index: usize| u32::from(bytes.get(index).copied().unwrap_or(0));
+    let bits = get(0) << 16 | get(1) << 8 | get(2);
+    let letter = |shift: u32, index: usize| if index <= bytes.len() { LETTERS[(bits >> shift & 63) as usize] } else { b'=' };
+    [letter(18, 0), letter(12, 1), letter(6, 2), letter(0, 3)]
+}
+
+/// Base64 in one line, with padding.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    bytes.chunks(3).flat_map(group).map(char::from).collect()
+}
+
+/// Encodes `decoded` in place of what `encoded` stood for; `same` bytes at its start are known not to have changed. What stands before the first changed group
+/// stays, line breaks included; then follow lines of the length the first line had, and what stood behind the last group.
+#[must_use]
+pub fn rewrite(encoded: &[u8], decoded: &[u8], same: usize) -> Vec<u8> {
+    let (kept, column) = keep(encoded, same / 3);
+    let length = line_length(encoded);
+    let end = encoded.iter().rposition(|byte| VALUES[usize::from(*byte)] != NONE || *byte == b'=').map_or(0, |last| last + 1);
+    let mut out = encoded[..kept].to_vec();
+    let mut column = column;
+    for bytes in decoded.get(same / 3 * 3..).unwrap_or_default().chunks(3) {
+        if column + 4 > length && column > 0 {
+            out.extend_from_slice(b"\r\n");
+            column = 0;
+        }
+        out.extend_from_slice(&group(bytes));
+        column += 4;
+    }
+    if out.ends_with(b"\r\n") && encoded[end..].starts_with(b"\r\n") {
+        out.truncate(out.len() - 2);
+    }
+    out.extend_from_slice(&encoded[end..]);
+    out
+}
+
+/// How many bytes of `encoded` hold the first `groups` groups with the line break behind them, and the column after them.
+fn keep(encoded: &[u8], groups: usize) -> (usize, usize) {
+    let mut letters = 0;
+    let mut column = 0;
+    for (index, &byte) in encoded.iter().enumerate() {
+        if VALUES[usize::from(byte)] != NONE || byte == b'=' {
+            if letters == groups * 4 {
+                return (index, column);
+            }
+            letters += 1;
+        }
+        column = if byte == b'\n' { 0 } else { column + usize::from(byte != b'\r') };
+    }
+    (encoded.len() - trailing_blanks(encoded, groups * 4), if groups == 0 { 0 } else { column_at_end(encoded) })
+}
+
+/// What stands behind the last letter, when all groups are kept.
+fn trailing_blanks(encoded: &[u8], letters: usize) -> usize {
+    if letters == 0 { 0 } else { encoded.iter().rev().take_while(|byte| VALUES[usize::from(**byte)] == NONE && **byte != b'=').count() }
+}
+
+fn column_at_end(encoded: &[u8]) -> usize {
+    let data = &encoded[..encoded.len() - trailing_blanks(encoded, 1)];
+    data.len() - memchr::memrchr(b'\n', data).map_or(0, |at| at + 1)
+}
+
+/// The length of the part's lines: that of its first where a second follows, else as RFC 2045 says; a single longer line stays one.
+fn line_length(encoded: &[u8]) -> usize {
+    let lines = || encoded.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().len()).filter(|length| *length > 0);
+    match (lines().next(), lines().nth(1)) {
+        (Some(first), Some(_)) => first.max(4),
+        (Some(only), None) if only > LINE => usize::MAX,
+        _ => LINE,
+    }
+}
+
+/// A whole content in lines of 76, each with its CR LF.
+#[must_use]
+pub fn encode_lines(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() / 3 * 4 + bytes.len() / 28 + 8);
+    for line in bytes.chunks(LINE / 4 * 3) {
+        out.extend(line.chunks(3).flat_map(group));
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn blanks_are_no_fault_and_other_letters_are_skipped_but_told() {
+        assert_eq!(decode(b"aGVs\r\nbG8=\r\n"), (b"hello".to_vec(), true));
+        assert_eq!(decode(b"aG!Vsb G8="), (b"hello".to_vec(), false));
+        assert_eq!(decode(b"aGVsbG8"), (b"hello".to_vec(), false));
+        assert_eq!(decode(b"aA==aA=="), (b"hh".to_vec(), false));
+    }
+
+    #[test]
+    fn what_stands_before_the_first_changed_group_stays() {
+        let encoded = b"aGVs\r\nbG8g\r\nd29y\r\nbGQ=\r\n";
+        let out = rewrite(encoded, b"hello there", 6);
+        assert_eq!(out, b"aGVs\r\nbG8g\r\ndGhl\r\ncmU=\r\n");
+        let out = rewrite(encoded, b"hello world", 11);
+        assert_eq!(out, encoded);
+    }
+
+    #[test]
+    fn a_text_that_shrinks_to_the_end_of_a_group_has_one_line_end() {
+        assert_eq!(rewrite(b"aGVs\r\nbG8g\r\n", b"hel", 3), b"aGVs\r\n");
+        assert_eq!(rewrite(b"aGVs\r\nbG8g\r\n", b"", 0), b"\r\n");
+        assert_eq!(rewrite(b"aGVs\r\n", b"hello ", 3), b"aGVsbG8g\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewritten_text_decodes_to_the_new_one(old in proptest::collection::vec(any::<u8>(), 0..300), new in proptest::collection::vec(any::<u8>(), 0..300), keep in 0_usize..300) {
+            let keep = keep.min(old.len());
+            let mut wanted = old[..keep].to_vec();
+            wanted.extend_from_slice(&new);
+            let encoded = encode_lines(&old);
+            let out = rewrite(&encoded, &wanted, keep);
+            prop_assert_eq!(decode(&out), (wanted.clone(), true));
+            let same = keep / 3 * 4;
+            let kept = |bytes: &[u8]| bytes.iter().copied().filter(u8::is_ascii_graphic).take(same).collect::<Vec<u8>>();
+            prop_assert_eq!(kept(&out), kept(&encoded));
+            prop_assert!(out.split(|byte| *byte == b'\n').all(|line| line.len() <= 77));
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! One field of a header: name, colon, value, folds and line end, as one run of bytes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::words::{self, Kind, Reading, Unit};
+
+/// A replacement in a text, by range of bytes of the text as it was handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub range: Range<usize>,
+    pub with: String,
+}
+
+/// One field of a header. A line without a colon is a field with an empty name.
+#[derive(Clone, Debug)]
+pub struct Field {
+    bytes: Bytes,
+    /// Length of the name.
+    name: usize,
+    /// Where it stood in the message as received.
+    place: Option<u64>,
+}
+
+/// Two fields are equal when their bytes are.
+impl PartialEq for Field {
+    fn eq(&self, other: &Field) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Field {}
+
+impl Field {
+    /// A new field `Name: value` with a CR LF; the value is made safe for a header (no CR, LF or NUL; RFC 2047 where needed; folded at 78 where blanks allow).
+    #[must_use]
+    pub fn new(name: &str, value: &str) -> Field {
+        Field::from_raw(format!("{name}: {}\r\n", words::layout(value, name.len() + 2)).into())
+    }
+
+    /// A field of raw bytes, which must be whole: name, colon, value, folds, CR LF.
+    #[must_use]
+    pub fn from_raw(bytes: Bytes) -> Field {
+        let name = name_length(&bytes);
+        Field { bytes, name, place: None }
+    }
+
+    /// A field as it stood at `place` in the received message.
+    pub(super) fn received(bytes: Bytes, place: u64) -> Field {
+        Field { place: Some(place), ..Field::from_raw(bytes) }
+    }
+
+    pub(super) fn place(&self) -> Option<u64> {
+        self.place
+    }
+
+    /// The name as written, without blanks before the colon; empty for a line without colon.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.bytes[..self.name]
+    }
+
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// All bytes, line end included.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether it is a first line that begins with a blank: it would fold into a field put above it.
+    #[must_use]
+    pub fn is_continuation(&self) -> bool {
+        matches!(self.bytes.first(), Some(b' ' | b'\t'))
+    }
+
+    /// Where the value is: behind the colon, before the line end.
+    fn value_range(&self) -> Range<usize> {
+        let end = self.bytes.strip_suffix(b"\r\n").or_else(|| self.bytes.strip_suffix(b"\n")).unwrap_or(&self.bytes).len();
+        let start = if self.name == 0 { 0 } else { memchr::memchr(b':', &self.bytes).map_or(0, |colon| colon + 1) };
+        start.min(end)..end
+    }
+
+    /// Everything after the colon, leading blank and folds included, without the final line end.
+    #[must_use]
+    pub fn raw_value(&self) -> &[u8] {
+        &self.bytes[self.value_range()]
+    }
+
+    /// The value a reader sees: unfolded, trimmed, RFC 2047 decoded; raw 8-bit as UTF-8, else windows-1252.
+    #[must_use]
+    pub fn value(&self) -> String {
+        trimmed(&words::read(self.raw_value(), true).text).0.to_owned()
+    }
+
+    /// The value unfolded and trimmed, not decoded (encoded words stay): what `view: raw` sees.
+    #[must_use]
+    pub fn source(&self) -> String {
+        trimmed(&words::read(self.raw_value(), false).text).0.to_owned()
+    }
+
+    /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay.
+    #[must_use]
+    pub fn with_raw_value(&self, value: &[u8]) -> Field {
+        let range = self.value_range();
+        Field::from_raw([&self.bytes[..range.start], value, &self.bytes[range.end..]].concat().into())
+    }
+
+    /// This field with another text: name, and what stands between colon and value, stay; the text is encoded as [`Field::new`] does.
+    #[must_use]
+    pub fn with_value(&self, text: &str) -> Field {
+        let old = self.raw_value();
+        let mut lead = old[..old.len() - old.trim_ascii_start().len()].to_vec();
+        if lead.len() == old.len() {
+            lead = b" ".to_vec();
+        }
+        let column = match memchr::memrchr(b'\n', &lead) {
+            Some(at) => lead.len() - at - 1,
+            None => self.value_range().start + lead.len(),
+        };
+        lead.extend_from_slice(words::layout(text, column).as_bytes());
+        self.with_raw_value(&without_blank_lines(&lead))
+    }
+
+    /// Replaces ranges of [`Field::value`] (decoded) or, with `raw`, of [`Field::source`]; every byte of the field outside the changed words stays, folds too.
+    /// The ranges are in order and do not overlap.
+    #[must_use]
+    pub fn with_changes(&self, changes: &[Change], raw: bool) -> Field {
+        let old = self.raw_value();
+        let reading = words::read(old, !raw);
+        let (text, lead) = trimmed(&reading.text);
+        if text.is_empty() {
+            let all: String = changes.iter().map(|change| change.with.as_str()).collect();
+            return self.with_value(&all);
+        }
+        let changes = changes.iter().filter(|change| !(change.range.is_empty() && change.with.is_empty()));
+        let spots: Vec<Spot> = merge(changes.map(|change| Spot::new(&reading, change, lead)));
+        let mut out = Vec::with_capacity(old.len());
+        let mut done = 0;
+        for spot in spots {
+            let place = spot.raw(&reading);
+            out.extend_from_slice(&old[done..place.start.max(done)]);
+            let new = spot.new_text(&reading);
+            if spot.encode && !new.is_empty() {
+                let column = out.iter().rev().take_while(|byte| **byte != b'\n').count();
+                let column = if out.contains(&b'\n') { column } else { column + self.value_range().start };
+                out.extend_from_slice(words::encode(&new, column.min(60)).as_bytes());
+            } else {
+                out.extend_from_slice(new.as_bytes());
+            }
+            done = place.end;
+        }
+        out.extend_from_slice(&old[done..]);
+        self.with_raw_value(&without_blank_lines(&out))
+    }
+}
+
+/// The text without blanks around it, and how many bytes stand before it.
+fn trimmed(text: &str) -> (&str, usize) {
+    let blank = [' ', '\t', '\r', '\n'];
+    let start = text.trim_start_matches(blank);
+    (start.trim_end_matches(blank), text.len() - start.len())
+}
+
+/// The length of the name; 0 for a line that has none.
+fn name_length(bytes: &[u8]) -> usize {
+    if matches!(bytes.first(), Some(b' ' | b'\t')) {
+        return 0;
+    }
+    let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
+    memchr::memchr(b':', line).map_or(0, |colon| line[..colon].trim_ascii_end().len())
+}
+
+/// RFC 5322 3.2.2: a folded line that is all blanks would be taken for the end of the header by some. Its line end goes.
+fn without_blank_lines(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut lines = value.split_inclusive(|byte| *byte == b'\n');
+    out.extend_from_slice(lines.next().unwrap_or_default());
+    for line in lines {
+        if line.trim_ascii().is_empty() {
+            let end = out.strip_suffix(b"\r\n").or_else(|| out.strip_suffix(b"\n")).map_or(out.len(), <[u8]>::len);
+            let line_end = out.split_off(end);
+            let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            out.extend_from_slice(&line[..blanks]);
+            if line.ends_with(b"\n") {
+                out.extend_from_slice(&line_end);
+            }
+        } else {
+            out.extend_from_slice(line);
+        }
+    }
+    out
+}
+
+/// A stretch of the text that is written anew, with the changes inside it.
+struct Spot<'a> {
+    text: Range<usize>,
+    changes: Vec<(Range<usize>, &'a str)>,
+    /// Whether it must be written as encoded words.
+    encode: bool,
+}
+
+impl<'a> Spot<'a> {
+    fn new(reading: &Reading, change: &'a Change, lead: usize) -> Spot<'a> {
+        let range = change.range.start + lead..change.range.end + lead;
+        let with = change.with.as_str();
+        let mut spot = Spot { text: range.clone(), changes: vec![(range, with)], encode: !words::is_plain(&words::in_one_line(with)) };
+        // Encoded words are written as a whole; so are those that would touch the new text.
+        for unit in reading.units.iter().filter(|unit| unit.kind == Kind::Word) {
+            let Range { start, end } = unit.text;
+            let overlaps = spot.text.start < end && start < spot.text.end;
+            let inside = spot.text.is_empty() && start < spot.text.start && spot.text.start < end;
+            let touches_left = end == spot.text.start && !with.starts_with([' ', '\t']) && !with.is_empty();
+            let touches_right = start == spot.text.end && !with.ends_with([' ', '\t']) && !with.is_empty();
+            if overlaps || inside || touches_left || touches_right {
+                spot.text = spot.text.start.min(start)..spot.text.end.max(end);
+                spot.encode = true;
+            }
+        }
+        if spot.encode {
+            spot.widen(reading);
+        }
+        spot
+    }
+
+    /// Encoded words stand between blanks (RFC 2047 5): the stretch goes on to the next ones, and takes blanks between it and another encoded word in.
+    fn widen(&mut self, reading: &Reading) {
+        let text = &reading.text;
+        let blank = [' ', '\t'];
+        self.text.start = text[..self.text.start].rfind(blank).map_or(0, |at| at + 1);
+        self.text.end = text[self.text.end..].find(blank).map_or(text.len(), |at| self.text.end + at);
+        for unit in reading.units.iter().filter(|unit| unit.kind == Kind::Word) {
+            let Range { start, end } = unit.text;
+            if end <= self.text.start && text[end..self.text.start].trim_matches(blank).is_empty() {
+                self.text.start = self.text.start.min(start);
+            }
+            if start >= self.text.end && text[self.text.end..start].trim_matches(blank).is_empty() {
+                self.text.end = self.text.end.max(end);
+            }
+            if start < self.text.end && self.text.start < end {
+                self.text = self.text.start.min(start)..self.text.end.max(end);
+            }
+        }
+    }
+
+    /// The bytes it stands for. Folds at its edges stay outside.
+    fn raw(&self, reading: &Reading) -> Range<usize> {
+        let units = || reading.units.iter().filter(|unit| !unit.text.is_empty());
+        let before = |at: usize| units().rev().find(|unit| unit.text.start < at).map_or(0, |unit| place(unit, at));
+        let end = before(self.text.end);
+        if self.text.is_empty() {
+            return end..end;
+        }
+        let start = units().find(|unit| self.text.start < unit.text.end).map_or(end, |unit| place(unit, self.text.start));
+        start..end.max(start)
+    }
+
+    fn new_text(&self, reading: &Reading) -> String {
+        let mut out = String::new();
+        let mut at = self.text.start;
+        for (range, with) in &self.changes {
+            out.push_str(&reading.text[at..range.start]);
+            out.push_str(&words::in_one_line(with));
+            at = range.end;
+        }
+        out.push_str(&reading.text[at..self.text.end]);
+        out
+    }
+}
+
+/// The byte at which a place in a unit's text lies.
+fn place(unit: &Unit, at: usize) -> usize {
+    if at >= unit.text.end {
+        unit.raw.end
+    } else if unit.raw.len() == unit.text.len() {
+        unit.raw.start + (at - unit.text.start)
+    } else {
+        unit.raw.start
+    }
+}
+
+/// Stretches that overlap become one.
+fn merge<'a>(spots: impl Iterator<Item = Spot<'a>>) -> Vec<Spot<'a>> {
+    let mut list: Vec<Spot<'a>> = Vec::new();
+    for spot in spots {
+        match list.last_mut() {
+            Some(last) if spot.text.start < last.text.end || (spot.text.start == last.text.end && (spot.encode || last.encode)) => {
+                last.text = last.text.start.min(spot.text.start)..last.text.end.max(spot.text.end);
+                last.encode |= spot.encode;
+                last.changes.extend(spot.changes);
+            }
+            _ => list.push(spot),
+        }
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn field(raw: &'static str) -> Field {
+        Field::from_raw(Bytes::from_static(raw.as_bytes()))
+    }
+
+    fn change(field: &Field, what: &str, with: &str) -> String {
+        let value = field.value();
+        let start = value.find(what).unwrap();
+        let changes = [Change { range: start..start + what.len(), with: with.to_owned() }];
+        let changed = field.with_changes(&changes, false);
+        assert_eq!(changed.value(), value.replacen(what, with, 1));
+        String::from_utf8(changed.raw().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn names_values_and_line_ends_are_told_apart() {
+        let subject = field("Subject : a\r\n b\r\n");
+        assert_eq!(subject.name(), b"Subject");
+        assert_eq!(subject.raw_value(), b" a\r\n b");
+        assert_eq!(subject.value(), "a b");
+        assert_eq!(field("no colon\r\n").name(), b"");
+        assert_eq!(field("no colon\r\n").raw_value(), b"no colon");
+        assert_eq!(field("A:").raw_value(), b"");
+        assert_eq!(field(": x\r\n").name(), b"");
+    }
+
+    #[test]
+    fn a_new_value_cannot_open_another_field() {
+        let evil = Field::new("Subject", "a\r\nBcc: x\0y");
+        assert_eq!(evil.raw(), "Subject: a Bcc: x y\r\n");
+        assert_eq!(field("Subject:  old\r\n").with_value("new").raw(), "Subject:  new\r\n");
+        assert_eq!(field("Subject:\r\n").with_value("new").raw(), "Subject: new\r\n");
+    }
+
+    #[test]
+    fn a_change_leaves_folds_and_other_words() {
+        assert_eq!(change(&field("S:  a\r\n\tsecret  here\r\n x\r\n"), "secret", "XXX"), "S:  a\r\n\tXXX  here\r\n x\r\n");
+        let words = field("S: =?utf-8?q?caf=C3=A9?= secret =?iso-8859-1?q?=E9?=\r\n");
+        assert_eq!(change(&words, "secret", "XXX"), "S: =?utf-8?q?caf=C3=A9?= XXX =?iso-8859-1?q?=E9?=\r\n");
+        assert_eq!(change(&words, "caf", "Caf"), "S: =?utf-8?B?Q2Fmw6k=?= secret =?iso-8859-1?q?=E9?=\r\n");
+    }
+
+    #[test]
+    fn text_that_needs_encoding_takes_its_word_with_it() {
+        assert_eq!(change(&field("S: one two three\r\n"), "w", "ö"), "S: one =?utf-8?B?dMO2bw==?= three\r\n");
+        assert_eq!(change(&field("S: one =?utf-8?q?=C3=A9?=\r\n"), "one", "ä"), "S: =?utf-8?B?w6Qgw6k=?=\r\n");
+    }
+
+    #[test]
+    fn a_line_that_loses_its_text_loses_its_fold() {
+        assert_eq!(change(&field("S: a\r\n b\r\n c\r\n"), "b", ""), "S: a \r\n c\r\n");
+    }
+
+    #[test]
+    fn the_raw_view_sees_encoded_words_as_written() {
+        let subject = field("S: =?utf-8?q?a?= b\r\n");
+        let at = subject.source().find("utf-8").unwrap();
+        let changed = subject.with_changes(&[Change { range: at..at + 5, with: "us-ascii".into() }], true);
+        assert_eq!(changed.raw(), "S: =?us-ascii?q?a?= b\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_change_reads_as_the_new_text(
+            parts in proptest::collection::vec(prop_oneof![
+                Just(" abc".to_owned()), Just(" d ".to_owned()), Just("\r\n folded".to_owned()), Just(" =?utf-8?q?w=C3=B6rd?=".to_owned()),
+                Just(" =?iso-8859-1?b?6SA=?=".to_owned()), Just("x,".to_owned()), Just(" ü ".to_owned())], 1..8),
+            from in 0_usize..40, length in 0_usize..10, with in "[a-cé ]{0,12}"
+        ) {
+            let raw = format!("Subject:{}\r\n", parts.concat());
+            let field = Field::from_raw(raw.into());
+            let value = field.value();
+            let from = value.char_indices().map(|(at, _)| at).chain([value.len()]).nth(from.min(value.chars().count())).unwrap();
+            let to = value[from..].char_indices().map(|(at, _)| from + at).chain([value.len()]).nth(length.min(value[from..].chars().count())).unwrap();
+            let changed = field.with_changes(&[Change { range: from..to, with: with.clone() }], false);
+            let wanted = format!("{}{}{}", &value[..from], with, &value[to..]);
+            prop_assert_eq!(changed.value(), wanted.trim().to_owned());
+            let raw = changed.raw();
+            prop_assert!(raw.ends_with(b"\r\n"));
+            prop_assert!(raw.split(|byte| *byte == b'\n').skip(1).all(|line| line.is_empty() || line.starts_with(b" ") || line.starts_with(b"\t")));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A node of the MIME tree, and what its header declares about it.
+
+use std::ops::Range;
+
+use super::field::Field;
+use super::flags::{Flag, Flags};
+use super::parameter::Structured;
+
+/// Index of a part in [`super::Message::parts`]. Good until the MIME index is built anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartId(pub u32);
+
+impl PartId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    Signed,
+    Encrypted,
+}
+
+/// A node of the MIME tree, in order of appearance; 0 is the message itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub id: PartId,
+    pub parent: Option<PartId>,
+    pub depth: u32,
+    /// Lower case `type/subtype`; `text/plain` (or `message/rfc822` in a digest) where absent or unreadable.
+    pub media_type: String,
+    /// Every media type a reader could take it for (duplicate fields); the first is `media_type`.
+    pub media_types: Vec<String>,
+    pub charset: Option<String>,
+    /// Lower case; `7bit` where none is declared.
+    pub encoding: String,
+    /// Every name a reader could show, decoded, without trailing dots, blanks or invisible characters.
+    pub names: Vec<String>,
+    /// Lower case: `inline`, `attachment`, …; none if not given.
+    pub disposition: Option<String>,
+    /// No parts below it.
+    pub leaf: bool,
+    /// Below a message/rfc822 part.
+    pub nested: bool,
+    /// Part of, or is, something signed or encrypted.
+    pub protection: Option<Protection>,
+    /// Has more inside that a limit kept closed; a look inside is a [`super::Fault`].
+    pub opaque: bool,
+    /// Has a file in its text (uuencode, yEnc, `BinHex`).
+    pub embedded: bool,
+    /// Bytes of its encoded content, as received.
+    pub size: u64,
+    /// The slots of its content: one for a leaf, all that is below it for others.
+    pub(super) slots: Range<usize>,
+    /// The slot of its header (the blank line's follows it); none for the message itself.
+    pub(super) header: Option<usize>,
+}
+
+impl Part {
+    /// A text to be read, not saved.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.media_types.iter().any(|kind| kind.starts_with("text/")) || (self.leaf && self.media_type.starts_with("multipart/"))
+    }
+
+    pub(super) fn declare(&mut self, declared: &Declared) {
+        self.media_type.clone_from(&declared.media_types[0]);
+        self.media_types.clone_from(&declared.media_types);
+        self.charset.clone_from(&declared.charset);
+        self.encoding.clone_from(&declared.encoding);
+        self.names.clone_from(&declared.names);
+        self.disposition.clone_from(&declared.disposition);
+    }
+}
+
+/// What the content fields of one header say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    pub media_types: Vec<String>,
+    pub charset: Option<String>,
+    pub encoding: String,
+    pub names: Vec<String>,
+    pub disposition: Option<String>,
+    pub boundary: Option<Vec<u8>>,
+    pub protection: Option<Protection>,
+    pub flags: Flags,
+}
+
+impl Declared {
+    /// Reads the content fields among these; `default` is the media type where none is given.
+    pub fn read<'a>(fields: impl Iterator<Item = &'a Field>, default: &str) -> Declared {
+        let mut declared = Declared {
+            media_types: Vec::new(),
+            charset: None,
+            encoding: "7bit".to_owned(),
+            names: Vec::new(),
+            disposition: None,
+            boundary: None,
+            protection: None,
+            flags: Flags::default(),
+        };
+        let mut counts = [0_u32; 4];
+        for field in fields {
+            let Some(which) = CONTENT_FIELDS.iter().position(|name| field.is(name)) else { continue };
+            counts[which] += 1;
+            let first = counts[which] == 1;
+            declared.flags.raise_if(!first, Flag::DuplicateField);
+            match which {
+                0 => declared.content_type(&Structured::parse(field.raw_value()), first),
+                1 => declared.transfer_encoding(field, first),
+                2 => declared.content_disposition(&Structured::parse(field.raw_value()), first),
+                _ => {}
+            }
+        }
+        if declared.media_types.is_empty() {
+            declared.media_types.push(default.to_owned());
+        }
+        declared.finish();
+        declared
+    }
+
+    fn content_type(&mut self, value: &Structured, first: bool) {
+        let kind = media_type(&value.value).unwrap_or_else(|| "text/plain".to_owned());
+        if !self.media_types.contains(&kind) {
+            self.media_types.push(kind.clone());
+        }
+        self.flags = self.flags.and(value.flags);
+        self.add_names(value.all("name"));
+        if !first {
+            return;
+        }
+        self.charset = value.get("charset").map(|label| label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
+        let boundaries: Vec<&str> = value.all("boundary").collect();
+        self.flags.raise_if(boundaries.len() > 1, Flag::TwoBoundaries);
+        self.boundary = boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        self.protection = match kind.as_str() {
+            "multipart/signed" | "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature" => Some(Protection::Signed),
+            "multipart/encrypted" | "application/pgp-encrypted" => Some(Protection::Encrypted),
+            "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
+                let signed = value.get("smime-type").is_some_and(|kind| kind.eq_ignore_ascii_case("signed-data"));
+                Some(if signed { Protection::Signed } else { Protection::Encrypted })
+            }
+            _ => None,
+        };
+    }
+
+    fn transfer_encoding(&mut self, field: &Field, first: bool) {
+        let value = Structured::parse(field.raw_value()).value;
+        let known = matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
+        self.flags.raise_if(!known || !first, Flag::BadEncoding);
+        if first {
+            value.split_ascii_whitespace().next().unwrap_or("7bit").clone_into(&mut self.encoding);
+        }
+    }
+
+    fn content_disposition(&mut self, value: &Structured, first: bool) {
+        self.flags = self.flags.and(value.flags);
+        self.add_names(value.all("filename"));
+        self.add_names(value.all("name"));
+        if first && !value.value.is_empty() {
+            self.disposition = Some(value.value.clone());
+        }
+    }
+
+    fn add_names<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for name in names.map(shown_name).filter(|name| !name.is_empty()) {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let kind = self.media_types[0].as_str();
+        let composite = kind.starts_with("multipart/") || kind == "message/rfc822" || kind == "message/global";
+        let plain = matches!(self.encoding.as_str(), "7bit" | "8bit" | "binary");
+        self.flags.raise_if(composite && !plain, Flag::BadEncoding);
+        let embeds = matches!(kind, "application/ms-tnef" | "application/vnd.ms-tnef" | "message/partial" | "message/external-body" | "application/mac-binhex40");
+        self.flags.raise_if(embeds, Flag::EmbeddedFile);
+        self.flags.raise_if(kind.starts_with("multipart/") && self.boundary.is_none(), Flag::MissingBoundary);
+    }
+
+    /// What the tree below depends on.
+    pub fn structure(&self) -> (&str, Option<&[u8]>) {
+        let kind = self.media_types[0].as_str();
+        let composite = kind.starts_with("multipart/") || kind.starts_with("message/") || self.protection.is_some();
+        (if composite { kind } else { "" }, self.boundary.as_deref().filter(|_| kind.starts_with("multipart/")))
+    }
+
+    /// Whether an attached message that can be opened: RFC 2046 5.2.1 allows no encoding for it.
+    pub fn is_message(&self) -> bool {
+        matches!(self.media_types[0].as_str(), "message/rfc822" | "message/global") && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
+    }
+}
+
+/// The fields that say what a part is. The index in this list is used above.
+const CONTENT_FIELDS: [&str; 4] = ["content-type", "content-transfer-encoding", "content-disposition", "mime-version"];
+/// RFC 2046 5.1.1 allows 70; some write more.
+const MAX_BOUNDARY: usize = 900;
+
+/// Whether a field says what a part is.
+#[must_use]
+pub fn is_content_field(name: &[u8]) -> bool {
+    CONTENT_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// `type/subtype`, if that is what it is.
+fn media_type(value: &str) -> Option<String> {
+    let token = value.split_ascii_whitespace().next()?;
+    let (kind, subtype) = token.split_once('/')?;
+    let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
+    (is_token(kind) && is_token(subtype)).then(|| token.to_owned())
+}
+
+/// A name as a reader would save it: without invisible characters, and without dots and blanks at its end.
+#[must_use]
+pub fn shown_name(name: &str) -> String {
+    let visible: String = name.chars().filter(|c| !is_invisible(*c)).collect();
+    visible.trim_start().trim_end_matches(|c: char| c == '.' || c.is_whitespace()).to_owned()
+}
+
+/// Characters that show nothing, or turn the direction of what follows.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(header: &'static str) -> Declared {
+        let fields: Vec<Field> = header.split_inclusive('\n').map(|line| Field::from_raw(line.into())).collect();
+        Declared::read(fields.iter(), "text/plain")
+    }
+
+    #[test]
+    fn every_name_and_type_a_reader_could_take_is_there() {
+        let found = declared("Content-Type: text/plain; name=a.txt\r\ncontent-type: image/png\r\nContent-Disposition: attachment; filename=\"b.exe. \"\r\n");
+        assert_eq!(found.names, ["a.txt", "b.exe"]);
+        assert_eq!(found.media_types, ["text/plain", "image/png"]);
+        assert_eq!(found.disposition.as_deref(), Some("attachment"));
+        assert!(found.flags.has(Flag::DuplicateField));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_plain_text() {
+        assert_eq!(declared("Content-Type: nonsense\r\n").media_types, ["text/plain"]);
+        assert_eq!(declared("").media_types, ["text/plain"]);
+        assert!(declared("Content-Type: multipart/mixed\r\n").flags.has(Flag::MissingBoundary));
+        assert!(declared("Content-Transfer-Encoding: x-foo\r\n").flags.has(Flag::BadEncoding));
+    }
+
+    #[test]
+    fn names_lose_what_hides_their_end() {
+        assert_eq!(shown_name("a\u{202e}txt.exe\u{200b}. ."), "atxt.exe");
+    }
+}

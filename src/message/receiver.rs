@@ -1,0 +1,302 @@
+//! Takes a message in, piece by piece.
+//!
+//! | content | bytes pushed | `flush` |
+//! |---|---|---|
+//! | in memory | added; over `limits.memory`, or no budget left: goes to the file | nothing |
+//! | going to the file | added to what waits | written |
+//! | refused | swallowed | nothing |
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::content::{Content, PIECE, Piece, hold};
+use super::field::Field;
+use super::flags::{Flag, Flags};
+use super::index::{Indexer, is_bad_line};
+use super::part::Declared;
+use super::{Limits, Message, Refusal, Room, words};
+use crate::base::budget::{Budget, Share};
+use crate::base::disk::Scratch;
+use crate::base::random;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Receiver {
+    limits: Arc<Limits>,
+    room: Option<Room>,
+    budget: Arc<Budget>,
+    /// Budget for the header, which stays in memory, and for the content while it is there.
+    header_share: Share,
+    share: Share,
+    /// Everything from the first byte on while in memory; then what waits to be written.
+    buffer: Vec<u8>,
+    header: Header,
+    /// The header block, once it is known and the content goes to a file.
+    header_block: Option<Bytes>,
+    indexer: Option<Indexer>,
+    flags: Flags,
+    file: Option<File>,
+    size: u64,
+    refused: Option<Refusal>,
+}
+
+/// The search for the end of the header.
+#[derive(Debug, Default)]
+struct Header {
+    /// Where it ends, blank line included; and the length of that line.
+    end: Option<(usize, usize)>,
+    /// Where the line that is being read begins.
+    line: usize,
+    searched: usize,
+    fields: u64,
+}
+
+/// Where content that outgrew memory goes.
+#[derive(Debug)]
+struct File {
+    scratch: Option<Scratch>,
+    written: u64,
+    share: Share,
+}
+
+impl Receiver {
+    #[must_use]
+    pub fn new(limits: Arc<Limits>, room: Room) -> Receiver {
+        Receiver::make(limits, Arc::clone(&room.memory), Some(room))
+    }
+
+    pub(super) fn make(limits: Arc<Limits>, budget: Arc<Budget>, room: Option<Room>) -> Receiver {
+        Receiver {
+            limits,
+            header_share: budget.share(),
+            share: budget.share(),
+            budget,
+            room,
+            buffer: Vec::new(),
+            header: Header::default(),
+            header_block: None,
+            indexer: None,
+            flags: Flags::default(),
+            file: None,
+            size: 0,
+            refused: None,
+        }
+    }
+
+    /// Notes that line ends were not CR LF before they were normalised.
+    pub fn note_bare_line_ending(&mut self) {
+        self.flags.raise(Flag::BareLineEnding);
+    }
+
+    /// Takes unstuffed bytes. Does not block: content that has to go to the file waits for [`Receiver::flush`]. Over a limit: refused, and everything later is swallowed at no cost.
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.size += bytes.len() as u64;
+        if self.refused.is_some() || bytes.is_empty() {
+            return Ok(());
+        }
+        self.take(bytes).map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Forgets everything but why.
+    fn refuse(&mut self, refusal: Refusal) -> Refusal {
+        self.refused = Some(refusal.again());
+        self.buffer = Vec::new();
+        self.indexer = None;
+        self.header_block = None;
+        self.file = None;
+        self.share = self.budget.share();
+        self.header_share = self.budget.share();
+        refusal
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.size > self.limits.message_size {
+            return Err(Refusal::TooLarge);
+        }
+        let granted = self.share.grow(bytes.len() as u64);
+        if !granted && (self.header.end.is_none() || self.room.is_none()) {
+            return Err(Refusal::NoMemory);
+        }
+        self.buffer.extend_from_slice(bytes);
+        if let Some(indexer) = &mut self.indexer {
+            indexer.push(bytes);
+        } else {
+            self.search_header()?;
+        }
+        // Where memory is short, content moves early; what waits then is at most one piece.
+        let outgrown = self.buffer.len() as u64 > self.limits.memory && self.room.is_some();
+        if self.header.end.is_some() && self.file.is_none() && (!granted || outgrown) {
+            self.move_out()?;
+        }
+        Ok(())
+    }
+
+    fn search_header(&mut self) -> Result<(), Refusal> {
+        while let Some(at) = memchr::memchr(b'\n', &self.buffer[self.header.searched..]) {
+            let end = self.header.searched + at + 1;
+            let line = &self.buffer[self.header.line..end];
+            self.header.searched = end;
+            if matches!(line, b"\r\n" | b"\n") {
+                self.header.end = Some((end, line.len()));
+                break;
+            }
+            self.header.fields += u64::from(self.header.line == 0 || !matches!(line[0], b' ' | b'\t'));
+            self.header.line = end;
+        }
+        let end = self.header.end.map_or(self.buffer.len(), |(end, _)| end);
+        if self.header.end.is_none() {
+            self.header.searched = end;
+        }
+        if end as u64 > self.limits.header_size {
+            return Err(Refusal::HeaderTooLarge);
+        }
+        if self.header.fields > self.limits.header_fields {
+            return Err(Refusal::TooManyFields);
+        }
+        if self.header.end.is_some() {
+            let declared = self.read_header(end);
+            let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
+            indexer.push(&self.buffer[end..]);
+            self.indexer = Some(indexer);
+        }
+        Ok(())
+    }
+
+    fn read_header(&mut self, end: usize) -> Declared {
+        let block = &self.buffer[..end - self.header.end.map_or(0, |(_, blank)| blank)];
+        self.flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
+        let fields = split(&Bytes::copy_from_slice(block));
+        self.flags = self.flags.and(outer_flags(&fields));
+        Declared::read(fields.iter(), "text/plain")
+    }
+
+    fn move_out(&mut self) -> Result<(), Refusal> {
+        let Some(room) = &self.room else { return Ok(()) };
+        let end = self.header.end.map_or(0, |(end, _)| end);
+        if !self.header_share.grow(end as u64) {
+            return Err(Refusal::NoMemory);
+        }
+        let share = std::mem::replace(&mut self.header_share, self.budget.share());
+        self.header_block = Some(hold(self.buffer[..end].to_vec(), share));
+        self.file = Some(File { scratch: None, written: 0, share: room.disk.share() });
+        Ok(())
+    }
+
+    /// Whether 256 KiB or more wait to be written to the file.
+    #[must_use]
+    pub fn wants_flush(&self) -> bool {
+        self.file.is_some() && (self.buffer.len() as u64 >= PIECE || self.share.bytes() < self.buffer.len() as u64)
+    }
+
+    /// Writes what waits to the file. Blocks.
+    ///
+    /// # Errors
+    /// Disk or its budget.
+    pub fn flush(&mut self) -> Result<(), Refusal> {
+        self.write().map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn write(&mut self) -> Result<(), Refusal> {
+        let (Some(file), Some(room)) = (&mut self.file, &self.room) else { return Ok(()) };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if !file.share.grow(self.buffer.len() as u64) {
+            return Err(Refusal::NoDisk);
+        }
+        if file.scratch.is_none() {
+            let name = format!("{}.{}", room.owner, random::ulid());
+            file.scratch = Some(Scratch::create(&room.directory, &name).map_err(disk)?);
+        }
+        let scratch = file.scratch.as_ref().expect("it was made above");
+        scratch.write_at(&self.buffer, file.written).map_err(disk)?;
+        file.written += self.buffer.len() as u64;
+        self.buffer = Vec::new();
+        self.share = self.budget.share();
+        Ok(())
+    }
+
+    /// The message. Blocks if [`Receiver::in_file`].
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn finish(mut self) -> Result<Message, Refusal> {
+        if let Some(refusal) = self.refused.take() {
+            return Err(refusal);
+        }
+        let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
+        if self.header.end.is_none() && self.header.fields + u64::from(self.header.line < end) > self.limits.header_fields {
+            return Err(Refusal::TooManyFields);
+        }
+        let indexer = match self.indexer.take() {
+            Some(indexer) => indexer,
+            None => Indexer::new(Arc::clone(&self.limits), &self.read_header(end), end as u64),
+        };
+        self.write()?;
+        let (block, content, disk_share) = match self.file.take() {
+            Some(File { scratch: Some(scratch), written, share }) => {
+                (self.header_block.take().unwrap_or_default(), Piece::File { file: Arc::new(scratch), span: 0..written }, Some(share))
+            }
+            _ => {
+                let all = hold(std::mem::take(&mut self.buffer), self.share);
+                (all.slice(..end), Piece::Memory(all), None)
+            }
+        };
+        let fields = split(&block.slice(..end - blank));
+        let mut index = indexer.finish();
+        index.flags = index.flags.and(self.flags);
+        Ok(Message::new(self.limits, self.budget, fields, block.slice(end - blank..), Content::new(vec![content]), index, disk_share))
+    }
+
+    #[must_use]
+    pub fn in_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+fn disk(error: io::Error) -> Refusal {
+    if error.kind() == io::ErrorKind::StorageFull { Refusal::NoDisk } else { Refusal::Disk(error) }
+}
+
+/// The fields of a header block.
+fn split(block: &Bytes) -> Vec<Field> {
+    let mut fields = Vec::new();
+    let mut start = 0;
+    for at in memchr::memchr_iter(b'\n', block) {
+        if !matches!(block.get(at + 1), Some(b' ' | b'\t')) {
+            fields.push(Field::received(block.slice(start..=at), start as u64));
+            start = at + 1;
+        }
+    }
+    if start < block.len() {
+        fields.push(Field::received(block.slice(start..), start as u64));
+    }
+    fields
+}
+
+/// Fields that must not come twice (RFC 5322 3.6).
+const ONCE: [&str; 7] = ["from", "sender", "to", "cc", "subject", "date", "message-id"];
+
+fn outer_flags(fields: &[Field]) -> Flags {
+    let mut flags = Flags::default();
+    let mut seen = [false; ONCE.len()];
+    for field in fields {
+        let raw = field.raw();
+        flags.raise_if(!raw.is_ascii(), Flag::EightBitHeader);
+        flags.raise_if(is_bad_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
+        flags.raise_if(memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r'), Flag::BareLineEnding);
+        flags.raise_if(memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1).is_some_and(|next| *next != b'\n')), Flag::BareLineEnding);
+        let control = memchr::memmem::find(raw, b"=?").is_some() && words::read(field.raw_value(), true).control;
+        flags.raise_if(control, Flag::ControlCharacters);
+        if let Some(which) = ONCE.iter().position(|name| field.is(name)) {
+            flags.raise_if(seen[which], Flag::DuplicateField);
+            seen[which] = true;
+        }
+    }
+    flags
+}

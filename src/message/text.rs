@@ -1,0 +1,194 @@
+//! A part's content without its transfer encoding, and its text.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::charset::{self, Charset};
+use super::content::{Content, hold_in, to_usize};
+use super::part::{Part, PartId, Protection};
+use super::slot::Slot;
+use super::{Fault, Message, base64, index, quoted};
+use crate::base::budget::Share;
+
+/// A text as it was handed out, with the budget it takes.
+#[derive(Debug)]
+pub struct Text {
+    pub text: Arc<str>,
+    pub charset: Charset,
+    _share: Share,
+}
+
+/// How bytes are written for transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    Identity,
+    Base64,
+    Quoted,
+}
+
+impl Transfer {
+    /// The encoding of this name; none if nobody knows it.
+    pub fn find(name: &str) -> Option<Transfer> {
+        match name {
+            "7bit" | "8bit" | "binary" => Some(Transfer::Identity),
+            "base64" => Some(Transfer::Base64),
+            "quoted-printable" => Some(Transfer::Quoted),
+            _ => None,
+        }
+    }
+
+    pub fn decode(self, encoded: &Bytes) -> Cow<'_, [u8]> {
+        match self {
+            Transfer::Identity => Cow::Borrowed(encoded),
+            Transfer::Base64 => Cow::Owned(base64::decode(encoded).0),
+            Transfer::Quoted => Cow::Owned(quoted::decode(encoded).0),
+        }
+    }
+
+    /// At most so many encoded bytes stand for one decoded byte, soft breaks included.
+    fn widest(self) -> u64 {
+        if self == Transfer::Identity { 1 } else { 4 }
+    }
+}
+
+impl Message {
+    pub(super) fn part(&self, part: PartId) -> &Part {
+        &self.parts()[part.index()]
+    }
+
+    /// The one slot of a leaf's content.
+    pub(super) fn leaf(&self, part: PartId) -> Result<(&Part, &Slot), Fault> {
+        let found = self.part(part);
+        if found.opaque {
+            return Err(Fault::Message(format!("part {} was not looked into: beyond limits.mime", part.0)));
+        }
+        if !found.leaf {
+            return Err(Fault::Message(format!("part {} ({}) has parts of its own", part.0, found.media_type)));
+        }
+        Ok((found, &self.body.index.slots[found.slots.start]))
+    }
+
+    pub(super) fn slot_bytes(&self, slot: &Slot) -> Result<Bytes, Fault> {
+        Ok(Content::new(slot.pieces(&self.body.content).collect()).read(0..slot.size())?)
+    }
+
+    pub(super) fn transfer(&self, part: &Part) -> Result<Transfer, Fault> {
+        // RFC 2045 6.4: no encoding but the plain ones makes sense on a multipart, and most readers ignore it.
+        if part.media_type.starts_with("multipart/") {
+            return Ok(Transfer::Identity);
+        }
+        Transfer::find(&part.encoding).ok_or_else(|| Fault::Message(format!("part {} has the unknown transfer encoding {:?}", part.id.0, part.encoding)))
+    }
+
+    /// The text of a text part: transfer encoding and charset decoded, line ends `\n`. Kept, so asking twice costs once.
+    ///
+    /// # Errors
+    /// Too large (`limits.chain.text`), does not decode, disk.
+    pub fn text(&self, part: PartId) -> Result<Arc<str>, Fault> {
+        Ok(Arc::clone(&self.text_of(part)?.text))
+    }
+
+    pub(super) fn text_of(&self, id: PartId) -> Result<Arc<Text>, Fault> {
+        let (part, slot) = self.leaf(id)?;
+        if let Some(text) = slot.text.get() {
+            return Ok(Arc::clone(text));
+        }
+        let transfer = self.transfer(part)?;
+        let limit = self.limits.text;
+        let too_large = || Fault::Message(format!("part {} is larger than limits.chain.text", id.0));
+        if slot.size() / transfer.widest() > limit {
+            return Err(too_large());
+        }
+        let mut share = self.budget.share();
+        if !share.grow(slot.size()) {
+            return Err(Fault::NoMemory);
+        }
+        let encoded = self.slot_bytes(slot)?;
+        let decoded = transfer.decode(&encoded);
+        let charset = charset::choose(part.charset.as_deref(), &decoded);
+        let text = charset::decode(charset.encoding, &decoded);
+        if text.len() as u64 > limit {
+            return Err(too_large());
+        }
+        let text: Arc<str> = if memchr::memchr(b'\r', text.as_bytes()).is_some() { text.replace("\r\n", "\n").into() } else { text.into() };
+        share.shrink(u64::MAX);
+        if !share.grow(text.len() as u64) {
+            return Err(Fault::NoMemory);
+        }
+        let text = Arc::new(Text { text, charset, _share: share });
+        Ok(Arc::clone(slot.text.get_or_init(|| text)))
+    }
+
+    /// The content of a leaf, transfer encoding decoded.
+    ///
+    /// # Errors
+    /// Does not decode, budget, disk.
+    pub fn decoded(&self, part: PartId) -> Result<Bytes, Fault> {
+        let (part, slot) = self.leaf(part)?;
+        let transfer = self.transfer(part)?;
+        let mut share = self.budget.share();
+        if slot.new.is_none() && self.in_file() && !share.grow(slot.size()) {
+            return Err(Fault::NoMemory);
+        }
+        let encoded = self.slot_bytes(slot)?;
+        if transfer == Transfer::Identity && !self.in_file() {
+            return Ok(encoded);
+        }
+        let decoded = transfer.decode(&encoded).into_owned();
+        drop(share);
+        hold_in(decoded, &self.budget).ok_or(Fault::NoMemory)
+    }
+
+    /// At most `most` bytes from the start of a leaf's decoded content, for telling its true type.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn decoded_start(&self, part: PartId, most: usize) -> Result<Bytes, Fault> {
+        let (part, slot) = self.leaf(part)?;
+        let transfer = self.transfer(part)?;
+        let enough = (most as u64).saturating_mul(transfer.widest()).saturating_add(512).min(slot.size());
+        let start = Content::new(slot.pieces(&self.body.content).collect()).read(0..enough)?;
+        let mut decoded = transfer.decode(&start).into_owned();
+        decoded.truncate(most);
+        Ok(decoded.into())
+    }
+
+    /// Whether a part is signed or encrypted, inline PGP inside an encoded text included, which [`Part::protection`] does not see.
+    ///
+    /// # Errors
+    /// As [`Message::text`].
+    pub fn protection(&self, part: PartId) -> Result<Option<Protection>, Fault> {
+        let found = self.part(part);
+        if found.protection.is_some() || !found.leaf || found.opaque || !found.is_text() || self.transfer(found)? == Transfer::Identity {
+            return Ok(found.protection);
+        }
+        let text = self.text(part)?;
+        Ok(text.lines().find_map(|line| index::inline_pgp(line.as_bytes())))
+    }
+
+    /// Whether base64 or quoted-printable of a leaf decodes whole (`malformed: bad_encoding` looks here, too).
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn decodes_whole(&self, part: PartId) -> Result<bool, Fault> {
+        let (part, slot) = self.leaf(part)?;
+        let encoded = || self.slot_bytes(slot);
+        Ok(match Transfer::find(&part.encoding) {
+            Some(Transfer::Base64) => base64::decode(&encoded()?).1,
+            Some(Transfer::Quoted) => quoted::decode(&encoded()?).1,
+            Some(Transfer::Identity) => true,
+            None => false,
+        })
+    }
+
+    pub(super) fn room_for(&self, bytes: Vec<u8>) -> Result<Bytes, Fault> {
+        hold_in(bytes, &self.budget).ok_or(Fault::NoMemory)
+    }
+
+    /// Bytes of a span of text in memory, for limits that are counted in `u64`.
+    pub(super) fn text_limit(&self) -> usize {
+        to_usize(self.limits.text)
+    }
+}
