@@ -9,5 +9,6 @@
 
 mod kill;
 mod samples;
+mod relay;
 mod support;
 mod tidy;

@@ -1,6 +1,7 @@
 //! What the tests share: the real server as a process, a next hop that records, a client that says exactly what it is told to.
 
 pub mod client;
+pub mod next_hop;
 pub mod recorder;
 pub mod transom;
 

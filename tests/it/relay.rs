@@ -1,0 +1,507 @@
+//! Every way a next hop can misbehave ends in a precise result, in time (SEMANTICS 2, 4, 11; DESIGN decisions 1, 3, 4).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use transom::message::{Limits, Message};
+use transom::relay::{Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
+use transom::smtp::client::Answer;
+use transom::smtp::envelope::{Declared, Envelope};
+use transom::smtp::path::Path;
+
+use crate::support::next_hop::{Act, NextHop, Script};
+
+/// Short, so that silence is over soon.
+const SILENCE: Duration = Duration::from_millis(250);
+
+fn settings(hops: &[&NextHop]) -> Settings {
+    Settings {
+        hostname: "filter.example.org".to_owned(),
+        token: "OURTOKENXX".to_owned(),
+        next_hops: hops.iter().map(|hop| Address::Tcp { host: hop.address.ip().to_string(), port: hop.address.port() }).collect(),
+        spread: false,
+        max: 20,
+        idle: 10,
+        messages: 100,
+        idle_time: Duration::from_secs(30),
+        wait: SILENCE,
+        hold: Duration::from_secs(5),
+        connect: Duration::from_secs(5),
+        next_hop: SILENCE,
+        after_dot: SILENCE,
+        min_data_rate: 500,
+    }
+}
+
+fn relay(hops: &[&NextHop]) -> Relay {
+    Relay::new(settings(hops))
+}
+
+fn path(address: &str) -> Path {
+    Path::parse(address).unwrap()
+}
+
+fn transaction(relay: &Relay) -> Transaction {
+    relay.transaction(path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
+}
+
+fn paths(recipients: &[&str]) -> Vec<Path> {
+    recipients.iter().map(|address| path(address)).collect()
+}
+
+fn envelope(recipients: &[&str]) -> Envelope {
+    Envelope { sender: path("a@example.org"), recipients: paths(recipients), declared: Declared::default() }
+}
+
+fn message(bytes: &'static [u8]) -> Message {
+    let limits = Limits {
+        message_size: 10_000_000,
+        header_size: 100_000,
+        header_fields: 100,
+        depth: 10,
+        parts: 10,
+        part_fields: 100,
+        memory: 10_000_000,
+        text: 1_000_000,
+    };
+    Message::parse(Bytes::from_static(bytes), &Arc::new(limits)).unwrap()
+}
+
+fn small() -> Message {
+    message(b"Subject: x\r\n\r\n.dotted\r\nend\r\n")
+}
+
+fn soon() -> Until {
+    let now = Instant::now();
+    Until { deadline: now + Duration::from_secs(20), hard_deadline: now + Duration::from_secs(30) }
+}
+
+async fn deliver(transaction: &mut Transaction, recipients: &[&str], message: &Message) -> Delivery {
+    transaction.deliver(&envelope(recipients), message, soon(), &mut std::future::pending()).await
+}
+
+/// What a result is called below.
+fn word(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Accepted { answer, .. } => format!("accepted {}", answer.code),
+        Delivery::Refused { answer, .. } => format!("refused {}", answer.code),
+        Delivery::RefusedBefore { answer, .. } => format!("refused before {}", answer.code),
+        Delivery::Recipients { refused, .. } => {
+            format!("recipients {}", refused.iter().map(|(_, answer)| answer.code.to_string()).collect::<Vec<_>>().join(" "))
+        }
+        Delivery::Unfit(unfit) => format!("{unfit:?}"),
+        Delivery::Unavailable(_) => "unavailable".to_owned(),
+        Delivery::ClientGone => "gone".to_owned(),
+        Delivery::InDoubt { .. } => "in doubt".to_owned(),
+    }
+}
+
+fn codes(answers: &[Result<Answer, RelayError>]) -> Vec<u16> {
+    answers.iter().map(|answer| answer.as_ref().map_or(0, |answer| answer.code)).collect()
+}
+
+const GREETING_421: &str = "421 4.3.2 too busy\r\n";
+const TWICE: &str = "250 2.0.0 ok\r\n250 2.0.0 and again\r\n";
+
+/// One connection that misbehaves at one place, and all others alike: the mail goes out in one go, to b and c.
+#[tokio::test]
+async fn every_stage_and_every_misbehaviour() {
+    let table: &[(&str, Act, &str)] = &[
+        ("connect", Act::Say("554 5.3.2 no\r\n"), "unavailable"),
+        ("connect", Act::Say(GREETING_421), "unavailable"),
+        ("connect", Act::Say("SSH-2.0-OpenSSH\r\n"), "unavailable"),
+        ("connect", Act::Close, "unavailable"),
+        ("connect", Act::Silence, "unavailable"),
+        ("EHLO", Act::Say("421 4.3.2 later\r\n"), "unavailable"),
+        ("EHLO", Act::Say("garbage\r\n"), "unavailable"),
+        ("EHLO", Act::Close, "unavailable"),
+        ("EHLO", Act::Silence, "unavailable"),
+        ("EHLO", Act::Say("502 5.5.1 what\r\n"), "accepted 250"),
+        ("MAIL", Act::Say("450 4.1.8 later\r\n"), "refused before 450"),
+        ("MAIL", Act::Say("550 5.1.8 never\r\n"), "refused before 550"),
+        ("MAIL", Act::Say("552 5.3.4 too big\r\n"), "refused before 552"),
+        ("MAIL", Act::Say("503 5.5.1 order\r\n"), "unavailable"),
+        ("MAIL", Act::Say("555 5.5.4 parameter\r\n"), "unavailable"),
+        ("MAIL", Act::SayAndClose("421 4.3.2 bye\r\n"), "unavailable"),
+        ("MAIL", Act::Say("354 what\r\n"), "unavailable"),
+        ("MAIL", Act::Say("hello\r\n"), "unavailable"),
+        ("MAIL", Act::Say(TWICE), "unavailable"),
+        ("MAIL", Act::Close, "unavailable"),
+        ("MAIL", Act::Silence, "unavailable"),
+        ("RCPT TO:<c@", Act::Say("450 4.2.1 later\r\n"), "recipients 450"),
+        ("RCPT TO:<c@", Act::Say("550 5.1.1 never\r\n"), "recipients 550"),
+        ("RCPT", Act::Say("550 5.1.1 never\r\n"), "recipients 550 550"),
+        ("RCPT TO:<c@", Act::Say("503 5.5.1 order\r\n"), "unavailable"),
+        ("RCPT TO:<c@", Act::SayAndClose("421 4.3.2 bye\r\n"), "unavailable"),
+        ("RCPT TO:<c@", Act::Say("\x00\x01\r\n"), "unavailable"),
+        ("RCPT TO:<c@", Act::Say(TWICE), "unavailable"),
+        ("RCPT TO:<c@", Act::Close, "unavailable"),
+        ("RCPT TO:<c@", Act::Silence, "unavailable"),
+        ("DATA", Act::Say("451 4.3.0 later\r\n"), "refused before 451"),
+        ("DATA", Act::Say("554 5.7.1 never\r\n"), "refused before 554"),
+        ("DATA", Act::Say("250 2.0.0 what\r\n"), "unavailable"),
+        ("DATA", Act::Say("503 5.5.1 order\r\n"), "unavailable"),
+        ("DATA", Act::SayAndClose("421 4.3.2 bye\r\n"), "unavailable"),
+        ("DATA", Act::Say("yes?\r\n"), "unavailable"),
+        ("DATA", Act::Say("354 go\r\n250 2.0.0 taken\r\n"), "unavailable"),
+        ("DATA", Act::Close, "unavailable"),
+        ("DATA", Act::Silence, "unavailable"),
+        (".", Act::Say("452 4.3.1 later\r\n"), "refused 452"),
+        (".", Act::Say("550 5.7.1 never\r\n"), "refused 550"),
+        (".", Act::SayAndClose("421 4.3.2 bye\r\n"), "refused 421"),
+        (".", Act::Say("354 more\r\n"), "in doubt"),
+        (".", Act::Say("ok!\r\n"), "in doubt"),
+        (".", Act::Close, "in doubt"),
+        (".", Act::Silence, "in doubt"),
+        (".", Act::Say(TWICE), "accepted 250"),
+        (".", Act::SayAndClose("250 2.0.0 taken\r\n"), "accepted 250"),
+    ];
+    for keywords in [&["PIPELINING", "8BITMIME", "SIZE"][..], &[]] {
+        for (line, act, expected) in table {
+            let hop = NextHop::start([Script::offering(keywords).at(line, *act)]);
+            let relay = relay(&[&hop]);
+            let delivery = deliver(&mut transaction(&relay), &["b@example.org", "c@example.org"], &small()).await;
+            assert_eq!(word(&delivery), *expected, "{line} {act:?} {keywords:?}: {delivery:?}");
+            let dots = usize::from(*line == "." || *expected == "accepted 250");
+            assert_eq!(hop.log().messages.len(), dots, "{line} {act:?}: a dot that must not be, or none");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_message_arrives_as_it_is_stuffed_once_and_with_one_end() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = relay(&[&hop]);
+    let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &small()).await;
+    assert_eq!(word(&delivery), "accepted 250");
+    assert_eq!(hop.log().messages, [b"Subject: x\r\n\r\n..dotted\r\nend\r\n"]);
+    assert_eq!(hop.log().of(0)[1..3], ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<b@example.org>"]);
+}
+
+#[tokio::test]
+async fn a_large_message_arrives_whole() {
+    let line = b".0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
+    let content: &'static [u8] = [&b"Subject: x\r\n\r\n"[..], &line.repeat(50_000)].concat().leak();
+    let hop = NextHop::start([Script::offering(&["PIPELINING"])]);
+    let relay = relay(&[&hop]);
+    let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &message(content)).await;
+    assert_eq!(word(&delivery), "accepted 250");
+    let stuffed = [&b"Subject: x\r\n\r\n"[..], &[&b"."[..], line].concat().repeat(50_000)].concat();
+    assert!(hop.log().messages[0] == stuffed);
+}
+
+#[tokio::test]
+async fn each_recipient_has_its_own_answer() {
+    for keywords in [&["PIPELINING"][..], &[]] {
+        let script =
+            Script::offering(keywords).at("RCPT TO:<c@", Act::Say("550 5.1.1 no\r\n")).at("RCPT TO:<d@", Act::Say("530 5.7.0 log in\r\n"));
+        let hop = NextHop::start([script]);
+        let relay = relay(&[&hop]);
+        let mut transaction = transaction(&relay);
+        let answers = transaction.recipients(&paths(&["b@example.org", "c@example.org", "d@example.org"])).await;
+        assert_eq!(codes(&answers), [250, 550, 0]);
+        assert_eq!(codes(&transaction.recipients(&paths(&["e@example.org"])).await), [250]);
+        let delivery = deliver(&mut transaction, &["e@example.org", "b@example.org"], &small()).await;
+        assert_eq!(word(&delivery), "accepted 250");
+        assert_eq!(
+            (hop.log().count("MAIL"), hop.log().count("RSET"), hop.log().connections),
+            (1, 0, 1),
+            "the open transaction is the one used"
+        );
+    }
+}
+
+#[tokio::test]
+async fn three_hundred_recipients_are_asked_about_in_order() {
+    let hop = NextHop::start([Script::good().at("RCPT TO:<r7@", Act::Say("550 5.1.1 no\r\n"))]);
+    let relay = relay(&[&hop]);
+    let many: Vec<Path> = (0..300).map(|number| path(&format!("r{number}@example.org"))).collect();
+    let answers = codes(&transaction(&relay).recipients(&many).await);
+    assert_eq!(answers.iter().position(|code| *code == 550), Some(7));
+    assert_eq!(answers.iter().filter(|code| **code == 250).count(), 299);
+}
+
+#[tokio::test]
+async fn a_refused_mail_is_each_recipients_answer_and_asked_once() {
+    for keywords in [&["PIPELINING"][..], &[]] {
+        let hop = NextHop::start([Script::offering(keywords).at("MAIL", Act::Say("552 5.2.2 full\r\n"))]);
+        let relay = relay(&[&hop]);
+        let mut transaction = transaction(&relay);
+        assert_eq!(codes(&transaction.recipients(&paths(&["b@example.org", "c@example.org"])).await), [554, 554]);
+        assert_eq!(codes(&transaction.recipients(&paths(&["d@example.org"])).await), [554]);
+        assert_eq!(hop.log().count("MAIL"), 1);
+    }
+}
+
+#[tokio::test]
+async fn another_envelope_takes_a_fresh_transaction_on_the_same_connection() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    transaction.recipients(&paths(&["b@example.org", "c@example.org"])).await;
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
+    let log = hop.log();
+    assert_eq!(log.connections, 1);
+    let size = "MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME";
+    assert_eq!(log.of(0)[4..], ["RSET", size, "RCPT TO:<b@example.org>", "DATA"]);
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_opened_again() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    transaction.recipients(&paths(&["b@example.org"])).await;
+    assert!(transaction.is_open());
+    transaction.give_back().await;
+    assert!(!transaction.is_open());
+    assert_eq!(codes(&transaction.recipients(&paths(&["c@example.org"])).await), [250]);
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org", "c@example.org"], &small()).await), "accepted 250");
+    assert_eq!((hop.log().connections, hop.log().count("RSET"), hop.log().count("MAIL")), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn a_recipient_refused_anew_leaves_the_others_open() {
+    let hop = NextHop::start([Script::good().at("RCPT TO:<x@", Act::Say("550 5.1.1 no\r\n"))]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    transaction.recipients(&paths(&["b@example.org"])).await;
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org", "x@example.org"], &small()).await), "recipients 550");
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
+    assert_eq!(hop.log().count("RSET"), 1);
+}
+
+#[tokio::test]
+async fn trouble_before_a_word_on_the_mail_goes_to_the_second_next_hop() {
+    let acts = [
+        ("connect", Act::Say(GREETING_421)),
+        ("connect", Act::Say("554 5.3.2 no\r\n")),
+        ("connect", Act::Close),
+        ("connect", Act::Silence),
+        ("EHLO", Act::Say("421 4.3.2 no\r\n")),
+        ("EHLO", Act::Close),
+        ("MAIL", Act::SayAndClose("421 4.3.2 bye\r\n")),
+        ("RCPT", Act::SayAndClose("421 4.3.2 bye\r\n")),
+    ];
+    for (line, act) in acts {
+        let first = NextHop::start([Script::good().at(line, act)]);
+        let second = NextHop::start([Script::good()]);
+        let relay = relay(&[&first, &second]);
+        let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &small()).await;
+        assert_eq!(word(&delivery), "accepted 250", "{line} {act:?}: {delivery:?}");
+        assert_eq!(second.log().messages.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn any_other_reply_stays_with_the_first_next_hop() {
+    let acts = [
+        ("MAIL", Act::Say("450 4.1.8 later\r\n"), "refused before 450"),
+        ("MAIL", Act::Silence, "unavailable"),
+        ("RCPT TO:<c@", Act::SayAndClose("421 4.3.2 bye\r\n"), "unavailable"),
+        ("DATA", Act::SayAndClose("421 4.3.2 bye\r\n"), "unavailable"),
+        (".", Act::Close, "in doubt"),
+    ];
+    for (line, act, expected) in acts {
+        let first = NextHop::start([Script::offering(&[]).at(line, act)]);
+        let second = NextHop::start([Script::good()]);
+        let relay = relay(&[&first, &second]);
+        let delivery = deliver(&mut transaction(&relay), &["b@example.org", "c@example.org"], &small()).await;
+        let tried_there = second.log().connections;
+        // RCPT on a connection where nobody was accepted yet may move on; here b was.
+        assert_eq!((word(&delivery).as_str(), tried_there), (expected, 0), "{line} {act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_next_hop_that_is_down_is_asked_last_for_a_while() {
+    let down = NextHop::start([Script::good().at("connect", Act::Close)]);
+    let up = NextHop::start([Script::good()]);
+    let relay = relay(&[&down, &up]);
+    for _ in 0..3 {
+        assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    }
+    assert_eq!((down.log().connections, up.log().connections), (1, 1));
+}
+
+#[tokio::test]
+async fn connections_are_used_again_and_retired() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = Relay::new(Settings { messages: 3, ..settings(&[&hop]) });
+    for _ in 0..7 {
+        assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    }
+    let log = hop.wait_for(|log| log.closed == 2);
+    assert_eq!((log.connections, log.count("QUIT"), log.messages.len()), (3, 2, 7));
+}
+
+#[tokio::test]
+async fn three_refused_recipients_retire_a_connection() {
+    let hop = NextHop::start([Script::good().at("RCPT", Act::Say("550 5.1.1 no\r\n"))]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    transaction.recipients(&paths(&["b@example.org", "c@example.org", "d@example.org"])).await;
+    transaction.give_back().await;
+    hop.wait_for(|log| log.closed == 1);
+}
+
+#[tokio::test]
+async fn a_stale_pooled_connection_costs_nothing() {
+    // The first connection closes after its first message: at once, or when it is used again, or with a 421 or 554 then.
+    let stale = [
+        Script::good().at(".", Act::SayAndClose("250 2.0.0 taken\r\n")),
+        Script::good().at(".", Act::Say("250 2.0.0 taken\r\n")).at("MAIL FROM:<second@", Act::Close),
+        Script::good().at("MAIL FROM:<second@", Act::SayAndClose("421 4.4.2 idle too long\r\n")),
+        Script::good().at("MAIL FROM:<second@", Act::SayAndClose("554 too many commands\r\n")),
+        Script::good().at("RCPT TO:<c@", Act::SayAndClose("421 4.4.2 enough\r\n")),
+    ];
+    for script in stale {
+        let hop = NextHop::start([script.clone(), Script::good()]);
+        let relay = relay(&[&hop]);
+        assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+        let sender = path("second@example.org");
+        let second = Envelope { sender: sender.clone(), ..envelope(&["c@example.org"]) };
+        let mut transaction = relay.transaction(sender, Declared::default());
+        let delivery = transaction.deliver(&second, &small(), soon(), &mut std::future::pending()).await;
+        assert_eq!(word(&delivery), "accepted 250", "{script:?}: {delivery:?}");
+        assert_eq!((hop.log().connections, hop.log().messages.len()), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_closed_in_its_pause_is_opened_anew() {
+    let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndClose("250 2.1.5 ok\r\n")), Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    let answers = transaction.recipients(&paths(&["b@example.org"])).await;
+    assert_eq!(codes(&answers), [250]);
+    hop.wait_for(|log| log.closed == 1);
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
+    assert_eq!(hop.log().of(1)[1..], ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<b@example.org>", "DATA"]);
+}
+
+#[tokio::test]
+async fn one_that_talks_in_the_pause_is_closed_and_not_tried_again() {
+    let hop =
+        NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n")), Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    assert_eq!(codes(&transaction.recipients(&paths(&["b@example.org"])).await), [250]);
+    hop.say_it_now();
+    let delivery = deliver(&mut transaction, &["b@example.org"], &small()).await;
+    assert_eq!(word(&delivery), "unavailable");
+    let log = hop.wait_for(|log| log.closed == 1);
+    assert_eq!((log.connections, log.count("DATA")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_message_broken_off_never_gets_a_dot() {
+    let content: &'static [u8] =
+        [&b"Subject: x\r\n\r\n"[..], &b"0123456789012345678901234567890123456789\r\n".repeat(200_000)].concat().leak();
+    for act in [Act::Close, Act::Say("452 4.3.1 full\r\n"), Act::SayAndClose("452 4.3.1 full\r\n")] {
+        let hop = NextHop::start([Script::offering(&[]).at("content", act)]);
+        let relay = relay(&[&hop]);
+        let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &message(content)).await;
+        assert_eq!(word(&delivery), "unavailable", "{act:?}: {delivery:?}");
+        assert!(hop.wait_for(|log| log.closed == 1).messages.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_not_sent_on() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    let delivery = transaction.deliver(&envelope(&["b@example.org"]), &small(), soon(), &mut std::future::ready(())).await;
+    assert_eq!((word(&delivery).as_str(), hop.log().messages.len()), ("gone", 0));
+}
+
+#[tokio::test]
+async fn after_the_deadline_nothing_is_sent() {
+    let hop = NextHop::start([Script::good().at("DATA", Act::Silence)]);
+    let relay = Relay::new(Settings { next_hop: Duration::from_secs(20), ..settings(&[&hop]) });
+    let until = Until { deadline: Instant::now() + SILENCE, hard_deadline: Instant::now() + SILENCE * 2 };
+    let delivery = transaction(&relay).deliver(&envelope(&["b@example.org"]), &small(), until, &mut std::future::pending()).await;
+    assert_eq!(word(&delivery), "unavailable");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_not_sent() {
+    let hop = NextHop::start([Script::offering(&["SIZE 20"])]);
+    let relay = relay(&[&hop]);
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), word(&Delivery::Unfit(Unfit::TooLarge)));
+    let utf8 = message("Subject: \u{fc}\r\n\r\nx\r\n".as_bytes());
+    let declared = Declared { smtputf8: true, ..Declared::default() };
+    let envelope = Envelope { declared, ..envelope(&["b@example.org"]) };
+    let delivery = relay.transaction(path("a@example.org"), declared).deliver(&envelope, &utf8, soon(), &mut std::future::pending()).await;
+    assert_eq!(word(&delivery), word(&Delivery::Unfit(Unfit::NeedsSmtpUtf8)));
+    assert_eq!(hop.log().count("MAIL"), 0);
+}
+
+#[tokio::test]
+async fn smtputf8_that_nothing_needs_is_dropped() {
+    let hop = NextHop::start([Script::offering(&[])]);
+    let relay = relay(&[&hop]);
+    let declared = Declared { smtputf8: true, ..Declared::default() };
+    let envelope = Envelope { declared, ..envelope(&["b@example.org"]) };
+    let delivery =
+        relay.transaction(path("a@example.org"), declared).deliver(&envelope, &small(), soon(), &mut std::future::pending()).await;
+    assert_eq!(word(&delivery), "accepted 250");
+    assert_eq!(hop.log().of(0)[1], "MAIL FROM:<a@example.org>");
+}
+
+#[tokio::test]
+async fn no_more_connections_than_allowed_and_those_who_wait_are_served() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let mut first = transaction(&relay);
+    first.recipients(&paths(&["b@example.org"])).await;
+    let waiting = tokio::spawn({
+        let relay = relay.clone();
+        async move { codes(&transaction(&relay).recipients(&paths(&["c@example.org"])).await) }
+    });
+    while !relay.pressed() {
+        tokio::task::yield_now().await;
+    }
+    first.give_back().await;
+    assert_eq!(waiting.await.unwrap(), [250]);
+    assert!(!relay.pressed());
+    assert_eq!(hop.log().connections, 1);
+}
+
+#[tokio::test]
+async fn who_waits_too_long_hears_of_it() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = Relay::new(Settings { max: 1, ..settings(&[&hop]) });
+    let mut first = transaction(&relay);
+    first.recipients(&paths(&["b@example.org"])).await;
+    let answers = transaction(&relay).recipients(&paths(&["c@example.org"])).await;
+    assert!(matches!(answers[..], [Err(RelayError::Busy(_))]));
+}
+
+#[tokio::test]
+async fn the_next_hops_are_probed_and_a_loop_is_found() {
+    let small = NextHop::start([Script::offering(&["SIZE 1000", "SMTPUTF8"])]);
+    let large = NextHop::start([Script::offering(&["SIZE 2000"])]);
+    let relay = relay(&[&small, &large]);
+    assert!(!relay.offered().known);
+    relay.probe().await.unwrap();
+    let offered = relay.offered();
+    assert_eq!((offered.known, offered.size, offered.smtputf8), (true, Some(1000), false));
+    relay.close().await;
+    assert_eq!((small.log().count("QUIT"), large.log().count("QUIT")), (1, 1));
+
+    let ourselves = NextHop::start([Script::offering(&["X-TRANSOM OURTOKENXX"])]);
+    let relay = self::relay(&[&ourselves]);
+    assert!(matches!(relay.probe().await, Err(RelayError::Loop(_))));
+    assert!(matches!(transaction(&relay).recipients(&paths(&["b@example.org"])).await[..], [Err(RelayError::Loop(_))]));
+}
+
+#[tokio::test]
+async fn a_probe_that_reaches_nobody_says_so() {
+    let down = NextHop::start([Script::good().at("connect", Act::Close)]);
+    let relay = relay(&[&down]);
+    assert!(matches!(relay.probe().await, Err(RelayError::Unavailable(_))));
+    assert!(!relay.offered().known);
+}

@@ -1,0 +1,232 @@
+//! A next hop that does what a script says, right or wrong, and writes down what it heard.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// What it does instead of the usual reply.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    /// Says this, byte for byte.
+    Say(&'static str),
+    /// Says this and closes.
+    SayAndClose(&'static str),
+    /// Says this, and that when it is told to.
+    SayAndLater(&'static str, &'static str),
+    /// Closes without a word.
+    Close,
+    /// Listens on and says nothing any more.
+    Silence,
+}
+
+/// How one connection goes: everything is accepted but what is listed.
+#[derive(Clone, Debug)]
+pub struct Script {
+    keywords: Vec<&'static str>,
+    acts: Vec<(&'static str, Act)>,
+}
+
+/// A next hop; it listens as long as the test process lives.
+#[derive(Clone, Debug)]
+pub struct NextHop {
+    pub address: SocketAddr,
+    heard: Arc<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    log: Mutex<Log>,
+    changed: Condvar,
+}
+
+/// What was heard.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Number of the connection, from 0, and the line.
+    pub lines: Vec<(usize, String)>,
+    /// Content up to a dot, still stuffed.
+    pub messages: Vec<Vec<u8>>,
+    pub connections: usize,
+    pub closed: usize,
+    told: bool,
+    said_later: bool,
+}
+
+impl Log {
+    /// The commands of one connection.
+    pub fn of(&self, connection: usize) -> Vec<&str> {
+        self.lines.iter().filter(|(number, _)| *number == connection).map(|(_, line)| line.as_str()).collect()
+    }
+
+    /// How often a line with this beginning was heard.
+    pub fn count(&self, beginning: &str) -> usize {
+        self.lines.iter().filter(|(_, line)| line.starts_with(beginning)).count()
+    }
+}
+
+impl Script {
+    pub fn good() -> Script {
+        Script { keywords: vec!["PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"], acts: Vec::new() }
+    }
+
+    pub fn offering(keywords: &[&'static str]) -> Script {
+        Script { keywords: keywords.to_vec(), acts: Vec::new() }
+    }
+
+    /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content, `.` the dot.
+    pub fn at(mut self, line: &'static str, act: Act) -> Script {
+        self.acts.push((line, act));
+        self
+    }
+
+    fn act(&self, line: &str) -> Option<Act> {
+        self.acts.iter().find(|(beginning, _)| line.starts_with(beginning)).map(|(_, act)| *act)
+    }
+}
+
+impl NextHop {
+    /// The first connection follows the first script, and so on; all further ones the last.
+    pub fn start(scripts: impl IntoIterator<Item = Script>) -> NextHop {
+        let scripts: Vec<Script> = scripts.into_iter().collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard = Arc::new(Heard::default());
+        let hearing = Arc::clone(&heard);
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let session = Session { number, script: scripts[number.min(scripts.len() - 1)].clone(), heard: Arc::clone(&hearing) };
+                let stream = stream.unwrap();
+                session.heard.note(|log| log.connections += 1);
+                thread::spawn(move || {
+                    // A connection that breaks has ended, too.
+                    let _ = session.run(&stream);
+                    drop(stream);
+                    session.heard.note(|log| log.closed += 1);
+                });
+            }
+        });
+        NextHop { address, heard }
+    }
+
+    pub fn log(&self) -> Log {
+        self.heard.log.lock().unwrap().clone()
+    }
+
+    /// Waits until what was heard is as wanted.
+    #[track_caller]
+    pub fn wait_for(&self, wanted: impl Fn(&Log) -> bool) -> Log {
+        self.heard.wait_for(wanted)
+    }
+
+    /// Has said what was left for later, when this returns.
+    pub fn say_it_now(&self) {
+        self.heard.note(|log| log.told = true);
+        self.heard.wait_for(|log| log.said_later);
+    }
+}
+
+impl Heard {
+    #[track_caller]
+    fn wait_for(&self, wanted: impl Fn(&Log) -> bool) -> Log {
+        let until = Instant::now() + PATIENCE;
+        let mut log = self.log.lock().unwrap();
+        while !wanted(&log) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "it never came to that: {log:?}");
+            log = self.changed.wait_timeout(log, left).unwrap().0;
+        }
+        log.clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Log)) {
+        change(&mut self.log.lock().unwrap());
+        self.changed.notify_all();
+    }
+}
+
+struct Session {
+    number: usize,
+    script: Script,
+    heard: Arc<Heard>,
+}
+
+impl Session {
+    fn run(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let mut input = BufReader::new(stream);
+        if !self.reply(stream, "connect", "220 scripted.example\r\n")? {
+            return Ok(());
+        }
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if input.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let text = line.trim_end();
+            self.heard.note(|log| log.lines.push((self.number, text.to_owned())));
+            let usual = match text.get(..4).unwrap_or_default() {
+                "EHLO" => self.capabilities(),
+                "DATA" => "354 go on\r\n".to_owned(),
+                "QUIT" => "221 bye\r\n".to_owned(),
+                _ => "250 2.0.0 ok\r\n".to_owned(),
+            };
+            let goes_on = self.reply(stream, text, &usual)?;
+            if !goes_on || text == "QUIT" {
+                return Ok(());
+            }
+            let takes_content =
+                text == "DATA" && self.script.act("DATA").is_none_or(|act| matches!(act, Act::Say(said) if said.starts_with("354")));
+            if takes_content && !self.content(stream, &mut input)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn content(&self, stream: &TcpStream, input: &mut impl BufRead) -> std::io::Result<bool> {
+        let mut message = Vec::new();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if input.read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            if line == b".\r\n" {
+                break;
+            }
+            if message.is_empty() && !self.reply(stream, "content", "")? {
+                return Ok(false);
+            }
+            message.extend_from_slice(&line);
+        }
+        self.heard.note(|log| log.messages.push(message));
+        self.reply(stream, ".", "250 2.0.0 taken\r\n")
+    }
+
+    /// Whether the connection goes on.
+    fn reply(&self, mut stream: &TcpStream, line: &str, usual: &str) -> std::io::Result<bool> {
+        match self.script.act(line) {
+            None => stream.write_all(usual.as_bytes()).map(|()| true),
+            Some(Act::Say(said)) => stream.write_all(said.as_bytes()).map(|()| true),
+            Some(Act::SayAndClose(said)) => stream.write_all(said.as_bytes()).map(|()| false),
+            Some(Act::SayAndLater(said, later)) => {
+                stream.write_all(said.as_bytes())?;
+                self.heard.wait_for(|log| log.told);
+                stream.write_all(later.as_bytes())?;
+                self.heard.note(|log| log.said_later = true);
+                Ok(true)
+            }
+            Some(Act::Close) => Ok(false),
+            Some(Act::Silence) => stream.read_to_end(&mut Vec::new()).map(|_| false),
+        }
+    }
+
+    fn capabilities(&self) -> String {
+        let lines: Vec<&str> = std::iter::once("scripted.example").chain(self.script.keywords.iter().copied()).collect();
+        let last = lines.len() - 1;
+        lines.iter().enumerate().map(|(number, line)| format!("250{}{line}\r\n", if number == last { ' ' } else { '-' })).collect()
+    }
+}
