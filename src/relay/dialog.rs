@@ -28,6 +28,8 @@ pub struct Offered {
     pub sender: Path,
     /// Those it accepted.
     pub recipients: Vec<Path>,
+    /// It has accepted one, in whatever became of the others.
+    accepted_one: bool,
 }
 
 /// What each recipient was answered; an error is trouble with that one only.
@@ -50,7 +52,7 @@ impl Offered {
     /// # Errors
     /// The connection is gone.
     pub async fn open(lease: Lease, sender: &Path, declared: Declared, recipients: &[Path]) -> Result<Opened, Failed> {
-        let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new() };
+        let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new(), accepted_one: false };
         let stale = offered.lease.connection.reused;
         let mail = offered.lease.connection.capabilities.mail(sender, declared);
         let answers = match offered.ask(Some(mail), recipients).await {
@@ -115,9 +117,13 @@ impl Offered {
                 if answer.code == 421 || answer.class() == Class::Continue {
                     return Err(Trouble::Said(*stage, answer));
                 }
+                self.accepted_one |= *stage == Stage::Rcpt && answer.meaning(Stage::Rcpt) == Meaning::Accepted;
                 answers.push(answer);
             }
-            connection.quiet()?;
+            // One that has answered and closed is found out when it is needed again.
+            if let Err(trouble @ (Trouble::Said(..) | Trouble::Other(_))) = connection.quiet() {
+                return Err(trouble);
+            }
             let refused = commands[0].0 == Stage::Mail && answers[0].meaning(Stage::Mail) != Meaning::Accepted;
             if refused {
                 break;
@@ -145,7 +151,7 @@ impl Offered {
     }
 
     fn failed(&self, trouble: Trouble, stale: bool) -> Failed {
-        Failed { trouble, pool: self.lease.pool().clone(), stale, accepted: !self.recipients.is_empty() }
+        Failed { trouble, pool: self.lease.pool().clone(), stale, accepted: self.accepted_one }
     }
 
     #[must_use]

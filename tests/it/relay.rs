@@ -325,7 +325,7 @@ async fn a_next_hop_that_is_down_is_asked_last_for_a_while() {
     assert_eq!((down.log().connections, up.log().connections), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_used_again_and_retired() {
     let hop = NextHop::start([Script::good()]);
     let relay = Relay::new(Settings { messages: 3, ..settings(&[&hop]) });
@@ -336,7 +336,7 @@ async fn connections_are_used_again_and_retired() {
     assert_eq!((log.connections, log.count("QUIT"), log.messages.len()), (3, 2, 7));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_refused_recipients_retire_a_connection() {
     let hop = NextHop::start([Script::good().at("RCPT", Act::Say("550 5.1.1 no\r\n"))]);
     let relay = relay(&[&hop]);
@@ -369,7 +369,7 @@ async fn a_stale_pooled_connection_costs_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_was_closed_in_its_pause_is_opened_anew() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndClose("250 2.1.5 ok\r\n")), Script::good()]);
     let relay = relay(&[&hop]);
@@ -381,7 +381,7 @@ async fn a_transaction_that_was_closed_in_its_pause_is_opened_anew() {
     assert_eq!(hop.log().of(1)[1..], ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<b@example.org>", "DATA"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_talks_in_the_pause_is_closed_and_not_tried_again() {
     let hop =
         NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n")), Script::good()]);
@@ -395,7 +395,7 @@ async fn one_that_talks_in_the_pause_is_closed_and_not_tried_again() {
     assert_eq!((log.connections, log.count("DATA")), (1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_broken_off_never_gets_a_dot() {
     let content: &'static [u8] =
         [&b"Subject: x\r\n\r\n"[..], &b"0123456789012345678901234567890123456789\r\n".repeat(200_000)].concat().leak();
