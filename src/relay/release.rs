@@ -19,6 +19,9 @@ use crate::store::content::Form;
 use crate::store::desk::{Claim, DeskError, Row, Settled};
 use crate::store::{Store, StoreError};
 
+/// How long a transfer that keeps its rate may run (DESIGN decision 4).
+const LONGEST_TRANSFER: Duration = Duration::from_mins(5);
+
 /// How a mail is to be released.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
@@ -126,5 +129,183 @@ fn unfit_text(unfit: Unfit) -> &'static str {
         Unfit::TooLarge => "it is larger than the next hop's SIZE",
         Unfit::NeedsSmtpUtf8 => "it needs SMTPUTF8, which the next hop does not have",
         Unfit::EightBit => "it needs 8BITMIME, which the next hop does not have, and a signed part may not be converted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::relay::{NextHop, Settings};
+    use crate::smtp::envelope::{Declared, Envelope};
+    use crate::smtp::path::Path;
+    use crate::store::Limits;
+    use crate::store::desk::State;
+    use crate::store::quarantine::{NewHold, Reason};
+
+    const RECEIVED: &str = "Subject: x\r\n\r\nhi\r\n";
+    const HELD: &str = "Tagged: yes\r\nSubject: x\r\n\r\nhi\r\n";
+
+    /// A next hop that answers each line by its first word (the dot is a word); a word without an answer closes the connection. Gives what it heard.
+    fn next_hop(answers: &'static [(&'static str, &'static str)]) -> (SocketAddr, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, (hear, heard)) = (listener.local_addr().unwrap(), mpsc::channel());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                stream.write_all(b"220 there ESMTP\r\n").unwrap();
+                let mut in_data = false;
+                for line in BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok) {
+                    let _ = hear.send(line.clone());
+                    let known = answers.iter().find(|(start, _)| line.starts_with(start));
+                    let answer = match known.map(|(_, answer)| *answer) {
+                        _ if in_data && line != "." => continue,
+                        Some(answer) => answer,
+                        None if line == "." => break,
+                        None if line == "DATA" => "354 go on",
+                        None => "250 2.0.0 fine",
+                    };
+                    in_data = answer.starts_with("354");
+                    stream.write_all(format!("{answer}\r\n").as_bytes()).unwrap();
+                }
+            }
+        });
+        (address, heard)
+    }
+
+    fn relay(address: SocketAddr) -> Relay {
+        let second = Duration::from_secs(10);
+        Relay::new(Settings {
+            hostname: "filter.example".into(),
+            token: "TOKEN".into(),
+            next_hops: vec![NextHop::Tcp { host: address.ip().to_string(), port: address.port() }],
+            spread: false,
+            max: 2,
+            idle: 2,
+            messages: 100,
+            idle_time: second,
+            wait: second,
+            hold: second,
+            connect: second,
+            next_hop: second,
+            after_dot: second,
+            min_data_rate: 1,
+        })
+    }
+
+    fn message(text: &'static str) -> Message {
+        let limits = crate::message::Limits {
+            message_size: 1_000_000,
+            header_size: 10_000,
+            header_fields: 100,
+            depth: 10,
+            parts: 10,
+            part_fields: 100,
+            memory: 100_000,
+            text: 100_000,
+        };
+        Message::parse(text.into(), &std::sync::Arc::new(limits)).unwrap()
+    }
+
+    async fn held(store: &Store) -> Row {
+        let path = |address| Path::parse(address).unwrap();
+        let envelope = Envelope {
+            sender: path("a@outside.example"),
+            recipients: vec![path("b@inside.example"), path("c@inside.example")],
+            declared: Declared::default(),
+        };
+        let hold = NewHold {
+            reasons: vec![Reason { rule: "r".into(), reason: "because".into() }],
+            rules: vec!["r".into()],
+            received_envelope: envelope.clone(),
+            envelope,
+            received: message(RECEIVED),
+            held: message(HELD),
+            client: "192.0.2.1".into(),
+            helo: "client.example".into(),
+            session: "S".into(),
+            message: "M".into(),
+            time: clock::now(),
+        };
+        let id = store.stage(hold).await.unwrap();
+        store.confirm(&id);
+        store.undo(&id).await.unwrap();
+        store.find(&id.0).unwrap()
+    }
+
+    const ORDER: Order<'static> = Order { form: Form::Held, force: false, hostname: "filter.example", deadline: Duration::from_secs(10) };
+
+    /// Releases a mail to such a next hop: the outcome, the row after it, and what the next hop heard.
+    async fn released(order: Order<'_>, answers: &'static [(&'static str, &'static str)]) -> (Outcome, Row, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Limits::default()).unwrap();
+        let row = held(&store).await;
+        let (address, heard) = next_hop(answers);
+        let outcome = release(&store, &relay(address), &row, order).await.unwrap();
+        let row = store.find(&row.id.0).unwrap();
+        (outcome, row, heard.try_iter().collect())
+    }
+
+    #[tokio::test]
+    async fn the_held_form_goes_as_it_is_to_all_recipients() {
+        let (outcome, row, heard) = released(ORDER, &[(".", "250 2.0.0 queued as 4F2")]).await;
+        assert!(matches!(&outcome, Outcome::Sent(reply) if reply.contains("queued as 4F2")), "{outcome:?}");
+        assert_eq!(row.state, State::Released);
+        let all = heard.join("\r\n");
+        assert!(all.contains("<b@inside.example>") && all.contains("<c@inside.example>"), "{all}");
+        assert!(all.contains(&format!("DATA\r\n{HELD}.")), "{all}");
+    }
+
+    #[tokio::test]
+    async fn the_received_form_goes_with_one_received_on_top() {
+        let (_, _, heard) = released(Order { form: Form::Received, ..ORDER }, &[(".", "250 ok")]).await;
+        let all = heard.join("\r\n");
+        let (_, data) = all.split_once("DATA\r\n").unwrap();
+        assert!(data.starts_with("Received: ") && data.contains(&format!("\r\n{RECEIVED}.")), "{data}");
+        assert_eq!(data.matches("Received: ").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_refused_recipient_keeps_it_from_all() {
+        let (outcome, row, heard) = released(ORDER, &[("RCPT TO:<c@", "550 5.1.1 no such user"), (".", "250 ok")]).await;
+        assert!(matches!(&outcome, Outcome::Refused(reply) if reply.contains("no such user")), "{outcome:?}");
+        assert_eq!(row.state, State::Held);
+        assert!(row.reply.unwrap().contains("no such user"));
+        assert!(!heard.iter().any(|line| line == "."), "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_next_hop_cannot_take_now_stays_held_with_its_reply() {
+        let (outcome, row, _) = released(ORDER, &[(".", "451 4.7.1 greylisted")]).await;
+        assert!(matches!(&outcome, Outcome::NotNow(reply) if reply.contains("greylisted")), "{outcome:?}");
+        assert_eq!((row.state, row.confirmed), (State::Held, true));
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_to_the_dot_it_is_in_doubt_and_goes_again_only_by_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Limits::default()).unwrap();
+        let row = held(&store).await;
+        let (silent, _) = next_hop(&[]);
+        assert!(matches!(release(&store, &relay(silent), &row, ORDER).await.unwrap(), Outcome::InDoubt(_)));
+        let (good, heard) = next_hop(&[(".", "250 ok")]);
+        let relay = relay(good);
+        let refused = release(&store, &relay, &row, ORDER).await.unwrap_err();
+        assert!(matches!(refused, ReleaseError::Desk(DeskError::State { state: State::InDoubt, .. })), "{refused}");
+        assert_eq!(heard.try_iter().count(), 0);
+        assert!(matches!(release(&store, &relay, &row, Order { force: true, ..ORDER }).await.unwrap(), Outcome::Sent(_)));
+    }
+
+    #[tokio::test]
+    async fn a_next_hop_that_is_not_there_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Limits::default()).unwrap();
+        let row = held(&store).await;
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(matches!(release(&store, &relay(closed), &row, ORDER).await.unwrap(), Outcome::NotNow(_)));
+        assert_eq!(store.find(&row.id.0).unwrap().state, State::Held);
     }
 }

@@ -55,28 +55,46 @@ impl Wanted {
     }
 }
 
+/// Page by page, so that a full quarantine does not have to fit into memory.
 pub(super) fn run(args: &Args, store: &Store) -> Result<Exit, Exit> {
     let mut states: Vec<State> = args.state.iter().flat_map(|wanted| wanted.states()).collect();
     if states.is_empty() {
         states = State::OPEN.to_vec();
     }
-    let (mut rows, mut page) = (Vec::new(), None);
+    let mut page = None;
+    let mut first = true;
     loop {
-        let (more, next) = store.list(&states, page, PAGE).map_err(|error| failed(&error))?;
-        rows.extend(more);
-        page = next;
-        if page.is_none() {
-            break;
+        let (rows, next) = store.list(&states, page, PAGE).map_err(|error| failed(&error))?;
+        let last = next.is_none();
+        let told = say(&if args.json { json(&rows, first, last) } else { lines(&rows, first) });
+        if last || told != Exit::Success {
+            return Ok(told);
         }
+        (page, first) = (next, false);
     }
-    Ok(if args.json {
-        let rows: Vec<Value> = rows.iter().map(brief).collect();
-        say(&format!("{:#}\n", Value::from(rows)))
-    } else if rows.is_empty() {
-        say("nothing is held\n")
-    } else {
-        say(&format!("{}\n", table(&rows).trim_fmt()))
-    })
+}
+
+/// A piece of one JSON list.
+fn json(rows: &[Row], first: bool, last: bool) -> String {
+    let mut out = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        out.push_str(if first && number == 0 { "[\n" } else { ",\n" });
+        out.push_str(&brief(row).to_string());
+    }
+    match (last, first && rows.is_empty()) {
+        (true, true) => out.push_str("[]\n"),
+        (true, false) => out.push_str("\n]\n"),
+        (false, _) => {}
+    }
+    out
+}
+
+fn lines(rows: &[Row], first: bool) -> String {
+    match (rows.is_empty(), first) {
+        (true, true) => "nothing is held\n".to_owned(),
+        (true, false) => String::new(),
+        (false, _) => format!("{}\n", table(rows, first).trim_fmt()),
+    }
 }
 
 /// A row as `--json` gives it.
@@ -110,10 +128,12 @@ pub(super) fn state(row: &Row) -> String {
     }
 }
 
-fn table(rows: &[Row]) -> Table {
+fn table(rows: &[Row], with_header: bool) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["ID", "STATE", "SINCE", "SIZE", "FROM", "TO", "SUBJECT", "REASON"]);
+    if with_header {
+        table.set_header(["ID", "STATE", "SINCE", "SIZE", "FROM", "TO", "SUBJECT", "REASON"]);
+    }
     for row in rows {
         let record = &row.record;
         let recipients = addresses(&record.envelope);
@@ -135,4 +155,17 @@ fn table(rows: &[Row]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_an_empty_list_also_after_a_full_page() {
+        assert_eq!(json(&[], true, true), "[]\n");
+        assert_eq!(json(&[], false, true), "\n]\n");
+        assert_eq!(lines(&[], true), "nothing is held\n");
+        assert_eq!(lines(&[], false), "");
+    }
 }
