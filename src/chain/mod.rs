@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::mail::{Inside, Mail};
 use crate::yaml::Problems;
+use entry::NamedConditions;
 use rule::{RuleFile, Shared};
 use ruling::Ruling;
 use trace::Trace;
@@ -54,6 +55,7 @@ pub struct Chain {
     files: Vec<Arc<RuleFile>>,
     limits: Limits,
     inside: Arc<Inside>,
+    conditions: NamedConditions,
 }
 
 impl Chain {
@@ -65,7 +67,13 @@ impl Chain {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in {first}"));
             }
         }
-        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside) }
+        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside), conditions: shared.conditions.clone() }
+    }
+
+    /// What another rule file needs to be read as if it stood in this chain.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        Shared { limits: self.limits, inside: Arc::clone(&self.inside), conditions: self.conditions.clone(), ..Shared::default() }
     }
 
     /// The rule files, in order.

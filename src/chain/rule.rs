@@ -13,8 +13,9 @@ use super::run::{Action, ActionError};
 use super::string::word;
 use super::test::Test;
 use super::{Limits, Run};
+use crate::base::disk;
 use crate::mail::Inside;
-use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, Span};
+use crate::yaml::{self, FromNode, Kind, Node, Problems, Reported, Settings, Source, Span};
 
 /// What a failing rule leads to, after its edits are undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,20 @@ impl Shared {
 }
 
 impl RuleFile {
+    /// Reads the rule file at `path`. None if it cannot be read as YAML; every problem is reported.
+    pub fn read(path: &Path, shared: &mut Shared, problems: &mut Problems) -> Option<Arc<RuleFile>> {
+        let name = path.display().to_string();
+        let text = match disk::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                problems.missing(format!("cannot read {name}"), error.to_string());
+                return None;
+            }
+        };
+        let node = yaml::parse(&Source::new(name, text), problems)?;
+        Some(Arc::new(RuleFile::load(&node, path, shared, problems)))
+    }
+
     /// Reads a rule file. Every problem in it is reported; what could be read is returned.
     pub fn load(node: &Node, path: &Path, shared: &mut Shared, problems: &mut Problems) -> RuleFile {
         let mut file = RuleFile { path: path.to_owned(), rules: Vec::new(), tests: Vec::new() };

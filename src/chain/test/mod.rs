@@ -121,7 +121,7 @@ impl Test {
 pub fn run(file: &Arc<RuleFile>, limits: Limits, inside: &Inside) -> Vec<Report> {
     let mut domains = inside.clone();
     domains.domains.extend(example::inside().domains.iter().cloned());
-    let chain = Chain { files: vec![Arc::clone(file)], limits, inside: Arc::new(domains) };
+    let chain = Chain { files: vec![Arc::clone(file)], limits, inside: Arc::new(domains), ..Chain::default() };
     let directory = file.path.parent().unwrap_or(Path::new(""));
     file.tests.iter().map(|test| test.run(&chain, directory)).collect()
 }
@@ -158,7 +158,8 @@ fn read(path: &Path) -> Result<Bytes, String> {
 }
 
 /// The message as it would travel: every line ends in CR LF.
-fn normalized(bytes: &[u8]) -> Bytes {
+#[must_use]
+pub fn normalized(bytes: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
     let mut start = 0;
     for at in memchr::memchr_iter(b'\n', bytes) {

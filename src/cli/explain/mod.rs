@@ -1,0 +1,138 @@
+//! `transom explain`.
+
+mod draw;
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Exit, Global, complain, say, test};
+use crate::base::disk;
+use crate::chain::ruling::{Outcome, Ruling};
+use crate::chain::test::normalized;
+use crate::chain::{Chain, example};
+use crate::config::Options;
+use crate::mail::{Client, Mail, Origin};
+use crate::message::Message;
+use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::path::Path;
+
+const EXAMPLES: &str = "\
+Examples:
+  transom explain message.eml
+  transom explain message.eml --from anna@example.org --to bob@example.net --client 192.0.2.7
+  transom explain message.eml --rules rules/new.yaml
+  transom explain - --json < message.eml
+
+Each rule is shown with its conditions and the values they saw, and with what its actions changed.
+Exit status: 0 whatever the rules decide; 65 the message cannot be read; 66 no such file.";
+
+/// Shows what the rules would do to a message, and why
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The message; `-` reads it from standard input
+    message: PathBuf,
+    /// The sender of the envelope; empty for the null sender
+    #[arg(long, value_name = "ADDRESS", default_value = example::SENDER, value_parser = Path::parse)]
+    from: Path,
+    /// A recipient; may be given several times
+    #[arg(long, value_name = "ADDRESS", default_value = example::RECIPIENT, value_parser = Path::parse)]
+    to: Vec<Path>,
+    /// The address of the client
+    #[arg(long, value_name = "IP", default_value = "192.0.2.1")]
+    client: IpAddr,
+    /// The name of the client's address
+    #[arg(long, value_name = "NAME")]
+    client_name: Option<String>,
+    /// What the client said in EHLO
+    #[arg(long, value_name = "NAME", default_value = "client.outside.example")]
+    helo: String,
+    /// The name of the listener it came to
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Rule files to use instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known besides the trace.
+struct Explained {
+    received: Message,
+    ruling: Ruling,
+    next_hop: Option<String>,
+}
+
+/// Runs it.
+pub fn run(args: Args, global: &Global) -> Exit {
+    match explain(&args, global) {
+        Ok(text) => say(&text),
+        Err(exit) => exit,
+    }
+}
+
+fn explain(args: &Args, global: &Global) -> Result<String, Exit> {
+    let (chain, next_hop) = chain(args, global)?;
+    let received = message(args)?;
+    let mail = Mail { origin: Arc::new(origin(args)), envelope: envelope(args), message: received.clone() };
+    let (ruling, trace) = chain.explain(mail);
+    let explained = Explained { received, ruling, next_hop };
+    Ok(if args.json { draw::json(&trace, &explained) } else { draw::text(&trace, &explained) })
+}
+
+/// The rules, and where the mail would go.
+fn chain(args: &Args, global: &Global) -> Result<(Arc<Chain>, Option<String>), Exit> {
+    if !args.rules.is_empty() {
+        return Ok((test::chain(&args.rules, global)?, None));
+    }
+    let config = global.load(Options { without_tests: true, ..Options::default() })?;
+    let next_hop = config.relay.next_hops.first().map(ToString::to_string);
+    Ok((config.chain, next_hop))
+}
+
+fn message(args: &Args) -> Result<Message, Exit> {
+    let bytes = if args.message.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        disk::read(&args.message)
+    };
+    let bytes = bytes.map_err(|error| {
+        complain(&format!("error: cannot read {}: {error}", args.message.display()));
+        Exit::NoInput
+    })?;
+    Message::parse(normalized(&bytes), &example::limits()).map_err(|refusal| {
+        complain(&format!("error: {}: {refusal}", args.message.display()));
+        Exit::Data
+    })
+}
+
+fn origin(args: &Args) -> Origin {
+    let origin = example::origin();
+    Origin {
+        peer: Some(args.client),
+        client: Client { address: Some(args.client), name: args.client_name.clone() },
+        helo: args.helo.clone(),
+        listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
+        ..origin
+    }
+}
+
+fn envelope(args: &Args) -> Envelope {
+    Envelope { sender: args.from.clone(), recipients: args.to.clone(), declared: Declared::default() }
+}
+
+/// The reply the rules ask for.
+fn reply(ruling: &Ruling) -> Option<String> {
+    match &ruling.outcome {
+        Outcome::Reject(verdict) | Outcome::Defer(verdict) => {
+            let enhanced = verdict.enhanced;
+            Some(format!("{} {}.{}.{} {}", verdict.code, enhanced.0, enhanced.1, enhanced.2, verdict.text))
+        }
+        Outcome::Deliver | Outcome::Discard => None,
+    }
+}
