@@ -99,8 +99,8 @@ fn received(store: &Store, row: &Row, hostname: &str) -> Field {
 
 async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duration) -> Outcome {
     let envelope = &claim.row.record.envelope;
-    let end = clock::monotonic() + deadline;
-    let until = Until { deadline: end, hard_deadline: end + 4 * deadline };
+    let now = clock::monotonic();
+    let until = Until { deadline: now + deadline, hard_deadline: now + deadline.max(LONGEST_TRANSFER) };
     let mut transaction = relay.transaction(envelope.sender.clone(), envelope.declared);
     outcome(transaction.deliver(envelope, message, until, &mut std::future::pending()).await)
 }

@@ -176,13 +176,16 @@ impl Drop for Inner {
 }
 
 fn make_directories(path: &Path) -> io::Result<()> {
+    let new = !path.exists();
     for directory in ["content", "tmp", "owners"] {
         disk::create_private_dir(&path.join(directory))?;
     }
     disk::sync_dir(path)?;
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    // A store that was there already may lie in a directory that only root may read.
+    match path.parent().filter(|_| new) {
+        Some(parent) if parent.as_os_str().is_empty() => disk::sync_dir(Path::new(".")),
         Some(parent) => disk::sync_dir(parent),
-        None => disk::sync_dir(Path::new(".")),
+        None => Ok(()),
     }
 }
 

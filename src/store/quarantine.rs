@@ -59,7 +59,8 @@ pub struct Reason {
 }
 
 impl Store {
-    /// Makes a hold durable in state `pending`: returns after the sync.
+    /// Makes a hold durable in state `pending`: returns after the sync. To be awaited to its end: dropped before, the hold may be there all the same, and stays
+    /// pending as long as this process lives.
     ///
     /// # Errors
     /// No room, or the store cannot.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, at};
 use crate::base::{disk, random};
 
-/// Which tables these are. A newer number is refused; an older one is brought up here.
+/// Which tables these are. Another number is refused.
 const VERSION: i64 = 1;
 
 /// "Trsm": tells our file from another program's.

@@ -8,6 +8,7 @@
 )]
 
 mod kill;
+mod quarantine;
 mod samples;
 mod relay;
 mod support;
