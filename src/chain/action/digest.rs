@@ -49,7 +49,9 @@ mod tests {
 
     fn hash(pieces: &[&str]) -> String {
         let mut digest = Digest::default();
-        pieces.iter().for_each(|piece| digest.update(piece.as_bytes()));
+        for piece in pieces {
+            digest.update(piece.as_bytes());
+        }
         digest.finish()
     }
 

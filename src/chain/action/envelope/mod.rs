@@ -9,7 +9,6 @@ use super::settings::needed;
 use crate::chain::entry::{KeyDoc, Load};
 use crate::chain::run::{ActionError, Run};
 use crate::chain::text::{Filled, Place, Text};
-use crate::mail::Inside;
 use crate::smtp::path::Path;
 use crate::yaml::{Reported, Settings};
 
@@ -53,18 +52,21 @@ impl Address {
     /// The values do not make an address, or, for a recipient, one whose domain comes from the message and is not inside.
     pub fn of(&self, run: &Run, recipient: bool) -> Result<Path, ActionError> {
         match self {
-            Address::Fixed(path) => Ok(path.clone()),
+            Address::Fixed(path) if path.is_null() => Ok(path.clone()),
+            Address::Fixed(path) => path_of(path.address(), run),
             Address::Filled(text) => {
                 let filled = text.fill_tracked(Place::Envelope, None, run)?;
-                if recipient { recipient_of(&filled, &run.inside) } else { path_of(&filled.text) }
+                if recipient { recipient_of(&filled, run) } else { path_of(&filled.text, run) }
             }
         }
     }
 }
 
 /// An address that was put together. What came out empty is none: only a rule file says `<>`.
-pub fn path_of(text: &str) -> Result<Path, ActionError> {
+pub fn path_of(text: &str, run: &Run) -> Result<Path, ActionError> {
     match Path::parse(text) {
+        // RFC 6531 3.4: without SMTPUTF8 said for this message, no next hop could be told.
+        Ok(path) if !path.is_ascii() && !run.mail.envelope.declared.smtputf8 => Err(ActionError::Message(format!("`{path}` needs SMTPUTF8, which this message does not have"))),
         Ok(path) if !path.is_null() => Ok(path),
         Ok(_) => Err(ActionError::Message("the address came out empty".to_owned())),
         Err(wrong) => Err(ActionError::Message(format!("`{}` is no address: {wrong}", text.escape_debug()))),
@@ -72,13 +74,13 @@ pub fn path_of(text: &str) -> Result<Path, ActionError> {
 }
 
 /// A recipient that was put together. A stranger must not choose where mail goes (DESIGN decision 13), so a domain that is not wholly written in the rule file must be inside.
-pub fn recipient_of(filled: &Filled, inside: &Inside) -> Result<Path, ActionError> {
-    let path = path_of(&filled.text)?;
+pub fn recipient_of(filled: &Filled, run: &Run) -> Result<Path, ActionError> {
+    let path = path_of(&filled.text, run)?;
     let domain = path.domain().unwrap_or_default();
     // The path may have lost a source route in front, never anything behind: the domain is the end of the text.
     let start = filled.text.len() - domain.len();
     let chosen = filled.values.iter().any(|value| value.end > start && !value.is_empty());
-    if chosen && !inside.has_domain(domain) {
+    if chosen && !run.inside.has_domain(domain) {
         return Err(ActionError::Message(format!("`{path}` is not inside, and its domain comes from the message")));
     }
     Ok(path)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, recipient_of, replaced};
+use super::{Address, path_of, recipient_of, replaced};
 use crate::chain::action::header::replace::WITH;
 use crate::chain::action::settings::{MATCHES, own_pattern, spelled, text};
 use crate::chain::condition::mailbox::{self, MailboxTest};
@@ -174,11 +174,11 @@ impl Replace {
     /// The recipient that `old` becomes, if it becomes another.
     fn replaced(&self, old: &Path, run: &Run) -> Result<Option<Path>, ActionError> {
         let Some(filled) = replaced(old.address(), self.pattern.regex(), &self.with, run)? else { return Ok(None) };
-        let new = super::path_of(&filled.text)?;
+        let new = path_of(&filled.text, run)?;
         // A domain that stays is the client's own, which permission has judged.
         let same = matches!((new.domain(), old.domain()), (Some(new), Some(old)) if new.eq_ignore_ascii_case(old));
         if !same {
-            recipient_of(&filled, &run.inside)?;
+            recipient_of(&filled, run)?;
         }
         Ok((new != *old).then_some(new))
     }

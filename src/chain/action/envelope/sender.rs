@@ -75,7 +75,7 @@ impl Action for Replace {
         if !sender.is_null()
             && let Some(filled) = replaced(sender.address(), self.pattern.regex(), &self.with, run)?
         {
-            let sender = path_of(&filled.text)?;
+            let sender = path_of(&filled.text, run)?;
             put(run, sender);
         }
         Ok(Flow::Next)
@@ -83,9 +83,10 @@ impl Action for Replace {
 }
 
 fn put(run: &mut Run, sender: Path) {
-    let before = std::mem::replace(&mut run.mail.envelope.sender, sender.clone());
-    if before != sender {
-        run.edited("sender", &before.to_string(), &sender.to_string());
+    if run.mail.envelope.sender != sender {
+        let (before, after) = (run.mail.envelope.sender.to_string(), sender.to_string());
+        run.edited("sender", &before, &after);
+        run.mail.envelope.sender = sender;
     }
 }
 

@@ -38,12 +38,12 @@ impl Action for SortAddresses {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let places = self.fields.places(run);
         let mut odd = Vec::new();
-        super::edit(run, &places, |field| match sorted(field.raw_value(), self.unique) {
-            Some(value) => field.with_raw_value(&bounded(field.name().len() + 1, value)),
-            None => {
-                odd.push(String::from_utf8_lossy(field.name()).into_owned());
-                field.clone()
+        super::edit(run, &places, |field| {
+            if let Some(value) = sorted(field.raw_value(), self.unique) {
+                return field.with_raw_value(&bounded(field.name().len() + 1, value));
             }
+            odd.push(String::from_utf8_lossy(field.name()).into_owned());
+            field.clone()
         });
         for name in odd {
             run.noted(&format!("{name} is no address list"));

@@ -47,7 +47,7 @@ impl Action for SortWords {
 /// The value with its words in order.
 fn sorted(raw: &[u8], unique: bool) -> Vec<u8> {
     let (lead, value) = unfolded(raw);
-    let mut words: Vec<&[u8]> = value.split(is_space).filter(|word| !word.is_empty()).collect();
+    let mut words: Vec<&[u8]> = value.split(|byte| is_space(*byte)).filter(|word| !word.is_empty()).collect();
     words.sort_unstable();
     if unique {
         words.dedup();

@@ -5,22 +5,22 @@ const LINE: usize = 998;
 
 /// White space as the whitespace actions see it.
 #[must_use]
-pub fn is_space(byte: &u8) -> bool {
+pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
 /// Without white space at both ends.
 #[must_use]
 pub fn trim(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|byte| !is_space(byte)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
     &bytes[start..end]
 }
 
 /// What stands between colon and value, and the value with its folds undone and without white space at its end.
 #[must_use]
 pub fn unfolded(raw: &[u8]) -> (&[u8], Vec<u8>) {
-    let lead = raw.iter().position(|byte| !is_space(byte)).unwrap_or(raw.len());
+    let lead = raw.iter().position(|byte| !is_space(*byte)).unwrap_or(raw.len());
     let value = trim(&raw[lead..]).iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     (&raw[..lead], value)
 }
@@ -36,7 +36,7 @@ pub fn bounded(before: usize, value: Vec<u8>) -> Vec<u8> {
     for (index, word) in value.split(|byte| *byte == b' ').enumerate() {
         if index > 0 {
             // A line of blanks only would end up between two folds, so a fold needs a word before it on its line.
-            if column + 1 + word.len() > LINE && !word.is_empty() && folded.last().is_some_and(|last| !is_space(last)) {
+            if column + 1 + word.len() > LINE && !word.is_empty() && folded.last().is_some_and(|last| !is_space(*last)) {
                 folded.extend_from_slice(b"\r\n");
                 column = 0;
             }

@@ -36,9 +36,9 @@ pub fn normalize(raw: &[u8]) -> Vec<u8> {
 fn words_and_commas(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = raw;
     std::iter::from_fn(move || {
-        let start = rest.iter().position(|byte| !is_space(byte))?;
+        let start = rest.iter().position(|byte| !is_space(*byte))?;
         rest = &rest[start..];
-        let end = if rest[0] == b',' { 1 } else { rest.iter().position(|byte| is_space(byte) || *byte == b',').unwrap_or(rest.len()) };
+        let end = if rest[0] == b',' { 1 } else { rest.iter().position(|byte| is_space(*byte) || *byte == b',').unwrap_or(rest.len()) };
         let (word, after) = rest.split_at(end);
         rest = after;
         Some(word)
