@@ -31,7 +31,7 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let _log = log::start(config.log.format, config.log.level);
+    let _log = log::start(config.log.format, config.log.level, if without_chain { &[("chain", "off")] } else { &[] });
     if without_chain {
         tracing::warn!("no rule is in force (--without-chain): all mail passes unchanged");
     }

@@ -1,0 +1,147 @@
+//! The log: one line an event, to standard error, as text or JSON.
+//!
+//! An event becomes a line in the thread it happens in (`line`) and is put into a queue (`queue`) that a thread of its own writes out: a reader of our standard
+//! error that stands still never stops the mail.
+
+mod line;
+mod queue;
+
+use std::sync::Arc;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use super::clock;
+use queue::Queue;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What is worth a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Level {
+    /// How the levels are spelled.
+    pub const WORDS: [(&str, Level); 5] =
+        [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug), ("trace", Level::Trace)];
+
+    fn word(self) -> &'static str {
+        Level::WORDS.iter().find(|(_, level)| *level == self).map_or("info", |(word, _)| word)
+    }
+}
+
+/// Ends logging: dropped, it waits until every line is written, but not for ever.
+#[derive(Debug)]
+#[must_use = "the last lines are written when it is dropped"]
+pub struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Starts logging to standard error, for the whole process; `everywhere` are fields that every line carries. `RUST_LOG` wins over `level`. A process that logs already goes on as it does.
+pub fn start(format: Format, level: Level, everywhere: &'static [(&'static str, &'static str)]) -> Guard {
+    let queue = Queue::start(format, Box::new(std::io::stderr()));
+    let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = wanted.as_deref().map(EnvFilter::try_new).and_then(Result::ok);
+    let misread = wanted.is_some() && filter.is_none();
+    // Libraries speak to programmers, not to operators.
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("off,transom={}", level.word())));
+    let lines = Lines { format, everywhere, queue: Arc::clone(&queue) };
+    if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() && misread {
+        tracing::warn!("RUST_LOG is no filter such as `debug` or `transom::relay=debug`: log.level of the configuration counts");
+    }
+    Guard(queue)
+}
+
+/// Events → lines → queue.
+struct Lines {
+    format: Format,
+    everywhere: &'static [(&'static str, &'static str)],
+    queue: Arc<Queue>,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = line::Line::new(self.format, clock::now(), *event.metadata().level());
+        event.record(&mut line);
+        self.queue.put(&line.end(self.everywhere));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(format: Format, log: impl FnOnce()) -> String {
+        let (queue, written) = queue::tests::queue();
+        let lines = Lines { format, everywhere: &[("chain", "off")], queue: Arc::clone(&queue) };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        drop(Guard(queue));
+        let text = written.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// A line without its time.
+    fn rest(line: &str) -> &str {
+        line.split_once(' ').unwrap().1
+    }
+
+    #[test]
+    fn a_line_is_time_level_message_and_fields() {
+        let text = logged(Format::Text, || {
+            tracing::info!(id = "01JD", from = "<a@outside.example>", n = 1, reply = "250 2.0.0 Ok", held = false, "mail");
+        });
+        assert_eq!(rest(&text), "INFO mail id=01JD from=<a@outside.example> n=1 reply=\"250 2.0.0 Ok\" held=false chain=off\n");
+        let time: jiff::Timestamp = text.split(' ').next().unwrap().parse().unwrap();
+        assert!(text.starts_with(&format!("{time:.3} ")));
+    }
+
+    #[test]
+    fn a_peer_can_forge_no_line_and_no_field() {
+        let reply = "250 ok\r\n2026-11-21T10:14:03.120Z INFO mail outcome=deliver \u{1b}[2J\u{202e} \"quoted\" \\";
+        let text = logged(Format::Text, || tracing::warn!(reply, helo = %"a=b", "said {reply}"));
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && !text.contains('\r'));
+        assert!(
+            text.contains(r#"reply="250 ok\r\n2026-11-21T10:14:03.120Z INFO mail outcome=deliver \u{1b}[2J\u{202e} \"quoted\" \\""#),
+            "{text}"
+        );
+        assert!(text.contains(r#"helo="a=b""#), "{text}");
+    }
+
+    #[test]
+    fn json_keeps_numbers_and_the_order_of_fields() {
+        let text = logged(Format::Json, || tracing::error!(bytes = 18_208_u64, ms = 1.5, to = ?["a", "b"], ok = true, "it \"failed\"\n"));
+        let (_, fields) = text.split_once(',').unwrap();
+        assert_eq!(
+            fields,
+            "\"level\":\"error\",\"message\":\"it \\\"failed\\\"\\n\",\"bytes\":18208,\"ms\":1.5,\"to\":\"[\\\"a\\\", \\\"b\\\"]\",\"ok\":true,\"chain\":\"off\"}\n"
+        );
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(value["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn a_value_of_no_end_is_cut() {
+        let text = logged(Format::Text, || tracing::info!(to = "x".repeat(1_000_000), "mail"));
+        assert!(text.len() < 20_000 && text.contains("x… chain=off"), "{}", text.len());
+    }
+}
