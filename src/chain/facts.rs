@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Run;
-use super::condition::html;
+use super::html::Visible;
 use super::run::ActionError;
 use crate::mail::Client;
 use crate::message::{Field, Part, PartId};
@@ -130,7 +130,7 @@ impl Facts for Run {
         match shown.get(&part) {
             Some((of, text)) if Arc::ptr_eq(of, &source) || **of == *source => Ok(Arc::clone(text)),
             _ => {
-                let text: Arc<str> = Arc::from(html::shown(&source));
+                let text: Arc<str> = Arc::from(Visible::of(&source).text);
                 shown.insert(part, (source, Arc::clone(&text)));
                 Ok(text)
             }

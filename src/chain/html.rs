@@ -3,13 +3,17 @@
 //! Tags, comments, and what stands in script, style, title and template are not seen; entities are what they stand for; white space is one blank, but in `pre`;
 //! block tags and `br` end a line. Every letter that is seen knows the bytes of the source it was made from; line ends made by tags have none.
 
+mod entity;
+
 use std::ops::Range;
+
+use entity::entity;
 
 use super::text::escape_html;
 use crate::message::Change;
 
 /// Elements whose content is not text, or not shown.
-const HIDDEN: [&str; 4] = ["script", "style", "title", "template"];
+const HIDDEN: [&str; 6] = ["script", "style", "title", "template", "noframes", "noembed"];
 
 /// Elements that stand on lines of their own.
 const BLOCKS: [&str; 37] = [
@@ -146,18 +150,25 @@ impl<'s> Reader<'s> {
         if first == b'&'
             && let Some((letters, length)) = entity(rest)
         {
-            self.show(&letters, length, false);
+            if letters == "\u{a0}" {
+                self.take_blank(length);
+            } else {
+                self.show(&letters, length, false);
+            }
         } else if first.is_ascii_whitespace() && self.pre == 0 {
-            let length = rest.bytes().take_while(u8::is_ascii_whitespace).count();
-            let end = self.at + length;
-            self.blank.get_or_insert(self.at..end).end = end;
-            self.at = end;
+            self.take_blank(rest.bytes().take_while(u8::is_ascii_whitespace).count());
         } else {
             let plain = |byte: &u8| !matches!(byte, b'<' | b'&') && (self.pre > 0 || !byte.is_ascii_whitespace());
             // A `<` or `&` that begins nothing stands for itself.
             let length = if plain(&first) { rest.bytes().take_while(|byte| plain(byte)).count() } else { 1 };
             self.show(&rest[..length], length, true);
         }
+    }
+
+    fn take_blank(&mut self, length: usize) {
+        let end = self.at + length;
+        self.blank.get_or_insert(self.at..end).end = end;
+        self.at = end;
     }
 
     fn show(&mut self, letters: &str, length: usize, verbatim: bool) {
@@ -184,8 +195,9 @@ impl<'s> Reader<'s> {
     fn markup(&mut self) -> bool {
         let rest = self.rest();
         if let Some(comment) = rest.strip_prefix("<!--") {
-            let length = if comment.starts_with('>') { 1 } else { comment.find("-->").map_or(comment.len(), |end| end + 3) };
-            self.at += 4 + length;
+            // 13.2.5.43: `<!-->` and `<!--->` are whole comments.
+            let whole = [">", "->"].into_iter().find(|end| comment.starts_with(end)).map(str::len);
+            self.at += 4 + whole.or_else(|| comment.find("-->").map(|end| end + 3)).unwrap_or(comment.len());
             return true;
         }
         let (closing, name) = match rest.strip_prefix("</") {
@@ -218,7 +230,7 @@ impl<'s> Reader<'s> {
         if BLOCKS.contains(&element) {
             self.end_line(element == "br");
         } else if !closing && matches!(element, "td" | "th") && !(self.seen.text.is_empty() || self.seen.text.ends_with(['\n', ' '])) {
-            // Cells do not touch each other.
+            // Cells do not touch each other; the blank between them stands for no source.
             self.seen.text.push(' ');
             self.blank = None;
         }
@@ -266,61 +278,6 @@ fn tag_length(attributes: &str) -> usize {
     at
 }
 
-/// What an entity stands for, and its length in the source; none if the `&` begins none.
-fn entity(rest: &str) -> Option<(String, usize)> {
-    let bytes = rest.as_bytes();
-    let number = bytes.get(1) == Some(&b'#');
-    let hex = number && matches!(bytes.get(2), Some(b'x' | b'X'));
-    let start = 1 + usize::from(number) + usize::from(hex);
-    // The longest name HTML has is 31 letters; a number may have leading zeros.
-    let digits = bytes[start.min(bytes.len())..]
-        .iter()
-        .take(64)
-        .take_while(|byte| {
-            if hex {
-                byte.is_ascii_hexdigit()
-            } else if number {
-                byte.is_ascii_digit()
-            } else {
-                byte.is_ascii_alphanumeric()
-            }
-        })
-        .count();
-    if digits == 0 {
-        return None;
-    }
-    let end = start + digits;
-    let closed = bytes.get(end) == Some(&b';');
-    let length = end + usize::from(closed);
-    if number {
-        let code = u32::from_str_radix(&rest[start..end], if hex { 16 } else { 10 }).unwrap_or(u32::MAX);
-        return Some((letter(code).to_string(), length));
-    }
-    // Without its semicolon a reader takes these; the others need it.
-    if !closed && !matches!(&rest[1..end], "amp" | "lt" | "gt" | "quot" | "nbsp") {
-        return None;
-    }
-    let mut letters = String::new();
-    mail_parser::decoders::html::add_html_token(&mut letters, format!("&{};", &rest[1..end]).as_bytes(), false);
-    if letters.starts_with('&') && letters.len() > 1 {
-        return None;
-    }
-    Some((letters.replace('\u{a0}', " "), length))
-}
-
-/// HTML Living Standard 13.2.5.80: codes 0x80 to 0x9F are read as windows-1252, 0 and what is no letter as U+FFFD.
-fn letter(code: u32) -> char {
-    match code {
-        0 => char::REPLACEMENT_CHARACTER,
-        0xa0 => ' ',
-        0x80..=0x9f => {
-            let byte = [u8::try_from(code).expect("the range is that of a byte")];
-            encoding_rs::WINDOWS_1252.decode_without_bom_handling(&byte).0.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER)
-        }
-        code => char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,12 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn entities_are_what_they_stand_for() {
-        assert_eq!(
-            shown("&lt;b&gt; &amp; &eacute;&#233;&#xE9; &#150; a&nbsp;b &unknown; & AT&T &#0;"),
-            "<b> & ééé – a b &unknown; & AT&T \u{fffd}"
-        );
-        assert_eq!(shown("1 < 2 <3"), "1 < 2 <3");
+    fn comments_end_where_readers_end_them() {
+        assert_eq!(shown("a<!-- <b> x --><script>if (a</b) '</p>'</script>b<style>p{}</style >c"), "abc");
+        assert_eq!(shown("a<!-->b<!--->c"), "abc");
+        assert_eq!(shown("a<!-- open"), "a");
+    }
+
+    #[test]
+    fn what_is_no_tag_is_text() {
+        assert_eq!(shown("1 < 2 and <3"), "1 < 2 and <3");
+        assert_eq!(shown("a <"), "a <");
+        assert_eq!(shown("pass<span>word</span> a&nbsp;&nbsp; b &lt;i&gt; <a b'>w"), "password a b <i> w");
     }
 
     #[test]

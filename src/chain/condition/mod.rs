@@ -4,7 +4,6 @@ mod address;
 mod body;
 mod client;
 mod header;
-pub mod html;
 mod logic;
 pub mod mailbox;
 mod measures;
