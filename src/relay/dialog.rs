@@ -75,7 +75,7 @@ impl Offered {
         }
         let answers: Vec<Answer> = answers.collect();
         if stale && let Some(first) = answers.first().filter(|first| is_farewell(first)) {
-            let trouble = Trouble::Said(Stage::Rcpt, first.clone());
+            let trouble = Trouble::Said(Stage::Recipient, first.clone());
             return Err(offered.failed(trouble, stale));
         }
         let answers = offered.note(recipients, answers);
@@ -105,7 +105,7 @@ impl Offered {
         let connection = &mut self.lease.connection;
         let at_once = if connection.capabilities.pipelining { UNANSWERED } else { 1 };
         let commands =
-            mail.into_iter().map(|mail| (Stage::Mail, mail)).chain(recipients.iter().map(|path| (Stage::Rcpt, client::rcpt(path))));
+            mail.into_iter().map(|mail| (Stage::Mail, mail)).chain(recipients.iter().map(|path| (Stage::Recipient, client::rcpt(path))));
         let commands: Vec<_> = commands.collect();
         let mut answers = Vec::with_capacity(commands.len());
         for batch in commands.chunks(at_once) {
@@ -117,7 +117,7 @@ impl Offered {
                 if answer.code == 421 || answer.class() == Class::Continue {
                     return Err(Trouble::Said(*stage, answer));
                 }
-                self.accepted_one |= *stage == Stage::Rcpt && answer.meaning(Stage::Rcpt) == Meaning::Accepted;
+                self.accepted_one |= *stage == Stage::Recipient && answer.meaning(Stage::Recipient) == Meaning::Accepted;
                 answers.push(answer);
             }
             // One that has answered and closed is found out when it is needed again.
@@ -135,7 +135,7 @@ impl Offered {
     fn note(&mut self, recipients: &[Path], answers: Vec<Answer>) -> Answers {
         let mut noted = Vec::with_capacity(answers.len());
         for (path, answer) in recipients.iter().zip(answers) {
-            noted.push(match answer.meaning(Stage::Rcpt) {
+            noted.push(match answer.meaning(Stage::Recipient) {
                 Meaning::Accepted => {
                     self.recipients.push(path.clone());
                     Ok(answer)
@@ -144,7 +144,7 @@ impl Offered {
                     self.lease.connection.count_refused();
                     Ok(answer)
                 }
-                Meaning::Trouble => Err(unavailable(&self.lease.connection.next_hop, &Trouble::Said(Stage::Rcpt, answer))),
+                Meaning::Trouble => Err(unavailable(&self.lease.connection.next_hop, &Trouble::Said(Stage::Recipient, answer))),
             });
         }
         noted

@@ -23,10 +23,10 @@
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
 use crate::relay::{Delivery, Transaction, Unfit, Until};
-use crate::smtp::client::Answer;
+use crate::smtp::client::{Answer, Stage};
 use crate::smtp::envelope::Envelope;
 use crate::smtp::path::Path;
-use crate::smtp::reply::{self, Class, Reply, Stage};
+use crate::smtp::reply::{self, Class, Reply};
 use crate::store::quarantine::{HoldId, NewHold, Reason};
 use crate::store::{Store, StoreError};
 

@@ -21,10 +21,10 @@ use super::shared::{Door, Shared};
 use crate::base::{clock, random};
 use crate::mail::{Client, Origin};
 use crate::relay::RelayError;
-use crate::smtp::client::Answer;
+use crate::smtp::client::{Answer, Stage};
 use crate::smtp::envelope::Envelope;
 use crate::smtp::path::Path;
-use crate::smtp::reply::{self, Reply, Stage};
+use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 
 /// RCPTs that go to the next hop together.

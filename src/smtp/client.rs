@@ -1,14 +1,14 @@
 //! Client side of SMTP, without I/O: the next hop's replies, what they mean at each stage, and what is said to it.
 //!
-//! | stage    | accepted | a verdict on the mail                   | trouble: everything else, for example |
-//! |----------|----------|-----------------------------------------|---------------------------------------|
-//! | Greeting | 220      |                                         | 421, 554                              |
-//! | Hello    | 250      |                                         | any 4xx, 5xx                          |
-//! | Mail     | 250      | 4xx, 5xx                                | 421, 500, 502, 503, 530, 555, 354     |
-//! | Rcpt     | 250, 251 | 4xx, 5xx                                | as Mail                               |
-//! | Data     | 354      | 4xx, 5xx                                | as Mail, and 501, 504, 250            |
-//! | Dot      | 250      | 4xx, 5xx                                | as Data, and 354                      |
-//! | Reset    | 250      |                                         | any other                             |
+//! | stage     | accepted | a verdict on the mail | trouble: everything else, for example |
+//! |-----------|----------|-----------------------|---------------------------------------|
+//! | Greeting  | 220      |                       | 421, 554                              |
+//! | Hello     | 250      |                       | any 4xx, 5xx                          |
+//! | Mail      | 250      | 4xx, 5xx              | 421, 500, 502, 503, 530, 555, 354     |
+//! | Recipient | 250, 251 | 4xx, 5xx              | as Mail                               |
+//! | Data      | 354      | 4xx, 5xx              | as Mail, and 501, 504, 250            |
+//! | Dot       | 250      | 4xx, 5xx              | as Data, and 354                      |
+//! | Reset     | 250      |                       | any other                             |
 
 use super::envelope::{Declared, Envelope};
 use super::path::Path;
@@ -74,15 +74,15 @@ impl Answer {
         let accepted = match stage {
             Stage::Greeting => self.code == 220,
             Stage::Data => self.code == 354,
-            Stage::Hello | Stage::Mail | Stage::Rcpt | Stage::Dot | Stage::Reset => self.class() == Class::Done,
+            Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset => self.class() == Class::Done,
         };
         let speaks_of_the_mail = match stage {
             Stage::Greeting | Stage::Hello | Stage::Reset => false,
-            Stage::Mail | Stage::Rcpt => true,
+            Stage::Mail | Stage::Recipient => true,
             Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
         };
         // SEMANTICS 2: these speak of our manners towards the next hop, or of its own state, not of the mail.
-        let speaks_of_us = matches!(self.code, 421 | 500 | 502 | 503 | 530 | 535 | 538 | 555);
+        let speaks_of_us = matches!(self.code, 421 | 500 | 502 | 503 | 530 | 535 | 538 | 555 | 600..);
         match self.class() {
             _ if accepted => Meaning::Accepted,
             Class::Transient | Class::Permanent if speaks_of_the_mail && !speaks_of_us => Meaning::Verdict,
@@ -98,7 +98,7 @@ pub enum Stage {
     /// EHLO or HELO.
     Hello,
     Mail,
-    Rcpt,
+    Recipient,
     Data,
     /// The end of the data.
     Dot,
@@ -113,7 +113,7 @@ impl Stage {
             Stage::Greeting => "the connection",
             Stage::Hello => "EHLO",
             Stage::Mail => "MAIL",
-            Stage::Rcpt => "RCPT",
+            Stage::Recipient => "RCPT",
             Stage::Data => "DATA",
             Stage::Dot => "the end of the data",
             Stage::Reset => "RSET",
@@ -320,7 +320,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Option<Answer>, Garbage> {
         let mut replies = Replies::default();
         replies.push(bytes);
-        replies.next(Stage::Rcpt)
+        replies.next(Stage::Recipient)
     }
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
             let mut answers = Vec::new();
             for piece in [&bytes[..split], &bytes[split..]] {
                 replies.push(piece);
-                while let Some(answer) = replies.next(Stage::Rcpt).unwrap() {
+                while let Some(answer) = replies.next(Stage::Recipient).unwrap() {
                     answers.push(answer);
                 }
             }
@@ -371,7 +371,7 @@ mod tests {
         let mut endless = Replies::default();
         let outcome = (0..10_000).find_map(|_| {
             endless.push(b"250-more and more\r\n");
-            endless.next(Stage::Rcpt).err()
+            endless.next(Stage::Recipient).err()
         });
         assert!(outcome.is_some());
         assert!(read(&vec![b'2'; REPLY + 1]).is_err());
@@ -392,12 +392,12 @@ mod tests {
     fn the_table_of_stages_holds() {
         let meaning = |code, stage| Answer { code, enhanced: None, lines: Vec::new() }.meaning(stage);
         for code in [421, 500, 502, 503, 530, 535, 538, 555] {
-            for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot] {
+            for stage in [Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot] {
                 assert_eq!(meaning(code, stage), Meaning::Trouble, "{code} to {stage:?}");
             }
         }
         for code in [501, 504] {
-            assert_eq!(meaning(code, Stage::Rcpt), Meaning::Verdict);
+            assert_eq!(meaning(code, Stage::Recipient), Meaning::Verdict);
             assert_eq!(meaning(code, Stage::Dot), Meaning::Trouble);
         }
         assert_eq!(meaning(250, Stage::Data), Meaning::Trouble);

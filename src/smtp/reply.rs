@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::client::Answer;
+use super::client::{Answer, Meaning, Stage};
 
 /// RFC 5321 4.5.3.1.5: a reply line with its CR LF.
 const LONGEST_LINE: usize = 512;
@@ -344,27 +344,9 @@ pub fn ruled(code: u16, enhanced: Enhanced, text: &str) -> Reply {
 
 // What the next hop said
 
-/// What of ours the next hop answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Mail,
-    Recipient,
-    Data,
-    Dot,
-}
-
 /// Whether an answer speaks about this sender, recipient or message; any other is our trouble with the next hop, and the client hears 451 (SEMANTICS 2).
 pub fn is_verdict(stage: Stage, answer: &Answer) -> bool {
-    match answer.class() {
-        Class::Done => stage != Stage::Data && answer.code / 100 == 2,
-        Class::Continue => false,
-        Class::Transient => answer.code != 421,
-        Class::Permanent => match answer.code {
-            500 | 502 | 503 | 530 | 535 | 538 | 555 => false,
-            501 | 504 => matches!(stage, Stage::Mail | Stage::Recipient),
-            code => (500..600).contains(&code),
-        },
-    }
+    answer.meaning(stage) != Meaning::Trouble && answer.class() != Class::Continue
 }
 
 /// The next hop's answer for the client: its code, enhanced code and lines. What is no verdict becomes [`trouble`]. A 2xx to the dot becomes 250.
