@@ -19,7 +19,9 @@ const NAME: Style = Style::new().bold();
 
 /// The manual of the rule language: every condition and action
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  transom reference\n  transom reference header.replace\n  transom reference --json | jq -r '.actions[].name'")]
+#[command(
+    after_help = "Examples:\n  transom reference\n  transom reference header.replace\n  transom reference --json | jq -r '.actions[].name'"
+)]
 pub struct Args {
     /// An action or a condition; all of them, a line each, if not given
     #[arg(value_name = "ACTION|CONDITION")]
@@ -119,7 +121,9 @@ impl Manual {
 
 impl Page {
     fn text(&self, kind: &str, mails: (&str, &str), width: Option<u16>) -> String {
-        let indented = |text: &str| text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect::<String>();
+        let indented = |text: &str| {
+            text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect::<String>()
+        };
         let head = |text: &str| format!("\n{HEADING}{text}{HEADING:#}\n");
         let mut text = vec![format!("{NAME}{}{NAME:#} ({kind})\n", self.name), table([vec![self.about]], width)];
         if !self.keys.is_empty() {

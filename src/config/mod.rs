@@ -139,3 +139,204 @@ fn store_path(given: Option<String>, base: &Path) -> PathBuf {
         None => machine::state_directory().unwrap_or_else(|| base.join("store")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "listeners: [{address: '127.0.0.1:10025'}]\nrelay: {next_hops: ['127.0.0.1:10026']}\n";
+
+    fn load_files(files: &[(&str, &str)], options: Options) -> Result<Loaded, Vec<String>> {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            disk::create_dir_all(path.parent().unwrap()).unwrap();
+            disk::write(&path, text.as_bytes()).unwrap();
+        }
+        load(&directory.path().join("transom.yaml"), options)
+            .map_err(|problems| problems.iter().map(|problem| problem.title.clone()).collect())
+    }
+
+    fn loaded(text: &str) -> Config {
+        load_files(&[("transom.yaml", text)], Options::default()).unwrap().config
+    }
+
+    fn told(text: &str) -> Vec<String> {
+        load_files(&[("transom.yaml", text)], Options::default()).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn every_default_is_what_the_manual_says() {
+        let written = "
+limits:
+  message_size: 50MB
+  memory_per_message: 1MiB
+  bytes_in_flight: 1GB
+  temporary_disk: 10GB
+  header_size: 1MB
+  header_fields: 2000
+  mime: {depth: 50, parts: 2000, fields: 20000}
+  recipients: 1000
+  sessions: 1000
+  sessions_per_address: 50
+  commands_per_session: 10000
+  errors_per_session: 20
+  min_data_rate: 500B/s
+  chain: {time: 10s, decoded: 200MB, text: 16MB, pattern_size: 1MB, added_recipients: 100}
+timeouts: {command: 5m, next_hop: 60s, deadline: 60s, after_dot: 10m, shutdown: 30s}
+store: {path: store, quarantine: {keep: 30d, size: 50GB}}
+log: {format: text, level: info}
+";
+        let relay = "commit: relay, balance: order, connections: {max: 20, idle: 10, messages: 100, idle_time: 30s, wait: 5s, hold: 5s, connect: 30s}}";
+        let spelled_out = SMALLEST.replace("}]\n", ", origin: auto, line_endings: reject}]\n").replace("']}", &format!("'], {relay}"));
+        let (implied, explicit) = (loaded(SMALLEST), loaded(&format!("{spelled_out}{written}")));
+        assert_eq!(implied.limits, explicit.limits);
+        assert_eq!(implied.timeouts, explicit.timeouts);
+        assert_eq!(implied.relay, explicit.relay);
+        assert_eq!(implied.store.quarantine, explicit.store.quarantine);
+        assert_eq!(implied.store.path.file_name(), explicit.store.path.file_name());
+        assert_eq!(implied.log, explicit.log);
+        assert_eq!(
+            (implied.listeners[0].origin, implied.listeners[0].line_endings),
+            (explicit.listeners[0].origin, explicit.listeners[0].line_endings)
+        );
+        assert_eq!(&*implied.listeners[0].name, "127.0.0.1:10025");
+        assert_eq!(implied.inside.is_none(), explicit.inside.is_none());
+        assert!(!implied.hostname.is_empty());
+    }
+
+    #[test]
+    fn mistakes_in_all_sections_and_all_files_are_told_at_once() {
+        let text = "
+listeners: [{adress: '127.0.0.1:25'}]
+limits: {message_size: fifty, recipients: -1}
+timeouts: {command: 5}
+relay: {next_hops: [], commit: spool}
+chain: [{include: a.yaml}, {include: none/*.yaml}]
+store: {quarantine: {keep: for ever}}
+log: {level: loud}
+spool: {}
+";
+        let files = [("transom.yaml", text), ("a.yaml", "rules: [{name: one, when: {subjet: x}, then: [tagg: y]}]\nrule: []")];
+        let told = load_files(&files, Options::default()).map(|_| ()).unwrap_err();
+        for expected in [
+            "unknown key in a listener: `adress`",
+            "a listener has no `address`",
+            "`message_size` wants a size",
+            "`recipients` wants a whole number",
+            "`command` wants a time",
+            "`next_hops` wants at least one next hop",
+            "`commit` wants `relay`",
+            "`keep` wants a time",
+            "`level` wants `error`, `warn`, `info`, `debug` or `trace`",
+            "unknown key in the configuration: `spool`",
+            "unknown condition `subjet`",
+            "unknown action `tagg`",
+            "unknown key in a rule file: `rule`",
+            "`none/*.yaml` matches no file",
+        ] {
+            assert!(told.iter().any(|title| title.starts_with(expected)), "{expected}: {told:#?}");
+        }
+        assert_eq!(told.len(), 14, "{told:#?}");
+    }
+
+    #[test]
+    fn no_configuration_is_an_open_relay_by_accident() {
+        let open = |address: &str, more: &str| format!("listeners: [{{address: '{address}'}}]\nrelay: {{next_hops: ['mx:25']}}\n{more}");
+        for address in ["0.0.0.0:25", "[::]:25", "192.0.2.1:25"] {
+            assert!(told(&open(address, ""))[0].contains("there is no `inside`"), "{address}");
+            assert!(told(&open(address, "inside: "))[0].contains("there is no `inside`"), "{address}");
+            loaded(&open(address, "inside: {}"));
+        }
+        for address in ["127.0.0.1:25", "[::1]:25", "unix:transom.sock"] {
+            loaded(&open(address, ""));
+        }
+        for everybody in ["0.0.0.0/0", "'::/0'"] {
+            let told = told(&open("0.0.0.0:25", &format!("inside: {{networks: [{everybody}]}}")));
+            assert_eq!(told, ["everybody would be inside and could relay to anyone"]);
+        }
+    }
+
+    #[test]
+    fn two_listeners_share_neither_name_nor_address() {
+        let told = told(
+            "
+relay: {next_hops: ['mx:25']}
+listeners:
+  - {name: a, address: '127.0.0.1:25'}
+  - {name: a, address: '127.0.0.1:26'}
+  - {name: b, address: '127.0.0.1:25'}
+  - {name: c, address: '127.0.0.1:0'}
+  - {name: d, address: '127.0.0.1:0'}
+",
+        );
+        assert_eq!(told, ["a second listener is called `a`", "a second listener has the address `127.0.0.1:25`"]);
+    }
+
+    #[test]
+    fn what_cannot_be_done_without_is_asked_for() {
+        assert_eq!(told(""), ["the configuration has no `listeners`", "the configuration has no `relay`"]);
+        assert_eq!(told("listeners: []\nrelay: {}"), ["no listener", "`relay` has no `next_hops`"]);
+        assert!(told("- a")[0].starts_with("the configuration wants a mapping"));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let text = "listeners: [{address: 'unix:run/in.sock'}]\nrelay: {next_hops: ['unix:/run/out.sock']}\nstore: {path: var}";
+        let config = loaded(text);
+        let base = config.file.parent().unwrap();
+        assert_eq!(config.listeners[0].address, Address::Unix(base.join("run/in.sock")));
+        assert_eq!(config.relay.next_hops, [NextHop::Unix("/run/out.sock".into())]);
+        assert_eq!(config.store.path, base.join("var"));
+    }
+
+    #[test]
+    fn a_rule_file_stands_in_a_chain_once() {
+        let rule = "rules: [{name: one, then: [tag: x]}]";
+        let text = format!("{SMALLEST}chain: [{{include: r/*.yaml}}, {{include: r/a.yaml}}]");
+        let told = load_files(&[("transom.yaml", &text), ("r/a.yaml", rule)], Options::default()).map(|_| ()).unwrap_err();
+        assert!(told.len() == 1 && told[0].ends_with("r/a.yaml is included twice"), "{told:?}");
+    }
+
+    #[test]
+    fn named_conditions_are_seen_in_every_rule_file() {
+        let text = format!("{SMALLEST}conditions: {{urgent: {{subject: urgent}}}}\nchain: [{{include: a.yaml}}, {{include: b.yaml}}]");
+        let rule = |name: &str| format!("rules: [{{name: {name}, when: {{condition: urgent}}, then: [tag: x]}}]");
+        let files = [("transom.yaml", text.as_str()), ("a.yaml", &rule("a")), ("b.yaml", &rule("b"))];
+        assert_eq!(load_files(&files, Options::default()).unwrap().config.chain.files().len(), 2);
+    }
+
+    #[test]
+    fn a_failing_rule_test_stops_a_start_unless_tests_or_rules_are_not_wanted() {
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml}}]");
+        let rules = "
+rules: [{name: one, then: [discard]}]
+tests: [{name: it is delivered, inline: \"Subject: a\\n\\nb\\n\", expect: {outcome: deliver}}]
+";
+        let with = |options| load_files(&[("transom.yaml", &text), ("a.yaml", rules)], options);
+        assert_eq!(with(Options::default()).map(|_| ()).unwrap_err(), ["the test `it is delivered` fails"]);
+        assert_eq!(with(Options { without_tests: true, ..Options::default() }).unwrap().config.chain.files().len(), 1);
+        assert_eq!(with(Options { without_chain: true, ..Options::default() }).unwrap().config.chain.files().len(), 0);
+    }
+
+    #[test]
+    fn a_broken_rule_file_does_not_matter_when_no_rule_is_wanted() {
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml}}]");
+        let options = Options { without_chain: true, ..Options::default() };
+        assert!(load_files(&[("transom.yaml", &text), ("a.yaml", "rules: [[[")], options).is_ok());
+    }
+
+    #[test]
+    fn keys_of_what_is_not_built_are_unknown() {
+        for key in ["routes: {}", "lists: {}", "patterns: {}", "keys: {}", "admin: {}", "chain_tests: a"] {
+            let told = told(&format!("{SMALLEST}{key}"));
+            assert_eq!(told, [format!("unknown key in the configuration: `{}`", key.split(':').next().unwrap())]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_by_its_name() {
+        let problems = load(Path::new("none/transom.yaml"), Options::default()).unwrap_err();
+        assert_eq!(problems.iter().next().unwrap().title, "none/transom.yaml cannot be read: no such file");
+    }
+}

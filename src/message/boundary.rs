@@ -6,7 +6,10 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A delimiter of the open multipart of this number, counted from outside; the last one, or not.
-    Delimiter { multipart: usize, last: bool },
+    Delimiter {
+        multipart: usize,
+        last: bool,
+    },
     /// Begins like one, but has more on its line, or comes behind the last one.
     Bad,
     Nothing,

@@ -39,7 +39,11 @@ pub fn choose(label: Option<&str>, bytes: &[u8]) -> Charset {
     let plain = label.is_some_and(|label| matches!(label.trim().to_ascii_lowercase().as_str(), "us-ascii" | "ascii" | "ansi_x3.4-1968"));
     match label.filter(|_| !plain).map(find) {
         Some(Some(encoding)) => Charset { encoding, declared: true, unknown: false },
-        found => Charset { encoding: if std::str::from_utf8(bytes).is_ok() { UTF_8 } else { WINDOWS_1252 }, declared: false, unknown: found.is_some() },
+        found => Charset {
+            encoding: if std::str::from_utf8(bytes).is_ok() { UTF_8 } else { WINDOWS_1252 },
+            declared: false,
+            unknown: found.is_some(),
+        },
     }
 }
 

@@ -160,7 +160,15 @@ impl Message {
         receiver.finish()
     }
 
-    fn new(limits: Arc<Limits>, budget: Arc<Budget>, fields: Vec<Field>, blank: Bytes, content: Content, index: Index, disk: Option<Share>) -> Message {
+    fn new(
+        limits: Arc<Limits>,
+        budget: Arc<Budget>,
+        fields: Vec<Field>,
+        blank: Bytes,
+        content: Content,
+        index: Index,
+        disk: Option<Share>,
+    ) -> Message {
         let declared = Declared::read(fields.iter(), "text/plain");
         let received_size = content.size();
         let start = index.slots[0].span.start;

@@ -65,7 +65,9 @@ impl Structured {
 
     fn extended(&mut self, raws: &[Raw]) {
         for (index, raw) in raws.iter().enumerate().filter(|(_, raw)| raw.piece.is_none() && raw.extended) {
-            let twice = raws[..index].iter().any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value != raw.value);
+            let twice = raws[..index]
+                .iter()
+                .any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value != raw.value);
             self.flags.raise_if(twice, Flag::AmbiguousParameter);
             let (label, value) = extended_value(&raw.value);
             self.add(&raw.name, decode(label.as_deref(), &percent(value)));

@@ -133,9 +133,12 @@ impl Declared {
         self.charset = value.get("charset").map(|label| label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
         let boundaries: Vec<&str> = value.all("boundary").collect();
         self.flags.raise_if(boundaries.len() > 1, Flag::TwoBoundaries);
-        self.boundary = boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        self.boundary =
+            boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
         self.protection = match kind.as_str() {
-            "multipart/signed" | "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature" => Some(Protection::Signed),
+            "multipart/signed" | "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature" => {
+                Some(Protection::Signed)
+            }
             "multipart/encrypted" | "application/pgp-encrypted" => Some(Protection::Encrypted),
             "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
                 let signed = value.get("smime-type").is_some_and(|kind| kind.eq_ignore_ascii_case("signed-data"));
@@ -176,7 +179,10 @@ impl Declared {
         let composite = kind.starts_with("multipart/") || kind == "message/rfc822" || kind == "message/global";
         let plain = matches!(self.encoding.as_str(), "7bit" | "8bit" | "binary");
         self.flags.raise_if(composite && !plain, Flag::BadEncoding);
-        let embeds = matches!(kind, "application/ms-tnef" | "application/vnd.ms-tnef" | "message/partial" | "message/external-body" | "application/mac-binhex40");
+        let embeds = matches!(
+            kind,
+            "application/ms-tnef" | "application/vnd.ms-tnef" | "message/partial" | "message/external-body" | "application/mac-binhex40"
+        );
         self.flags.raise_if(embeds, Flag::EmbeddedFile);
         self.flags.raise_if(kind.starts_with("multipart/") && self.boundary.is_none(), Flag::MissingBoundary);
     }
@@ -190,7 +196,8 @@ impl Declared {
 
     /// Whether an attached message that can be opened: RFC 2046 5.2.1 allows no encoding for it.
     pub fn is_message(&self) -> bool {
-        matches!(self.media_types[0].as_str(), "message/rfc822" | "message/global") && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
+        matches!(self.media_types[0].as_str(), "message/rfc822" | "message/global")
+            && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
     }
 }
 
@@ -209,7 +216,8 @@ pub fn is_content_field(name: &[u8]) -> bool {
 fn media_type(value: &str) -> Option<String> {
     let token = value.split_ascii_whitespace().next()?;
     let (kind, subtype) = token.split_once('/')?;
-    let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
+    let is_token =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
     (is_token(kind) && is_token(subtype)).then(|| token.to_owned())
 }
 
@@ -238,7 +246,9 @@ mod tests {
 
     #[test]
     fn every_name_and_type_a_reader_could_take_is_there() {
-        let found = declared("Content-Type: text/plain; name=a.txt\r\ncontent-type: image/png\r\nContent-Disposition: attachment; filename=\"b.exe. \"\r\n");
+        let found = declared(
+            "Content-Type: text/plain; name=a.txt\r\ncontent-type: image/png\r\nContent-Disposition: attachment; filename=\"b.exe. \"\r\n",
+        );
         assert_eq!(found.names, ["a.txt", "b.exe"]);
         assert_eq!(found.media_types, ["text/plain", "image/png"]);
         assert_eq!(found.disposition.as_deref(), Some("attachment"));

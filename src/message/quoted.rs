@@ -168,7 +168,9 @@ pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
     while at.encoded.end < encoded.len() {
         at = next_line(encoded, &at);
         let more = at.encoded.end < encoded.len();
-        let touches = |range: &Range<usize>, line: &Line| range.start < line.decoded.end || !more || (range.end <= line.decoded.end && range.start < line.decoded.end);
+        let touches = |range: &Range<usize>, line: &Line| {
+            range.start < line.decoded.end || !more || (range.end <= line.decoded.end && range.start < line.decoded.end)
+        };
         if !changes.peek().is_some_and(|(range, _)| touches(range, &at)) {
             out.extend_from_slice(&encoded[at.encoded.clone()]);
             continue;
@@ -176,7 +178,9 @@ pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
         // All lines up to the one in which the last change that overlaps them ends.
         let mut region = at;
         let mut inside = Vec::new();
-        while let Some((range, with)) = changes.next_if(|(range, _)| range.start < region.decoded.end || region.encoded.end == encoded.len()) {
+        while let Some((range, with)) =
+            changes.next_if(|(range, _)| range.start < region.decoded.end || region.encoded.end == encoded.len())
+        {
             inside.push((range.clone(), with.as_slice()));
             while region.encoded.end < encoded.len() && (range.end > region.decoded.end || ends_at_break(encoded, &region, range.end)) {
                 let next = next_line(encoded, &region);

@@ -68,7 +68,8 @@ pub fn hops(fields: &[Field], token: &str) -> (usize, usize) {
     let ending = format!(".{token}");
     let own = received().filter(|field| {
         let value = field.source();
-        let mut words = value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
+        let mut words =
+            value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
         !token.is_empty() && words.next().is_some_and(|id| id.ends_with(&ending))
     });
     (received().count(), own.count())

@@ -79,7 +79,8 @@ impl Message {
         if part.media_type.starts_with("multipart/") {
             return Ok(Transfer::Identity);
         }
-        Transfer::find(&part.encoding).ok_or_else(|| Fault::Message(format!("part {} has the unknown transfer encoding {:?}", part.id.0, part.encoding)))
+        Transfer::find(&part.encoding)
+            .ok_or_else(|| Fault::Message(format!("part {} has the unknown transfer encoding {:?}", part.id.0, part.encoding)))
     }
 
     /// The text of a text part: transfer encoding and charset decoded, line ends `\n`. Kept, so asking twice costs once.

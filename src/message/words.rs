@@ -78,7 +78,8 @@ struct Encoded<'a> {
 fn encoded_word(raw: &[u8], at: usize) -> Option<Encoded<'_>> {
     let rest = raw.get(at..)?.strip_prefix(b"=?")?;
     let label_end = memchr::memchr(b'?', &rest[..rest.len().min(WORD)])?;
-    let label = std::str::from_utf8(&rest[..label_end]).ok().filter(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_graphic()))?;
+    let label =
+        std::str::from_utf8(&rest[..label_end]).ok().filter(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_graphic()))?;
     let method = *rest.get(label_end + 1)?;
     let text = rest.get(label_end + 2..)?.strip_prefix(b"?")?;
     let end = memchr::memchr(b'?', text)?;
@@ -187,7 +188,9 @@ fn write_group(reading: &mut Reading, group: &[Encoded<'_>]) {
 /// Whether a text can stand in a header as it is.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) && !text.contains("=?") && text.split([' ', '\t']).all(|word| word.len() <= LONG)
+    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+        && !text.contains("=?")
+        && text.split([' ', '\t']).all(|word| word.len() <= LONG)
 }
 
 /// Line ends and NULs in a text for a header become blanks.
@@ -200,7 +203,8 @@ pub fn in_one_line(text: &str) -> String {
 #[must_use]
 pub fn encode(text: &str, column: usize) -> String {
     let special = text.bytes().filter(|byte| !byte.is_ascii_alphanumeric() && *byte != b' ').count();
-    let letters = if special * 3 > text.len() { encode_runs(text, 45, column, "B", base64::encode) } else { encode_runs(text, 62, column, "Q", q) };
+    let letters =
+        if special * 3 > text.len() { encode_runs(text, 45, column, "B", base64::encode) } else { encode_runs(text, 62, column, "Q", q) };
     letters.unwrap_or_default()
 }
 

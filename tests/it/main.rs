@@ -9,7 +9,7 @@
 
 mod kill;
 mod quarantine;
-mod samples;
 mod relay;
+mod samples;
 mod support;
 mod tidy;

@@ -66,7 +66,9 @@ impl Address {
 pub fn path_of(text: &str, run: &Run) -> Result<Path, ActionError> {
     match Path::parse(text) {
         // RFC 6531 3.4: without SMTPUTF8 said for this message, no next hop could be told.
-        Ok(path) if !path.is_ascii() && !run.mail.envelope.declared.smtputf8 => Err(ActionError::Message(format!("`{path}` needs SMTPUTF8, which this message does not have"))),
+        Ok(path) if !path.is_ascii() && !run.mail.envelope.declared.smtputf8 => {
+            Err(ActionError::Message(format!("`{path}` needs SMTPUTF8, which this message does not have")))
+        }
         Ok(path) if !path.is_null() => Ok(path),
         Ok(_) => Err(ActionError::Message("the address came out empty".to_owned())),
         Err(wrong) => Err(ActionError::Message(format!("`{}` is no address: {wrong}", text.escape_debug()))),
