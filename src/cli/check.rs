@@ -26,32 +26,30 @@ pub struct Args {
 }
 
 /// Checks, and says what was found.
-pub fn run(args: Args, global: &Global) -> Exit {
+pub fn run(Args { json, without_tests }: Args, global: &Global) -> Exit {
     let path = match global.path() {
         Ok(path) => path,
         Err(exit) => return exit,
     };
-    let loaded = config::load(&path, Options { without_tests: args.without_tests, ..Options::default() });
+    let loaded = config::load(&path, Options { without_tests, ..Options::default() });
     let (problems, exit) = match &loaded {
         Ok(loaded) => (&loaded.warnings, Exit::Success),
         Err(problems) => (problems, Exit::Config),
     };
-    if args.json {
-        let told = say(&format!("{:#}\n", json(problems)));
+    if json {
+        let told = say(&format!("{:#}\n", report(problems)));
         return if told == Exit::Success { exit } else { told };
     }
     show(problems);
-    match exit {
-        Exit::Success => say(&format!("{}: right\n", path.display())),
-        _ => {
-            complain(&problems.summary("not fit to start"));
-            exit
-        }
+    if loaded.is_ok() {
+        return say(&format!("{}: right\n", path.display()));
     }
+    complain(&problems.summary("not fit to start"));
+    exit
 }
 
 /// Problems for programs: `ok`, and for each its level, title, label and place.
-fn json(problems: &Problems) -> serde_json::Value {
+fn report(problems: &Problems) -> serde_json::Value {
     serde_json::json!({ "ok": !problems.any_error(), "problems": problems.iter().map(one).collect::<Vec<_>>() })
 }
 

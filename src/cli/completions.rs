@@ -18,8 +18,8 @@ pub struct Args {
 }
 
 /// Prints the script.
-pub fn run(args: Args, _: &Global) -> Exit {
+pub fn run(Args { shell }: Args, _: &Global) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "transom", &mut script);
+    clap_complete::generate(shell, &mut command(), "transom", &mut script);
     say(&String::from_utf8_lossy(&script))
 }

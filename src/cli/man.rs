@@ -19,20 +19,20 @@ pub struct Args {
 }
 
 /// Writes `transom.1` and `transom-SUBCOMMAND.1`.
-pub fn run(args: Args, _: &Global) -> Exit {
-    let written = disk::create_dir_all(&args.directory).and_then(|()| {
+pub fn run(Args { directory }: Args, _: &Global) -> Exit {
+    let written = disk::create_dir_all(&directory).and_then(|()| {
         let mut names = Vec::new();
         for (name, page) in pages()? {
-            let path = args.directory.join(name);
+            let path = directory.join(name);
             disk::write(&path, &page)?;
-            names.push(path);
+            names.push(path.display().to_string());
         }
         Ok(names)
     });
     match written {
-        Ok(names) => say(&names.iter().map(|name| format!("{}\n", name.display())).collect::<String>()),
+        Ok(names) => say(&(names.join("\n") + "\n")),
         Err(error) => {
-            complain(&format!("error: cannot write manual pages into {}: {error}", args.directory.display()));
+            complain(&format!("error: cannot write manual pages into {}: {error}", directory.display()));
             Exit::Io
         }
     }

@@ -18,19 +18,19 @@ pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
         // What is wrong with one alone has been reported where the section was read.
         let Ok(listener) = Listener::from_node(node, &mut Problems::default()) else { continue };
         let place = |key: &str| node.get(key).unwrap_or(node).span.clone();
-        once(&mut names, listener.name.to_string(), place("name"), "listener is called", problems);
+        once(&mut names, listener.name.to_string(), &place("name"), "listener is called", problems);
         if !matches!(listener.address, Address::Tcp(address) if address.port() == 0) {
-            once(&mut addresses, listener.address.to_string(), place("address"), "listener has the address", problems);
+            once(&mut addresses, listener.address.to_string(), &place("address"), "listener has the address", problems);
         }
         exposure(configuration, &listener, &place("address"), problems);
     }
 }
 
 /// Reports a value that stood before.
-fn once(seen: &mut HashMap<String, usize>, value: String, place: Span, what: &str, problems: &mut Problems) {
+fn once(seen: &mut HashMap<String, usize>, value: String, place: &Span, what: &str, problems: &mut Problems) {
     let line = place.line_column().0;
     if let Some(first) = seen.get(&value) {
-        problems.error(&place, format!("a second {what} `{value}`"), format!("the first one stands in line {first}"));
+        problems.error(place, format!("a second {what} `{value}`"), format!("the first one stands in line {first}"));
     } else {
         seen.insert(value, line);
     }

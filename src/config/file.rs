@@ -168,10 +168,10 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
-            command: Duration::from_secs(300),
-            next_hop: Duration::from_secs(60),
-            deadline: Duration::from_secs(60),
-            after_dot: Duration::from_secs(600),
+            command: Duration::from_mins(5),
+            next_hop: Duration::from_mins(1),
+            deadline: Duration::from_mins(1),
+            after_dot: Duration::from_mins(10),
             shutdown: Duration::from_secs(30),
         }
     }
@@ -245,7 +245,7 @@ pub struct Quarantine {
 
 impl Default for Quarantine {
     fn default() -> Quarantine {
-        Quarantine { keep: Duration::from_secs(30 * 86_400), size: Size(50_000_000_000) }
+        Quarantine { keep: Duration::from_hours(30 * 24), size: Size(50_000_000_000) }
     }
 }
 

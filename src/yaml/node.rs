@@ -142,12 +142,12 @@ impl Node {
             return Ok(*value);
         }
         let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();
-        let wanted = match list.as_slice() {
+        let choice = match list.as_slice() {
             [one] => one.clone(),
             [first @ .., last] => format!("{} or {last}", first.join(", ")),
             [] => String::new(),
         };
-        let title = format!("{} wants {wanted}, found {}", problems.named().unwrap_or("this"), self.described());
+        let title = format!("{} wants {choice}, found {}", problems.named().unwrap_or("this"), self.described());
         let label = nearest(found, words.iter().map(|(word, _)| *word)).map(|near| format!("did you mean `{near}`?"));
         Err(problems.error(&self.span, title, label.unwrap_or_default()))
     }

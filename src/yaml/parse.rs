@@ -86,8 +86,10 @@ impl Builder<'_, '_> {
                     self.refuse(&span, anchor, tag.as_deref());
                     self.put(scalar(text, style, span));
                 }
-                Event::SequenceStart(anchor, tag) => self.begin(Collection::List(Vec::new()), span, anchor, tag)?,
-                Event::MappingStart(anchor, tag) => self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag)?,
+                Event::SequenceStart(anchor, tag) => self.begin(Collection::List(Vec::new()), span, anchor, tag.as_deref())?,
+                Event::MappingStart(anchor, tag) => {
+                    self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag.as_deref())?
+                }
                 Event::SequenceEnd | Event::MappingEnd => self.end(&span),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
@@ -110,8 +112,8 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn begin(&mut self, kind: Collection, span: Span, anchor: usize, tag: Option<Cow<'_, Tag>>) -> Result<(), Reported> {
-        self.refuse(&span, anchor, tag.as_deref());
+    fn begin(&mut self, kind: Collection, span: Span, anchor: usize, tag: Option<&Tag>) -> Result<(), Reported> {
+        self.refuse(&span, anchor, tag);
         if self.open.len() == DEEPEST {
             return Err(self.problems.error(&span, format!("nested deeper than {DEEPEST} levels"), ""));
         }

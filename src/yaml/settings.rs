@@ -69,13 +69,11 @@ impl<'n> Settings<'n> {
     /// # Errors
     /// [`Reported`] if it is absent or wrong.
     pub fn need<T: FromNode>(&mut self, key: &'static str, problems: &mut Problems) -> Result<T, Reported> {
-        match self.node(key) {
-            Some(node) => self.read(key, node, problems),
-            None => {
-                self.failed = true;
-                Err(problems.error(&first_line(&self.span), format!("{} has no `{key}`", self.what), format!("`{key}:` is needed here")))
-            }
+        if let Some(node) = self.node(key) {
+            return self.read(key, node, problems);
         }
+        self.failed = true;
+        Err(problems.error(&self.span, format!("{} has no `{key}`", self.what), format!("`{key}:` is needed here")))
     }
 
     /// The value under `key`, or `default`; a wrong one is reported, and [`finish`](Settings::finish) remembers it.
@@ -103,23 +101,16 @@ impl<'n> Settings<'n> {
     }
 }
 
-/// A mapping may be long; what it lacks is shown at its beginning.
-fn first_line(span: &Span) -> Span {
-    let text = &span.source.text[span.start..span.end];
-    let length = text.find(['\r', '\n']).unwrap_or(text.len());
-    span.source.span(span.start, span.start + length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Source, parse};
     use super::*;
 
-    fn with(text: &str, test: impl FnOnce(&mut Settings<'_>, &mut Problems)) -> Vec<String> {
+    fn with(text: &str, take: impl FnOnce(&mut Settings<'_>, &mut Problems)) -> Vec<String> {
         let mut problems = Problems::default();
         let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
         let mut settings = Settings::of("`thing`", &node, &mut problems).unwrap();
-        test(&mut settings, &mut problems);
+        take(&mut settings, &mut problems);
         let _ = settings.finish(&mut problems);
         problems.iter().map(|problem| format!("{} | {}", problem.title, problem.label)).collect()
     }

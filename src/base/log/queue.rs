@@ -152,23 +152,23 @@ pub(super) mod tests {
             queue.put(&format!("{number}\n"));
         }
         queue.end();
-        assert_eq!(kept.lock().unwrap().iter().filter(|byte| **byte == b'\n').count(), 10_000);
+        assert_eq!(String::from_utf8_lossy(&kept.lock().unwrap()).lines().count(), 10_000);
     }
 
     #[test]
     fn a_reader_that_stands_still_stops_nobody_and_hears_what_was_lost() {
         let kept = Arc::new(Mutex::new(Vec::new()));
-        let (began, begun) = channel();
-        let (let_it, may) = channel();
+        let (began, has_begun) = channel();
+        let (go_on, may) = channel();
         let queue = Queue::start(Format::Text, Box::new(Stuck { began, may, kept: Kept(Arc::clone(&kept)) }));
         queue.put("first\n");
-        begun.recv().unwrap();
+        has_begun.recv().unwrap();
         let line = "x".repeat(ROOM / 2 - 1) + "\n";
         for _ in 0..5 {
             queue.put(&line);
         }
-        let_it.send(()).unwrap();
-        let_it.send(()).unwrap();
+        go_on.send(()).unwrap();
+        go_on.send(()).unwrap();
         queue.end();
         let text = String::from_utf8(kept.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 4);
