@@ -9,10 +9,9 @@
 
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
-
 use super::{Delivery, Relay, Unfit, Until};
 use crate::base::clock;
+use crate::message::received::{self, Stamp};
 use crate::message::{Field, Message};
 use crate::smtp::reply::Class;
 use crate::store::content::Form;
@@ -81,20 +80,25 @@ async fn message(store: &Store, row: &Row, order: Order<'_>) -> Result<Message, 
     let read = tokio::task::spawn_blocking(move || reading.message(&row, order.form).map(|message| (message, row)));
     let (mut message, row) = read.await.map_err(|error| StoreError::Unable(format!("reading failed: {error}")))??;
     if order.form == Form::Received {
-        message.insert_field(0, received(store, &row, order.hostname));
+        message.insert_field(0, received_field(store, &row, order.hostname));
     }
     Ok(message)
 }
 
-/// RFC 5321 4.4: who made this copy and when; `from` says whom it came from first, as the server's own field would have.
-fn received(store: &Store, row: &Row, hostname: &str) -> Field {
+/// The field that the server would have put on top. Only the held form has it (RFC 5321 4.4).
+fn received_field(store: &Store, row: &Row, hostname: &str) -> Field {
     let record = &row.record;
-    let date = rfc2822::DateTimePrinter::new();
-    let date = date.timestamp_to_string(&clock::now()).unwrap_or_default();
-    Field::new(
-        "Received",
-        &format!("from {} ([{}]) by {hostname} id {}.{}; {date}", record.helo, record.client, record.message, store.token()),
-    )
+    received::field(&Stamp {
+        helo: &record.helo,
+        address: record.client.parse().ok(),
+        by: hostname,
+        extended: true,
+        smtputf8: record.received_envelope.declared.smtputf8,
+        id: &record.message,
+        token: store.token(),
+        recipient: None,
+        time: record.time,
+    })
 }
 
 async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duration) -> Outcome {
@@ -264,7 +268,7 @@ mod tests {
         let (_, _, heard) = released(Order { form: Form::Received, ..ORDER }, &[(".", "250 ok")]).await;
         let all = heard.join("\r\n");
         let (_, data) = all.split_once("DATA\r\n").unwrap();
-        assert!(data.starts_with("Received: ") && data.contains(&format!("\r\n{RECEIVED}.")), "{data}");
+        assert!(data.starts_with("Received: from client.example ([192.0.2.1])") && data.contains(&format!("\r\n{RECEIVED}.")), "{data}");
         assert_eq!(data.matches("Received: ").count(), 1);
     }
 

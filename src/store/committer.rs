@@ -224,7 +224,7 @@ impl Thread {
         for file in doomed {
             match disk::remove_file(&self.content.join(&file)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(file, %error, "a content file could not be removed; the next start tries again")
+                    tracing::warn!(file, %error, "a content file could not be removed; the next start tries again");
                 }
                 _ => self.removed.push(file),
             }
