@@ -11,6 +11,7 @@ mod cli;
 mod kill;
 mod quarantine;
 mod relay;
+mod rules;
 mod samples;
 mod support;
 mod tidy;
