@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod dialogs;
 mod kill;
 mod quarantine;
 mod relay;
