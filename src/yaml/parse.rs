@@ -288,6 +288,20 @@ mod tests {
         assert!(told[0].starts_with("2:5 not YAML: "), "{told:?}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_in_a_file_every_place_is_in_it(text in r#"([-?:,{}\[\]#&*!|>'"%@`~ a0ä\u{2028}\u{feff}\x00\t\r\n]|- |: |<<|\n  |\n    |---\n|\.\.\.){0,40}"#) {
+            let source = Source::new("test.yaml", text);
+            let mut problems = Problems::default();
+            if let Some(node) = parse(&source, &mut problems) {
+                spans(&node, &mut Vec::new());
+            } else {
+                assert!(problems.any_error());
+            }
+            problems.render(false);
+        }
+    }
+
     #[test]
     fn an_empty_file_is_nothing() {
         for text in ["", "# only a comment\n", "---\n", "\u{feff}"] {
