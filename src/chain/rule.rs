@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Limits;
 use super::action;
 use super::condition::{self, Condition};
 use super::entry::{Load, Named, NamedConditions, find, no_settings, unknown};
@@ -12,7 +13,6 @@ use super::pattern::Patterns;
 use super::run::{Action, ActionError};
 use super::string::word;
 use super::test::Test;
-use super::Limits;
 use crate::base::disk;
 use crate::mail::Inside;
 use crate::yaml::{self, FromNode, Kind, Node, Problems, Reported, Settings, Source, Span};
@@ -297,7 +297,10 @@ mod tests {
         );
         assert_eq!(problems, Vec::<String>::new());
         let rule = &file.rules[0];
-        assert_eq!((rule.then.len(), rule.otherwise.len(), rule.on_error, rule.place()), (2, 1, Some(OnError::Skip), "rules.yaml:4".to_owned()));
+        assert_eq!(
+            (rule.then.len(), rule.otherwise.len(), rule.on_error, rule.place()),
+            (2, 1, Some(OnError::Skip), "rules.yaml:4".to_owned())
+        );
         assert_eq!(file.tests.len(), 1);
     }
 
@@ -346,7 +349,11 @@ mod tests {
 
     #[test]
     fn a_group_of_when_can_be_used_in_then_and_not_in_else() {
-        let rule = |key: &str| format!("rules:\n  - name: r\n    when: {{subject: {{matches: '#(?<ticket>[0-9]+)'}}}}\n    {key}:\n      - header.add: {{name: X-Ticket, value: '${{ticket}}'}}\n");
+        let rule = |key: &str| {
+            format!(
+                "rules:\n  - name: r\n    when: {{subject: {{matches: '#(?<ticket>[0-9]+)'}}}}\n    {key}:\n      - header.add: {{name: X-Ticket, value: '${{ticket}}'}}\n"
+            )
+        };
         assert_eq!(problems(&rule("then")), "");
         assert!(problems(&rule("else")).contains("ticket"));
     }

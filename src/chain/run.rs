@@ -393,7 +393,8 @@ impl Run {
 
 /// A panic is a failure of the machine. What it may have left half done is put back by the caller.
 fn guarded<T>(step: impl FnOnce() -> Result<T, ActionError>) -> Result<T, ActionError> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|cause| Err(ActionError::Machine(format!("the rule panicked: {}", panic_text(&*cause)))))
+    catch_unwind(AssertUnwindSafe(step))
+        .unwrap_or_else(|cause| Err(ActionError::Machine(format!("the rule panicked: {}", panic_text(&*cause)))))
 }
 
 fn panic_text(cause: &(dyn std::any::Any + Send)) -> &str {
@@ -442,7 +443,8 @@ mod tests {
     }
 
     fn through(files: Vec<Vec<Rule>>) -> Ruling {
-        let files: Vec<_> = files.into_iter().map(|rules| Arc::new(RuleFile { path: "test.yaml".into(), rules, tests: Vec::new() })).collect();
+        let files: Vec<_> =
+            files.into_iter().map(|rules| Arc::new(RuleFile { path: "test.yaml".into(), rules, tests: Vec::new() })).collect();
         example::run("Subject: hi\r\n\r\nbody\r\n").through(&files).0
     }
 
@@ -474,10 +476,16 @@ mod tests {
 
     #[test]
     fn a_failing_rule_is_undone_as_a_whole_and_the_message_is_held() {
-        let ruling = through(vec![vec![rule("a", &[marks, fails]), rule("b", &[|run| {
-            run.add_tag("later");
-            Ok(Flow::Next)
-        }])]]);
+        let ruling = through(vec![vec![
+            rule("a", &[marks, fails]),
+            rule(
+                "b",
+                &[|run| {
+                    run.add_tag("later");
+                    Ok(Flow::Next)
+                }],
+            ),
+        ]]);
         assert_eq!(ruling.word(), "quarantine");
         assert_eq!(marked(&ruling), 0);
         assert_eq!(ruling.tags, ["later"]);
@@ -487,13 +495,10 @@ mod tests {
 
     #[test]
     fn a_fault_of_the_machine_defers_and_so_does_a_panic() {
-        for action in [
-            (|_: &mut Run| Err(ActionError::Machine("disk".to_owned()))) as Apply,
-            |run| {
-                run.mail.message.insert_field(0, Field::new("X-Mark", "1"));
-                panic!("a bug")
-            },
-        ] {
+        for action in [(|_: &mut Run| Err(ActionError::Machine("disk".to_owned()))) as Apply, |run| {
+            run.mail.message.insert_field(0, Field::new("X-Mark", "1"));
+            panic!("a bug")
+        }] {
             let ruling = through(vec![vec![rule("a", &[action]), rule("b", &[marks])]]);
             assert!(matches!(&ruling.outcome, Outcome::Defer(verdict) if verdict.code == 451), "{:?}", ruling.outcome);
             assert_eq!(marked(&ruling), 0);
@@ -502,7 +507,9 @@ mod tests {
 
     #[test]
     fn on_error_says_what_a_failing_rule_leads_to() {
-        for (on_error, word) in [(OnError::Skip, "deliver"), (OnError::Quarantine, "quarantine"), (OnError::Reject, "reject"), (OnError::Defer, "defer")] {
+        for (on_error, word) in
+            [(OnError::Skip, "deliver"), (OnError::Quarantine, "quarantine"), (OnError::Reject, "reject"), (OnError::Defer, "defer")]
+        {
             let failing = Rule { on_error: Some(on_error), ..rule("a", &[marks, fails]) };
             assert_eq!(through(vec![vec![failing]]).word(), word);
         }

@@ -8,6 +8,7 @@ mod file;
 mod include;
 mod section;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
     let text = match disk::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            problems.missing(format!("{} cannot be read: {}", path.display(), include::cause(&error)), "");
+            problems.missing(format!("{} cannot be read: {}", path.display(), cause(&error)), "");
             return Err(problems);
         }
     };
@@ -61,6 +62,15 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
             problems.sort();
             Err(problems)
         }
+    }
+}
+
+/// Why a file cannot be read, in an operator's words.
+fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        _ => error.to_string(),
     }
 }
 

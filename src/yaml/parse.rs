@@ -88,7 +88,7 @@ impl Builder<'_, '_> {
                 }
                 Event::SequenceStart(anchor, tag) => self.begin(Collection::List(Vec::new()), span, anchor, tag.as_deref())?,
                 Event::MappingStart(anchor, tag) => {
-                    self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag.as_deref())?
+                    self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag.as_deref())?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end(&span),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -298,7 +298,7 @@ mod tests {
             } else {
                 assert!(problems.any_error());
             }
-            problems.render(false);
+            assert_eq!(problems.render(false).is_empty(), problems.is_empty());
         }
     }
 

@@ -128,7 +128,11 @@ impl Replace {
         let readable = message.readable(false);
         let parts: Vec<&Part> = message.parts().iter().filter(|part| readable.contains(&part.id)).filter(wanted).collect();
         let protected = parts.iter().filter(|part| part.protection.is_some()).count();
-        let open = parts.iter().filter(|part| part.protection.is_none()).map(|part| (part.id, part.media_types.iter().any(|kind| kind == "text/html"))).collect();
+        let open = parts
+            .iter()
+            .filter(|part| part.protection.is_none())
+            .map(|part| (part.id, part.media_types.iter().any(|kind| kind == "text/html")))
+            .collect();
         if protected > 0 {
             run.noted(&format!("{protected} signed or encrypted part(s) left alone"));
         }
