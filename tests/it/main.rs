@@ -9,6 +9,7 @@
 
 mod cli;
 mod dialogs;
+mod hostile;
 mod kill;
 mod quarantine;
 mod relay;
