@@ -123,7 +123,7 @@ impl Field {
             None => self.value_range().start + lead.len(),
         };
         lead.extend_from_slice(words::layout(text, column).as_bytes());
-        self.with_raw_value(&without_blank_lines(&lead))
+        self.with_raw_value(&with_sound_folds(&lead))
     }
 
     /// Replaces ranges of [`Field::value`] (decoded) or, with `raw`, of [`Field::source`]; every byte of the field outside the changed words stays, folds too.
@@ -155,7 +155,7 @@ impl Field {
             done = place.end;
         }
         out.extend_from_slice(&old[done..]);
-        self.with_raw_value(&without_blank_lines(&out))
+        self.with_raw_value(&with_sound_folds(&out))
     }
 }
 
@@ -175,24 +175,20 @@ fn name_length(bytes: &[u8]) -> usize {
     memchr::memchr(b':', line).map_or(0, |colon| line[..colon].trim_ascii_end().len())
 }
 
-/// RFC 5322 3.2.2: a folded line that is all blanks would be taken for the end of the header by some. Its line end goes.
-fn without_blank_lines(value: &[u8]) -> Vec<u8> {
+/// RFC 5322 3.2.2: a folded line that is all blanks would be taken for the end of the header by some, one without a blank at its start is a field of its own.
+/// The line end before it goes.
+fn with_sound_folds(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
-    let mut lines = value.split_inclusive(|byte| *byte == b'\n');
-    out.extend_from_slice(lines.next().unwrap_or_default());
-    for line in lines {
-        if line.trim_ascii().is_empty() {
+    for (index, line) in value.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if index > 0 && (line.trim_ascii().is_empty() || !matches!(line[0], b' ' | b'\t')) {
             let end = out.strip_suffix(b"\r\n").or_else(|| out.strip_suffix(b"\n")).map_or(out.len(), <[u8]>::len);
-            let line_end = out.split_off(end);
-            let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            out.extend_from_slice(&line[..blanks]);
-            if line.ends_with(b"\n") {
-                out.extend_from_slice(&line_end);
-            }
-        } else {
-            out.extend_from_slice(line);
+            out.truncate(end);
         }
+        out.extend_from_slice(line);
     }
+    // The value's own last line has no end.
+    let end = out.strip_suffix(b"\r\n").or_else(|| out.strip_suffix(b"\n")).map_or(out.len(), <[u8]>::len);
+    out.truncate(end);
     out
 }
 
@@ -210,7 +206,7 @@ impl<'a> Spot<'a> {
         let with = change.with.as_str();
         let mut spot = Spot { text: range.clone(), changes: vec![(range, with)], encode: !words::is_plain(&words::in_one_line(with)) };
         // Encoded words are written as a whole; so are those that would touch the new text.
-        for unit in reading.units.iter().filter(|unit| unit.kind == Kind::Word) {
+        for unit in near(reading, &spot.text).iter().filter(|unit| unit.kind == Kind::Word) {
             let Range { start, end } = unit.text;
             let overlaps = spot.text.start < end && start < spot.text.end;
             let inside = spot.text.is_empty() && start < spot.text.start && spot.text.start < end;
@@ -221,10 +217,26 @@ impl<'a> Spot<'a> {
                 spot.encode = true;
             }
         }
+        // Blanks between encoded words are no text: where nothing else is left between two, they become one.
+        spot.encode |= (spot.text.is_empty() || with.trim_matches([' ', '\t']).is_empty()) && spot.is_between_words(reading);
         if spot.encode {
             spot.widen(reading);
         }
         spot
+    }
+
+    fn is_between_words(&self, reading: &Reading) -> bool {
+        let around = self.with_blanks(&reading.text);
+        let words = || near(reading, &around).iter().filter(|unit| unit.kind == Kind::Word);
+        words().any(|unit| (around.start..=self.text.start).contains(&unit.text.end)) && words().any(|unit| (self.text.end..=around.end).contains(&unit.text.start))
+    }
+
+    /// The stretch with the blanks around it.
+    fn with_blanks(&self, text: &str) -> Range<usize> {
+        let blank = [' ', '\t'];
+        let left = text[..self.text.start].trim_end_matches(blank).len();
+        let right = text.len() - text[self.text.end..].trim_start_matches(blank).len();
+        left..right
     }
 
     /// Encoded words stand between blanks (RFC 2047 5): the stretch goes on to the next ones, and takes blanks between it and another encoded word in.
@@ -233,7 +245,7 @@ impl<'a> Spot<'a> {
         let blank = [' ', '\t'];
         self.text.start = text[..self.text.start].rfind(blank).map_or(0, |at| at + 1);
         self.text.end = text[self.text.end..].find(blank).map_or(text.len(), |at| self.text.end + at);
-        for unit in reading.units.iter().filter(|unit| unit.kind == Kind::Word) {
+        for unit in near(reading, &self.with_blanks(text)).iter().filter(|unit| unit.kind == Kind::Word) {
             let Range { start, end } = unit.text;
             if end <= self.text.start && text[end..self.text.start].trim_matches(blank).is_empty() {
                 self.text.start = self.text.start.min(start);
@@ -249,13 +261,14 @@ impl<'a> Spot<'a> {
 
     /// The bytes it stands for. Folds at its edges stay outside.
     fn raw(&self, reading: &Reading) -> Range<usize> {
-        let units = || reading.units.iter().filter(|unit| !unit.text.is_empty());
-        let before = |at: usize| units().rev().find(|unit| unit.text.start < at).map_or(0, |unit| place(unit, at));
+        let last = |at: usize| reading.units.partition_point(|unit| unit.text.start < at);
+        let before = |at: usize| reading.units[..last(at)].iter().rev().find(|unit| !unit.text.is_empty()).map_or(0, |unit| place(unit, at));
         let end = before(self.text.end);
         if self.text.is_empty() {
             return end..end;
         }
-        let start = units().find(|unit| self.text.start < unit.text.end).map_or(end, |unit| place(unit, self.text.start));
+        let first = reading.units.partition_point(|unit| unit.text.end <= self.text.start);
+        let start = reading.units.get(first).map_or(end, |unit| place(unit, self.text.start));
         start..end.max(start)
     }
 
@@ -270,6 +283,13 @@ impl<'a> Spot<'a> {
         out.push_str(&reading.text[at..self.text.end]);
         out
     }
+}
+
+/// The units that overlap or touch a stretch of the text.
+fn near<'a>(reading: &'a Reading, text: &Range<usize>) -> &'a [Unit] {
+    let first = reading.units.partition_point(|unit| unit.text.end < text.start);
+    let last = reading.units.partition_point(|unit| unit.text.start <= text.end);
+    &reading.units[first..last.max(first)]
 }
 
 /// The byte at which a place in a unit's text lies.
