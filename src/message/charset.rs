@@ -66,15 +66,6 @@ pub fn encode(encoding: &'static Encoding, text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Header bytes without a charset: UTF-8 if valid, else windows-1252.
-#[must_use]
-pub fn decode_raw(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => decode(WINDOWS_1252, bytes),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

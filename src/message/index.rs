@@ -223,6 +223,7 @@ impl Indexer {
         }
         self.leaf = None;
         self.begin_slot(start);
+        self.index.slots.last_mut().expect("it has just begun").joined = start < span.start;
         self.mark(eight_bit);
         if last {
             self.boundaries.close(multipart);
@@ -298,6 +299,7 @@ impl Indexer {
             embedded: false,
             size: 0,
             slots: 0..0,
+            boundary: None,
             header: parent.map(|_| self.index.slots.len() - 1),
         });
     }
@@ -368,6 +370,7 @@ impl Indexer {
         }
         let id = *self.open.last().expect("content belongs to a part");
         let slot = self.index.slots.len() - 1;
+        let full = self.index.parts.len() >= self.limits.parts as usize;
         let part = &mut self.index.parts[id];
         part.declare(declared);
         part.slots.start = slot;
@@ -381,10 +384,11 @@ impl Indexer {
         if inside && part.depth >= self.limits.depth {
             part.opaque = true;
             self.index.flags.raise(Flag::Deep);
-        } else if inside && self.index.parts.len() >= self.limits.parts as usize {
-            self.index.parts[id].opaque = true;
+        } else if inside && full {
+            part.opaque = true;
             self.index.flags.raise(Flag::TooManyParts);
         } else if let Some(boundary) = boundary {
+            part.boundary = Some(boundary.into());
             self.boundaries.push(boundary);
             self.multiparts.push(id);
         } else if inside {

@@ -18,10 +18,13 @@ mod base64;
 mod boundary;
 mod charset;
 mod content;
+mod convert;
 pub mod digest;
+mod edit;
 mod field;
 mod flags;
 mod index;
+mod locate;
 mod output;
 mod parameter;
 mod part;
@@ -29,6 +32,8 @@ mod quoted;
 pub mod received;
 mod receiver;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 
@@ -309,31 +314,5 @@ impl Message {
     #[must_use]
     pub fn eight_bit(&self) -> (bool, bool) {
         (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.index.slots.iter().any(|slot| slot.eight_bit))
-    }
-}
-
-impl Message {
-    pub fn edit_text(&mut self, part: PartId, changes: &[Change]) -> Result<(), Fault> {
-        let _ = (part, changes);
-        todo!("message helper")
-    }
-
-    pub fn replace_leaf(&mut self, part: PartId, text: &str, content_type: Option<&str>) -> Result<(), Fault> {
-        let _ = (part, text, content_type);
-        todo!("message helper")
-    }
-
-    pub fn replace_body(&mut self, text: &str) -> Result<(), Fault> {
-        let _ = text;
-        todo!("message helper")
-    }
-
-    pub fn set_raw_body(&mut self, body: Bytes) -> Result<(), Fault> {
-        let _ = body;
-        todo!("message helper")
-    }
-
-    pub fn seven_bit(&self) -> Result<Message, Fault> {
-        todo!("message helper")
     }
 }

@@ -105,6 +105,55 @@ impl Structured {
     }
 }
 
+/// A raw Content-Type value with this charset; all else stays as it is.
+#[must_use]
+pub fn with_charset(raw: &[u8], charset: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + charset.len() + 12);
+    let mut done = false;
+    for (index, segment) in segments(raw).into_iter().enumerate() {
+        let name_end = memchr::memchr(b'=', segment).unwrap_or(segment.len());
+        let name = segment[..name_end].strip_prefix(b";").unwrap_or_default().trim_ascii();
+        let base = name.split(|byte| *byte == b'*').next().unwrap_or_default();
+        if index == 0 || !base.eq_ignore_ascii_case(b"charset") {
+            out.extend_from_slice(segment);
+        } else if !done && base.len() == name.len() && name_end < segment.len() {
+            out.extend_from_slice(&segment[..=name_end]);
+            out.extend_from_slice(charset.as_bytes());
+            let blanks = segment.len() - segment.trim_ascii_end().len();
+            out.extend_from_slice(&segment[segment.len() - blanks..]);
+            done = true;
+        }
+    }
+    if !done {
+        let end = out.trim_ascii_end().strip_suffix(b";").unwrap_or(out.trim_ascii_end()).len();
+        out.truncate(end);
+        out.extend_from_slice(format!("; charset={charset}").as_bytes());
+    }
+    out
+}
+
+/// The pieces between semicolons, each with the semicolon before it; those in quoted strings and comments do not count.
+fn segments(raw: &[u8]) -> Vec<&[u8]> {
+    let mut list = Vec::new();
+    let (mut start, mut quoted, mut comments, mut escaped) = (0, false, 0_u32, false);
+    for (at, &byte) in raw.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted || comments > 0,
+            b'"' if comments == 0 => quoted = !quoted,
+            b'(' if !quoted => comments += 1,
+            b')' if !quoted => comments = comments.saturating_sub(1),
+            b';' if !quoted && comments == 0 => {
+                list.push(&raw[start..at]);
+                start = at;
+            }
+            _ => {}
+        }
+    }
+    list.push(&raw[start..]);
+    list
+}
+
 fn raw_parameter(name: &[u8], value: Vec<u8>) -> Option<Raw> {
     let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
     let (name, extended) = name.strip_suffix('*').map_or((name.as_str(), false), |name| (name, true));
@@ -243,6 +292,16 @@ mod tests {
         assert_eq!(parse("a; name==?utf-8?q?=C3=A9.exe?=").get("name"), Some("é.exe"));
         assert_eq!(parse("a; name=copy(1).pdf").get("name"), Some("copy(1).pdf"));
         assert_eq!(parse("a; name=two words.exe").get("name"), Some("two words.exe"));
+    }
+
+    #[test]
+    fn a_charset_is_changed_in_place_or_added() {
+        let with = |raw: &str| String::from_utf8(with_charset(raw.as_bytes(), "utf-8")).unwrap();
+        assert_eq!(with(" text/plain; charset=\"us-ascii\"; format=flowed"), " text/plain; charset=utf-8; format=flowed");
+        assert_eq!(with(" text/plain;\r\n\tCharset=x"), " text/plain;\r\n\tCharset=utf-8");
+        assert_eq!(with(" text/plain; name=\"a;charset=b\""), " text/plain; name=\"a;charset=b\"; charset=utf-8");
+        assert_eq!(with(" text/plain;"), " text/plain; charset=utf-8");
+        assert_eq!(with(" text/plain; charset*=us-ascii''x"), " text/plain; charset=utf-8");
     }
 
     #[test]

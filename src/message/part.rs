@@ -1,6 +1,7 @@
 //! A node of the MIME tree, and what its header declares about it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::field::Field;
 use super::flags::{Flag, Flags};
@@ -53,6 +54,8 @@ pub struct Part {
     pub size: u64,
     /// The slots of its content: one for a leaf, all that is below it for others.
     pub(super) slots: Range<usize>,
+    /// What separates the parts below it, where they were opened.
+    pub(super) boundary: Option<Arc<[u8]>>,
     /// The slot of its header (the blank line's follows it); none for the message itself.
     pub(super) header: Option<usize>,
 }

@@ -264,7 +264,7 @@ fn disk(error: io::Error) -> Refusal {
 }
 
 /// The fields of a header block.
-fn split(block: &Bytes) -> Vec<Field> {
+pub(super) fn split(block: &Bytes) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut start = 0;
     for at in memchr::memchr_iter(b'\n', block) {
@@ -299,4 +299,115 @@ fn outer_flags(fields: &[Field]) -> Flags {
         }
     }
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::{limits, output};
+    use proptest::prelude::*;
+
+    fn room(directory: &std::path::Path, memory: u64, disk: u64) -> Room {
+        Room { memory: Budget::new(memory), disk: Budget::new(disk), directory: directory.to_owned(), owner: "owner".into() }
+    }
+
+    const MESSAGE: &[u8] = b"Subject: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\ntwo\r\n--b--\r\nepilogue\r\n";
+
+    #[test]
+    fn content_moves_to_a_file_as_a_whole_and_comes_out_in_one_piece() {
+        let directory = tempfile::tempdir().unwrap();
+        let room = room(directory.path(), 1 << 20, 1 << 20);
+        let mut receiver = Receiver::new(Arc::new(Limits { memory: 20, ..limits() }), room.clone());
+        for chunk in MESSAGE.chunks(7) {
+            receiver.push(chunk).unwrap();
+            receiver.flush().unwrap();
+        }
+        assert!(receiver.in_file());
+        let message = receiver.finish().unwrap();
+        assert!(matches!(message.pieces().as_slice(), [Piece::File { span, .. }] if *span == (0..MESSAGE.len() as u64)));
+        assert_eq!(output(&message), MESSAGE);
+        assert_eq!(message.parts().len(), 3);
+        assert_eq!(room.disk.free(), (1 << 20) - MESSAGE.len() as u64);
+        drop(message);
+        assert_eq!((room.disk.free(), room.memory.free()), (1 << 20, 1 << 20));
+    }
+
+    #[test]
+    fn short_memory_spills_early_and_short_disk_refuses() {
+        let directory = tempfile::tempdir().unwrap();
+        let small = room(directory.path(), 200, 1 << 20);
+        let mut receiver = Receiver::new(Arc::new(limits()), small);
+        receiver.push(&MESSAGE[..60]).unwrap();
+        for _ in 0..10 {
+            receiver.push(&[b'x'; 80]).unwrap();
+            if receiver.wants_flush() {
+                receiver.flush().unwrap();
+            }
+        }
+        assert!(receiver.in_file());
+        assert_eq!(receiver.finish().unwrap().size(), 860);
+        let mut receiver = Receiver::new(Arc::new(Limits { memory: 0, ..limits() }), room(directory.path(), 1 << 20, 10));
+        receiver.push(MESSAGE).unwrap();
+        assert!(matches!(receiver.flush(), Err(Refusal::NoDisk)));
+        receiver.push(MESSAGE).unwrap();
+        assert!(matches!(receiver.finish(), Err(Refusal::NoDisk)));
+    }
+
+    #[test]
+    fn limits_refuse_once_and_then_swallow() {
+        let refused = |limits: Limits, bytes: &[u8]| {
+            let mut receiver = Receiver::make(Arc::new(limits), Budget::new(1 << 20), None);
+            let first = receiver.push(bytes);
+            receiver.push(bytes).unwrap();
+            assert_eq!(receiver.buffer.len(), 0);
+            assert!(receiver.finish().is_err());
+            first.unwrap_err()
+        };
+        assert!(matches!(refused(Limits { message_size: 10, ..limits() }, MESSAGE), Refusal::TooLarge));
+        assert!(matches!(refused(Limits { header_size: 10, ..limits() }, MESSAGE), Refusal::HeaderTooLarge));
+        assert!(matches!(refused(Limits { header_fields: 1, ..limits() }, MESSAGE), Refusal::TooManyFields));
+        assert!(matches!(refused(Limits { header_size: 10, ..limits() }, b"no end of line in this"), Refusal::HeaderTooLarge));
+    }
+
+    #[test]
+    fn an_outer_header_that_could_be_read_in_two_ways_is_flagged() {
+        let flags = |text: &'static str| Message::parse(text.into(), &Arc::new(limits())).unwrap().malformed();
+        assert_eq!(flags("From: a\r\nFrom: b\r\n\r\n"), ["duplicate_field"]);
+        assert_eq!(flags("Fr om: a\r\n\r\n"), ["bad_header_line"]);
+        assert_eq!(flags(" a\r\n\r\n"), ["bad_header_line"]);
+        assert_eq!(flags("A: \u{e9}\r\n\r\n"), ["eight_bit_header"]);
+        assert_eq!(flags("A: b\n\r\nx\rx\0"), ["bare_line_ending", "nul"]);
+        assert_eq!(flags("A: =?utf-8?q?=0A?=\r\n\r\n"), ["control_characters"]);
+        assert!(flags("A: b\r\n\r\nx\r\n").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn the_result_does_not_depend_on_how_the_bytes_are_cut(
+            lines in proptest::collection::vec(prop_oneof![
+                Just("--b\r\n"), Just("--b--\r\n"), Just("--c  \r\n"), Just("--c--\r\n"), Just("--bx\r\n"), Just("\r\n"), Just("text\r\n"), Just("bare\n"), Just("a\rb"),
+                Just("Content-Type: multipart/mixed; boundary=c\r\n"), Just("Content-Type: message/rfc822\r\n"), Just(" fold\r\n"), Just("begin 644 a.exe\r\n"),
+                Just("-----BEGIN PGP MESSAGE-----\r\n"), Just("caf\u{e9}\0\r\n")], 0..30),
+            cuts in proptest::collection::vec(1_usize..9, 1..40)
+        ) {
+            let text = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", lines.concat());
+            let limits = Arc::new(Limits { depth: 3, parts: 9, ..limits() });
+            let whole = Message::parse(text.clone().into(), &limits).unwrap();
+            let mut receiver = Receiver::make(limits, Budget::new(1 << 20), None);
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                receiver.push(now).unwrap();
+                rest = later;
+            }
+            let pieces = receiver.finish().unwrap();
+            prop_assert_eq!(pieces.parts(), whole.parts());
+            prop_assert_eq!(pieces.malformed(), whole.malformed());
+            prop_assert_eq!(pieces.eight_bit(), whole.eight_bit());
+            prop_assert_eq!(output(&pieces), text.as_bytes());
+            let slots: Vec<_> = whole.body.index.slots.iter().map(|slot| slot.span.clone()).collect();
+            prop_assert!(slots.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+    }
 }

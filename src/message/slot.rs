@@ -17,13 +17,15 @@ pub struct Slot {
     pub new: Option<Bytes>,
     /// Whether it has bytes over 127.
     pub eight_bit: bool,
+    /// A delimiter: whether the line end before its line belongs to it.
+    pub joined: bool,
     /// Its text, once it was asked for.
     pub text: OnceLock<Arc<Text>>,
 }
 
 impl Slot {
     pub fn new(at: u64) -> Slot {
-        Slot { span: at..at, new: None, eight_bit: false, text: OnceLock::new() }
+        Slot { span: at..at, new: None, eight_bit: false, joined: true, text: OnceLock::new() }
     }
 
     /// A slot with other bytes.

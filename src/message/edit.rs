@@ -1,0 +1,287 @@
+//! Edits of the body: a part's text written back into its own bytes, a leaf or the whole body replaced (DESIGN decision 5).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::content::{Content, Piece};
+use super::field::{Change, Field};
+use super::index::{Index, Indexer};
+use super::locate::{self, ByteChange, locate, splice, with_line_ends};
+use super::parameter;
+use super::part::{Declared, PartId};
+use super::receiver::split;
+use super::text::Transfer;
+use super::{Body, Fault, Message, base64, quoted};
+
+const QUOTED: &str = "quoted-printable";
+
+impl Message {
+    /// Replaces ranges of [`Message::text`], which must be in order and not overlap, and writes the part back in its own encoding and charset (UTF-8 with the charset parameter changed
+    /// where that cannot represent the result). Bytes outside what DESIGN decision 5 allows stay.
+    ///
+    /// # Errors
+    /// As [`Message::text`].
+    pub fn edit_text(&mut self, part: PartId, changes: &[Change]) -> Result<(), Fault> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let text = self.text_of(part)?;
+        self.check(&text.text, changes)?;
+        let (found, slot) = self.leaf(part)?;
+        let transfer = self.transfer(found)?;
+        let encoded = self.slot_bytes(slot)?;
+        let decoded = transfer.decode(&encoded);
+        let latin = matches!(found.charset.as_deref(), Some("iso-8859-1" | "latin1" | "l1"));
+        let fits = |changes: &Vec<ByteChange>| {
+            let guessed = !text.charset.declared && decoded.is_ascii();
+            changes.iter().all(|(_, with)| with.is_ascii() || !(guessed || (latin && with.iter().any(|byte| matches!(byte, 0x80..=0x9f)))))
+        };
+        let Some(bytes) = locate(text.charset.encoding, &decoded, changes).filter(fits) else {
+            let decoded = text.charset.encoding.decode_without_bom_handling(&decoded).0;
+            let new = with_line_ends(&changed(&text.text, changes), locate::line_end(&decoded));
+            return self.recode(part, &encoded, transfer, &new);
+        };
+        let wanted = splice(&decoded, &bytes);
+        let new = match transfer {
+            Transfer::Identity if wanted.is_ascii() || !decoded.is_ascii() || found.encoding != "7bit" => wanted,
+            Transfer::Identity => {
+                self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
+                quoted::encode(&wanted)
+            }
+            Transfer::Base64 => rewrite_base64(&encoded, &decoded, &wanted),
+            Transfer::Quoted => rewrite_quoted(&encoded, &bytes, &wanted),
+        };
+        self.put_content(part, new)
+    }
+
+    fn check(&self, text: &str, changes: &[Change]) -> Result<(), Fault> {
+        let ordered = changes.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start);
+        let inside = |change: &Change| text.get(change.range.clone()).is_some();
+        if !ordered || !changes.iter().all(inside) {
+            return Err(Fault::Message("the places to change do not lie in the text".to_owned()));
+        }
+        let more: usize = changes.iter().map(|change| change.with.len()).sum();
+        if text.len().saturating_add(more) > self.text_limit() {
+            return Err(Fault::Message("the new text would be larger than limits.chain.text".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Writes a text in UTF-8 and says so in the part's two content fields.
+    fn recode(&mut self, part: PartId, encoded: &Bytes, transfer: Transfer, text: &str) -> Result<(), Fault> {
+        let eight_bit = matches!(self.part(part).encoding.as_str(), "8bit" | "binary");
+        let new = match transfer {
+            Transfer::Base64 => base64::rewrite(encoded, text.as_bytes(), 0),
+            Transfer::Identity if eight_bit || text.is_ascii() => text.as_bytes().to_vec(),
+            Transfer::Identity | Transfer::Quoted => quoted::encode(text.as_bytes()),
+        };
+        if transfer == Transfer::Identity && !eight_bit && !text.is_ascii() {
+            self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
+        }
+        self.edit_part_header(part, |fields| match fields.iter_mut().find(|field| field.is("content-type")) {
+            Some(field) => *field = field.with_raw_value(&parameter::with_charset(field.raw_value(), "utf-8")),
+            None => fields.insert(0, Field::new("Content-Type", "text/plain; charset=utf-8")),
+        })?;
+        self.put_content(part, new)
+    }
+
+    /// Makes `text` the content of a leaf, its Content-Transfer-Encoding quoted-printable (set in place, or added); `content_type` replaces its Content-Type value if given.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn replace_leaf(&mut self, part: PartId, text: &str, content_type: Option<&str>) -> Result<(), Fault> {
+        self.leaf(part)?;
+        self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
+        if let Some(value) = content_type {
+            self.set_part_field(part, "Content-Type", value)?;
+        }
+        self.put_content(part, quoted::encode(with_line_ends(text, "\r\n").as_bytes()))
+    }
+
+    /// Makes `text` the whole body: one text/plain part in quoted-printable, UTF-8, its content fields in the outer header set to match.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn replace_body(&mut self, text: &str) -> Result<(), Fault> {
+        let bytes = self.room_for(quoted::encode(with_line_ends(text, "\r\n").as_bytes()))?;
+        let mut fields = self.fields.to_vec();
+        fields.retain(|field| !field.is("content-disposition"));
+        set_field(&mut fields, "Content-Transfer-Encoding", QUOTED);
+        set_field(&mut fields, "Content-Type", "text/plain; charset=utf-8");
+        if !fields.iter().any(|field| field.is("mime-version")) {
+            fields.insert(0, Field::new("MIME-Version", "1.0"));
+        }
+        self.fields = Arc::new(fields);
+        self.put_body(bytes);
+        Ok(())
+    }
+
+    /// Makes these bytes the body (bare line ends become CR LF) and builds the index anew.
+    ///
+    /// # Errors
+    /// Budget.
+    pub fn set_raw_body(&mut self, body: Bytes) -> Result<(), Fault> {
+        let body = match with_crlf(&body) {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(new) => new.into(),
+        };
+        let held = self.room_for(body.to_vec())?;
+        self.put_body(held);
+        Ok(())
+    }
+
+    fn put_body(&mut self, bytes: Bytes) {
+        self.separate(bytes.is_empty());
+        let declared = Declared::read(self.fields.iter(), "text/plain");
+        let old = &self.body;
+        let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, old.start);
+        indexer.push(&bytes);
+        let Index { parts, slots, flags } = indexer.finish();
+        let index = Index { parts, slots, flags: flags.and(old.index.flags) };
+        let content = Content::new(old.content.pieces(0..old.start).chain([Piece::Memory(bytes)]).collect());
+        self.body = Arc::new(Body { content, start: old.start, declared, index });
+    }
+
+    /// A body needs a blank line before it.
+    fn separate(&mut self, empty: bool) {
+        if !empty && self.blank.is_empty() {
+            self.blank = Bytes::from_static(b"\r\n");
+        }
+    }
+
+    /// Sets a field of a part's header in place, or adds it on top; further ones of that name go.
+    pub(super) fn set_part_field(&mut self, part: PartId, name: &str, value: &str) -> Result<(), Fault> {
+        self.edit_part_header(part, |fields| set_field(fields, name, value))
+    }
+
+    pub(super) fn edit_part_header(&mut self, part: PartId, edit: impl FnOnce(&mut Vec<Field>)) -> Result<(), Fault> {
+        let found = self.part(part);
+        let parent = found.parent;
+        let Some(header) = found.header else {
+            let mut fields = self.fields.to_vec();
+            edit(&mut fields);
+            // RFC 2045 4: without it, content fields mean nothing.
+            if !fields.iter().any(|field| field.is("mime-version")) {
+                fields.insert(0, Field::new("MIME-Version", "1.0"));
+            }
+            self.set_fields(fields);
+            return Ok(());
+        };
+        let mut bytes = self.slot_bytes(&self.body.index.slots[header])?;
+        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            bytes = [&bytes, b"\r\n".as_slice()].concat().into();
+        }
+        let mut fields = split(&bytes);
+        edit(&mut fields);
+        let new = self.room_for(fields.iter().flat_map(|field| field.raw().iter().copied()).collect())?;
+        let digest = parent.is_some_and(|parent| self.part(parent).media_type == "multipart/digest");
+        let declared = Declared::read(fields.iter(), if digest { "message/rfc822" } else { "text/plain" });
+        let body = Arc::make_mut(&mut self.body);
+        body.index.slots[header].replace(new);
+        body.index.parts[part.index()].declare(&declared);
+        Ok(())
+    }
+
+    /// Puts encoded bytes in place of a leaf's content.
+    pub(super) fn put_content(&mut self, part: PartId, mut new: Vec<u8>) -> Result<(), Fault> {
+        let found = self.part(part);
+        let (at, header) = (found.slots.start, found.header);
+        let slots = &self.body.index.slots;
+        // Where the delimiter has no line end of its own before it, the content must bring one.
+        if slots.get(at + 1).is_some_and(|next| !next.joined) && !new.is_empty() && !new.ends_with(b"\n") {
+            new.extend_from_slice(b"\r\n");
+        }
+        if self.has_delimiter(part, &new) {
+            return Err(Fault::Message(format!("the new text of part {} has a line that is a boundary of the message", part.0)));
+        }
+        let new = self.room_for(new)?;
+        if header.is_none() {
+            self.separate(new.is_empty());
+        }
+        let body = Arc::make_mut(&mut self.body);
+        if let Some(header) = header
+            && body.index.slots[header + 1].size() == 0
+            && !new.is_empty()
+        {
+            body.index.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
+        }
+        body.index.slots[at].replace(new);
+        Ok(())
+    }
+
+    /// Whether a line would end the part.
+    fn has_delimiter(&self, part: PartId, content: &[u8]) -> bool {
+        let lines = || content.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"--")).map(<[u8]>::trim_ascii_end);
+        let mut above = self.part(part).parent;
+        while let Some(parent) = above {
+            let parent = self.part(parent);
+            if let Some(boundary) = &parent.boundary
+                && lines().any(|line| line == &**boundary || line.strip_suffix(b"--") == Some(boundary))
+            {
+                return true;
+            }
+            above = parent.parent;
+        }
+        false
+    }
+}
+
+/// Sets a field in place, or adds it on top; further ones of that name go.
+fn set_field(fields: &mut Vec<Field>, name: &str, value: &str) {
+    let Some(first) = fields.iter().position(|field| field.is(name)) else {
+        fields.insert(0, Field::new(name, value));
+        return;
+    };
+    fields[first] = fields[first].with_value(value);
+    let mut index = 0;
+    fields.retain(|field| {
+        index += 1;
+        index <= first + 1 || !field.is(name)
+    });
+}
+
+fn changed(text: &str, changes: &[Change]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for change in changes {
+        out.push_str(&text[done..change.range.start]);
+        out.push_str(&change.with);
+        done = change.range.end;
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
+/// From the first group that changes on; anew as a whole where readers could disagree about what was there.
+fn rewrite_base64(encoded: &[u8], decoded: &[u8], wanted: &[u8]) -> Vec<u8> {
+    let same = decoded.iter().zip(wanted).take_while(|(old, new)| old == new).count();
+    let new = base64::rewrite(encoded, wanted, same);
+    if base64::decode(&new) == (wanted.to_vec(), true) { new } else { base64::encode_lines(wanted) }
+}
+
+fn rewrite_quoted(encoded: &[u8], changes: &[ByteChange], wanted: &[u8]) -> Vec<u8> {
+    let new = quoted::rewrite(encoded, changes);
+    if quoted::decode(&new).0 == wanted { new } else { quoted::encode(wanted) }
+}
+
+/// Bare CR and LF become CR LF.
+fn with_crlf(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let bare = |at: usize| match bytes[at] {
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => at == 0 || bytes[at - 1] != b'\r',
+    };
+    if !memchr::memchr2_iter(b'\r', b'\n', bytes).any(bare) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    let mut done = 0;
+    for at in memchr::memchr2_iter(b'\r', b'\n', bytes).filter(|at| bare(*at)) {
+        out.extend_from_slice(&bytes[done..at]);
+        out.extend_from_slice(b"\r\n");
+        done = at + 1;
+    }
+    out.extend_from_slice(&bytes[done..]);
+    Cow::Owned(out)
+}
