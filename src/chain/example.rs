@@ -48,6 +48,7 @@ pub fn origin() -> Origin {
         time: Timestamp::UNIX_EPOCH,
         session: Ulid::nil(),
         id: Ulid::nil(),
+        token: Arc::from(""),
     }
 }
 
@@ -109,7 +110,7 @@ pub fn written(run: &Run) -> String {
     let mut text = String::new();
     let envelope = &run.mail.envelope;
     if envelope.sender.address() != SENDER {
-        text.extend(["(sender ", envelope.sender.address(), ")\r\n"]);
+        text.push_str(&format!("(sender {})\r\n", envelope.sender.address()));
     }
     if envelope.recipients.len() != 1 || envelope.recipients[0].address() != RECIPIENT {
         text.extend(envelope.recipients.iter().map(|recipient| format!("(recipient {})\r\n", recipient.address())));

@@ -64,15 +64,19 @@ fn clean(text: &str) -> String {
 /// How many of these fields are `Received`, and how many of them have an `id` that ends with the token.
 #[must_use]
 pub fn hops(fields: &[Field], token: &str) -> (usize, usize) {
-    let received = || fields.iter().filter(|field| field.is("received"));
-    let ending = format!(".{token}");
-    let own = received().filter(|field| {
-        let value = field.source();
-        let mut words =
-            value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
-        !token.is_empty() && words.next().is_some_and(|id| id.ends_with(&ending))
-    });
-    (received().count(), own.count())
+    let received = fields.iter().filter(|field| field.is("received")).count();
+    (received, fields.iter().filter(|field| is_own(field, token)).count())
+}
+
+/// Whether a field is a `Received` whose `id` ends with the token.
+#[must_use]
+pub fn is_own(field: &Field, token: &str) -> bool {
+    if token.is_empty() || !field.is("received") {
+        return false;
+    }
+    let value = field.source();
+    let mut words = value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
+    words.next().and_then(|id| id.strip_suffix(token)).is_some_and(|id| id.ends_with('.'))
 }
 
 #[cfg(test)]

@@ -359,6 +359,7 @@ mod tests {
             time: clock::now(),
             session: random::ulid(),
             id: random::ulid(),
+            token: "".into(),
         };
         Ruling {
             mail: Mail {

@@ -281,6 +281,7 @@ impl Connection {
             time: self.began.unwrap_or_else(clock::now),
             session: self.id,
             id: random::ulid(),
+            token: self.shared.terms.token.as_str().into(),
         })
     }
 

@@ -58,14 +58,16 @@ impl Action for Ending {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{chain, mail, refused, ruling};
+    use crate::chain::action::testing::{chain, mail, refused, rules, ruling};
 
     #[test]
     fn they_take_no_settings_and_nothing_stands_after_them() {
         assert_eq!(ruling("\r\n", &["discard: {}"]).word(), "discard");
         assert_eq!(ruling("\r\n", &["deliver"]).word(), "deliver");
         assert!(refused("discard: {text: x}")[0].contains("text"));
-        assert!(refused("discard\n- tag: x")[0].contains("never runs"), "{:?}", refused("discard\n- tag: x"));
+        for action in ["discard", "deliver", "leave", "reject", "defer"] {
+            assert!(chain(&rules(&[action, "tag: x"])).unwrap_err()[0].contains("never runs"), "{action}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::chain::run::Run;
 use crate::chain::string::{NameTest, StringTest, ValueTest, word};
 use crate::chain::text::is_field_name;
 use crate::message::Field;
+use crate::message::received::is_own;
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings};
 
 pub const NAME: KeyDoc = KeyDoc { name: "name", wants: "a field name, a list of them, or a string test", about: "Which fields are meant." };
@@ -112,19 +113,25 @@ impl Choice {
         !name.is_empty() && self.name.as_ref().is_none_or(|test| test.holds(name))
     }
 
-    /// The places of the fields meant, in order.
+    /// The places of the fields meant, in order. A `Received` of our own is never meant: without it a loop would not be seen (SEMANTICS 19).
     #[must_use]
     pub fn places(&self, run: &Run) -> Vec<usize> {
-        let passes =
-            |field: &Field| self.takes_name(field.name()) && self.value.as_ref().is_none_or(|test| test.holds(Some(&field.value())));
-        let mut places: Vec<usize> =
-            run.mail.message.fields().iter().enumerate().filter(|(_, field)| passes(field)).map(|(place, _)| place).collect();
+        let mut places = self.passing(run);
+        places.retain(|place| !is_own(&run.mail.message.fields()[*place], &run.mail.origin.token));
         match self.which {
             Which::First => places.truncate(1),
             Which::Last => drop(places.drain(..places.len().saturating_sub(1))),
             Which::All => {}
         }
         places
+    }
+
+    /// The places of all fields that pass, for an action that takes none away.
+    #[must_use]
+    pub fn passing(&self, run: &Run) -> Vec<usize> {
+        let value = |field: &Field| self.value.as_ref().is_none_or(|test| test.holds(Some(&field.value())));
+        let passes = |field: &Field| self.takes_name(field.name()) && value(field);
+        run.mail.message.fields().iter().enumerate().filter(|(_, field)| passes(field)).map(|(place, _)| place).collect()
     }
 }
 

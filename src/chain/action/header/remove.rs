@@ -39,9 +39,23 @@ impl Action for Remove {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::after;
+    use std::sync::Arc;
+
+    use crate::chain::action::testing::{after, bytes, mail, ruling_of};
 
     const MAIL: &str = "A: 1\r\nX-a: one\r\n two\r\nB: 2\r\nX-A: three\r\nx-a: one\r\n\r\n";
+
+    #[test]
+    fn no_rule_takes_a_received_of_our_own() {
+        let own = "Received: from a by b with ESMTP id 01ARZ3NDEKTSV4RRFFQ69G5FAV.ABCDEFGHIJ; Sat, 21 Nov 2026 10:00:00 +0000\r\n";
+        let message = format!("Received: from x by y id 4711; Sat, 21 Nov 2026 10:00:00 +0000\r\n{own}Subject: hi\r\n\r\n");
+        for action in ["header.remove: Received", "header.mask: Received", "header.rename: {name: Received, to: X-Received}"] {
+            let mut mail = mail(message.as_bytes());
+            Arc::make_mut(&mut mail.origin).token = Arc::from("ABCDEFGHIJ");
+            let left = bytes(&ruling_of(mail, &[action]));
+            assert!(left.contains(own) && !left.starts_with("Received: from x"), "{left}");
+        }
+    }
 
     #[test]
     fn name_and_value_choose_and_which_narrows() {

@@ -95,7 +95,10 @@ mod tests {
             after(mail, &["header.replace: {name: Subject, matches: writes, with: wrote}"]),
             "Subject: =?utf-8?Q?J=C3=B6rg?= wrote\r\n\r\n"
         );
-        assert_eq!(after(mail, &["header.replace: {name: Subject, matches: 'jörg', with: Bob}"]), "Subject: Bob writes\r\n\r\n");
+        assert_eq!(
+            after(mail, &["header.replace: {name: Subject, matches: 'jörg', with: Bob}"]),
+            "Subject: =?utf-8?Q?Bob?= writes\r\n\r\n"
+        );
         assert_eq!(
             after(mail, &["header.replace: {name: Subject, view: raw, matches: 'utf-8', with: UTF-8, case: exact}"]),
             "Subject: =?UTF-8?Q?J=C3=B6rg?= writes\r\n\r\n"

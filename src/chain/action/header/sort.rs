@@ -34,7 +34,7 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 
 impl Action for Sort {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
-        let places = self.0.places(run);
+        let places = self.0.passing(run);
         let mut fields = run.mail.message.fields().to_vec();
         let mut sorted: Vec<Field> = places.iter().map(|&place| whole(&fields[place])).collect();
         sorted.sort_by(order);
