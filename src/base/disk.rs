@@ -187,6 +187,14 @@ pub fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Reads exactly `buffer.len()` bytes of a file at `offset`.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
 /// Writes a file, replacing what was there.
 ///
 /// # Errors

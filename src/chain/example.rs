@@ -110,7 +110,7 @@ pub fn written(run: &Run) -> String {
     let mut text = String::new();
     let envelope = &run.mail.envelope;
     if envelope.sender.address() != SENDER {
-        text.push_str(&format!("(sender {})\r\n", envelope.sender.address()));
+        text.extend(["(sender ", envelope.sender.address(), ")\r\n"]);
     }
     if envelope.recipients.len() != 1 || envelope.recipients[0].address() != RECIPIENT {
         text.extend(envelope.recipients.iter().map(|recipient| format!("(recipient {})\r\n", recipient.address())));

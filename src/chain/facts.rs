@@ -126,21 +126,18 @@ impl Facts for Run {
         if !self.mail.message.parts().iter().any(|one| one.id == part && one.media_types.iter().any(|kind| kind == "text/html")) {
             return Ok(source);
         }
-        let mut shown = self.shown.borrow_mut();
-        match shown.get(&part) {
-            Some((of, text)) if Arc::ptr_eq(of, &source) || **of == *source => Ok(Arc::clone(text)),
-            _ => {
-                let text: Arc<str> = Arc::from(Visible::of(&source).text);
-                shown.insert(part, (source, Arc::clone(&text)));
-                Ok(text)
-            }
+        if let Some(shown) = self.texts.borrow().get(&part).and_then(|seen| seen.shown.clone()) {
+            return Ok(shown);
         }
+        let shown: Arc<str> = Arc::from(Visible::of(&source).text);
+        if let Some(seen) = self.texts.borrow_mut().get_mut(&part) {
+            seen.shown = Some(Arc::clone(&shown));
+        }
+        Ok(shown)
     }
 
     fn raw_body(&self) -> Result<Arc<str>, ActionError> {
-        let body = self.mail.message.raw_body()?;
-        self.charge(body.len() as u64)?;
-        Ok(Arc::from(String::from_utf8_lossy(&body)))
+        self.raw_text()
     }
 
     fn start(&self, part: PartId) -> Result<Bytes, ActionError> {
@@ -149,11 +146,26 @@ impl Facts for Run {
     }
 
     fn measure(&self, part: PartId) -> Result<Measure, ActionError> {
-        let content = self.mail.message.decoded(part)?;
-        self.charge(content.len() as u64)?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &content);
-        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Measure { size: content.len() as u64, sha256 })
+        let message = &self.mail.message;
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut size = 0;
+        // What is counted before it is decoded: no transfer encoding makes content larger when undone.
+        let encoded = message.parts().iter().find(|one| one.id == part);
+        if self.measured.borrow_mut().insert(part) {
+            self.charge(encoded.map_or(0, |part| part.size))?;
+        }
+        if encoded.is_some_and(|part| part.leaf && ["base64", "quoted-printable"].contains(&part.encoding.as_str())) {
+            let content = message.decoded(part)?;
+            size = content.len() as u64;
+            digest.update(&content);
+        } else {
+            message.encoded(part, &mut |piece| {
+                size += piece.len() as u64;
+                digest.update(piece);
+            })?;
+        }
+        let sha256 = hexadecimal(digest.finish().as_ref());
+        Ok(Measure { size, sha256 })
     }
 
     fn check_time(&self) -> Result<(), ActionError> {
@@ -181,4 +193,9 @@ impl Facts for Run {
     fn capture(&self, groups: Groups) {
         self.groups.borrow_mut().extend(groups);
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).expect("a nibble is below 16");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -1,9 +1,10 @@
 //! Rules and rule files, as YAML spells them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Limits;
 use super::action;
 use super::condition::{self, Condition};
 use super::entry::{Load, Named, NamedConditions, find, no_settings, unknown};
@@ -12,7 +13,6 @@ use super::pattern::Patterns;
 use super::run::{Action, ActionError};
 use super::string::word;
 use super::test::Test;
-use super::{Limits, Run};
 use crate::base::disk;
 use crate::mail::Inside;
 use crate::yaml::{self, FromNode, Kind, Node, Problems, Reported, Settings, Source, Span};
@@ -138,7 +138,7 @@ impl Shared {
             inside: &self.inside,
             conditions,
             patterns: &mut self.patterns,
-            groups: Default::default(),
+            groups: BTreeSet::default(),
             rule: Arc::from(""),
         }
     }
@@ -272,5 +272,89 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
     match find(action::ENTRIES, name) {
         Some(entry) => Ok(Step { name: entry.name, action: (entry.load)(&settings, load)? }),
         None => Err(unknown(action::ENTRIES, "action", name, span, load.problems)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> (RuleFile, Vec<String>) {
+        let mut problems = Problems::default();
+        let node = yaml::parse(&Source::new("rules.yaml", text), &mut problems).unwrap();
+        let file = RuleFile::load(&node, Path::new("rules.yaml"), &mut Shared::default(), &mut problems);
+        (file, problems.iter().map(|problem| format!("{} / {}", problem.title, problem.label)).collect())
+    }
+
+    fn problems(text: &str) -> String {
+        load(text).1.join("\n")
+    }
+
+    #[test]
+    fn a_rule_file_is_read() {
+        let (file, problems) = load(
+            "conditions:\n  big: {size: {over: 10MB}}\nrules:\n  - name: hold\n    about: why\n    when: {condition: big, subject: {contains: x}}\n    unless: {tag: fine}\n    then: [{tag: big}, discard]\n    else: [{tag: small}]\n    on_error: skip\ntests:\n  - name: t\n    inline: |\n      Subject: x\n\n      y\n    expect: {outcome: deliver, fired: []}\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        let rule = &file.rules[0];
+        assert_eq!(
+            (rule.then.len(), rule.otherwise.len(), rule.on_error, rule.place()),
+            (2, 1, Some(OnError::Skip), "rules.yaml:4".to_owned())
+        );
+        assert_eq!(file.tests.len(), 1);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let told = problems(
+            "rules:\n  - name: a\n    when: {subjet: x}\n    then: [{tagg: x}]\n  - name: b\n    mode: observe\n    then: [discard]\n  - name: b\n    then: [discard]\n    when: {body: {contains: ''}}\n  - then: [tag]\ntests:\n  - name: t\n    inline: x\n    expect: {fired: [c], outcome: delivered}\nruels: []\n",
+        );
+        for part in [
+            "unknown condition `subjet` / did you mean `subject`?",
+            "unknown action `tagg` / did you mean `tag`?",
+            "mode",
+            "an empty text is in every value",
+            "no rule is called `c`",
+            "unknown word `delivered` / did you mean `deliver`?",
+            "ruels",
+        ] {
+            assert!(told.contains(part), "{part}\n---\n{told}");
+        }
+    }
+
+    #[test]
+    fn two_rules_of_one_name_are_a_mistake() {
+        assert!(problems("rules: [{name: a, then: [discard]}, {name: a, then: [discard]}]").contains("a second rule is called `a`"));
+    }
+
+    #[test]
+    fn an_action_after_a_verdict_is_a_mistake() {
+        let told = problems("rules:\n  - name: a\n    then:\n      - discard\n      - tag: x\n");
+        assert!(told.contains("this action never runs: it stands after `discard`"), "{told}");
+        let told = problems("rules:\n  - name: a\n    then:\n      - leave\n      - tag: x\n");
+        assert!(told.contains("after `leave`"), "{told}");
+        assert_eq!(problems("rules:\n  - name: a\n    then:\n      - quarantine: {reason: x}\n      - tag: x\n"), "");
+    }
+
+    #[test]
+    fn a_list_of_conditions_does_not_say_all_or_any() {
+        assert!(problems("rules: [{name: a, when: [{tag: x}], then: [discard]}]").contains("all or any"));
+    }
+
+    #[test]
+    fn named_conditions_do_not_use_each_other() {
+        let told = problems("conditions: {a: {tag: x}, b: {condition: a}}\nrules: [{name: r, when: {condition: b}, then: [discard]}]");
+        assert!(told.contains("no condition is called `a`"), "{told}");
+    }
+
+    #[test]
+    fn a_group_of_when_can_be_used_in_then_and_not_in_else() {
+        let rule = |key: &str| {
+            format!(
+                "rules:\n  - name: r\n    when: {{subject: {{matches: '#(?<ticket>[0-9]+)'}}}}\n    {key}:\n      - header.add: {{name: X-Ticket, value: '${{ticket}}'}}\n"
+            )
+        };
+        assert_eq!(problems(&rule("then")), "");
+        assert!(problems(&rule("else")).contains("ticket"));
     }
 }

@@ -6,14 +6,16 @@
 //! | fail, or an action fails | undone as a whole | `on_error`: hold or skip and go on, or reject or defer and end |
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::Limits;
 use super::facts::Groups;
-use super::rule::{OnError, Rule, RuleFile};
+use super::rule::{OnError, Rule, RuleFile, Step};
 use super::ruling::{Failure, Hold, Outcome, Ruling, Verdict};
 use super::trace::Trace;
 use crate::base::clock;
@@ -75,6 +77,14 @@ struct State {
     added: u64,
 }
 
+/// A text part as it was decoded last.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub source: Arc<str>,
+    /// The same as a reader sees it, once it was asked for.
+    pub shown: Option<Arc<str>>,
+}
+
 /// One mail on its way through the chain.
 #[derive(Debug)]
 pub struct Run {
@@ -88,8 +98,11 @@ pub struct Run {
     pub(super) trace: Option<RefCell<Trace>>,
     /// What the rule's `when` captured.
     pub(super) groups: RefCell<Groups>,
-    /// HTML as a reader sees it, beside the source it was made from.
-    pub(super) shown: RefCell<BTreeMap<PartId, (Arc<str>, Arc<str>)>>,
+    /// Texts that were decoded and counted.
+    pub(super) texts: RefCell<BTreeMap<PartId, Seen>>,
+    /// Parts whose content was decoded as a whole and counted.
+    pub(super) measured: RefCell<BTreeSet<PartId>>,
+    raw: RefCell<Option<(Bytes, Arc<str>)>>,
     rule: Arc<str>,
     holds: Vec<Hold>,
     logs: Vec<(Arc<str>, String)>,
@@ -114,7 +127,9 @@ impl Run {
             scores: BTreeMap::new(),
             trace: traced.then(RefCell::default),
             groups: RefCell::default(),
-            shown: RefCell::default(),
+            texts: RefCell::default(),
+            measured: RefCell::default(),
+            raw: RefCell::default(),
             rule: Arc::from(""),
             holds: Vec::new(),
             logs: Vec::new(),
@@ -194,13 +209,30 @@ impl Run {
         Ok(())
     }
 
-    /// The decoded text of a part, counted.
+    /// The decoded text of a part, counted once for as long as it stays the same.
     ///
     /// # Errors
     /// As [`Message::text`], or the budget is spent.
     pub fn text(&self, part: PartId) -> Result<Arc<str>, ActionError> {
-        let text = self.mail.message.text(part)?;
-        self.charge(text.len() as u64)?;
+        let source = self.mail.message.text(part)?;
+        let mut texts = self.texts.borrow_mut();
+        if !texts.get(&part).is_some_and(|seen| Arc::ptr_eq(&seen.source, &source) || seen.source == source) {
+            self.charge(source.len() as u64)?;
+            texts.insert(part, Seen { source: Arc::clone(&source), shown: None });
+        }
+        Ok(source)
+    }
+
+    /// The whole body as it stands, as text, counted once for as long as it stays the same. Bytes that are no UTF-8 are replaced.
+    pub(super) fn raw_text(&self) -> Result<Arc<str>, ActionError> {
+        let body = self.mail.message.raw_body()?;
+        let mut raw = self.raw.borrow_mut();
+        if let Some((_, text)) = raw.as_ref().filter(|(known, _)| *known == body) {
+            return Ok(Arc::clone(text));
+        }
+        self.charge(body.len() as u64)?;
+        let text: Arc<str> = Arc::from(String::from_utf8_lossy(&body));
+        *raw = Some((body, Arc::clone(&text)));
         Ok(text)
     }
 
@@ -265,11 +297,16 @@ impl Run {
         if let Some(trace) = &mut self.trace {
             trace.get_mut().begin(rule);
         }
+        let steps = match guarded(|| self.decide(rule)) {
+            Ok(true) => &rule.then,
+            Ok(false) => &rule.otherwise,
+            Err(error) => return self.failed(rule, &error),
+        };
+        if steps.is_empty() {
+            return Flow::Next;
+        }
         let before = self.state();
-        // Everything a panic could leave half done is in `before`.
-        let result = catch_unwind(AssertUnwindSafe(|| self.attempt(rule)))
-            .unwrap_or_else(|cause| Err(ActionError::Machine(format!("the rule panicked: {}", panic_text(&*cause)))));
-        match result {
+        match guarded(|| self.carry_out(steps)) {
             Ok(flow) => flow,
             Err(error) => {
                 self.put_back(before);
@@ -278,18 +315,19 @@ impl Run {
         }
     }
 
-    fn attempt(&mut self, rule: &Rule) -> Result<Flow, ActionError> {
+    fn decide(&mut self, rule: &Rule) -> Result<bool, ActionError> {
         self.check_time()?;
         let fires = rule.fires(self)?;
-        let steps = if fires {
+        if fires {
             self.fired.push(Arc::clone(&rule.name));
-            &rule.then
-        } else {
-            &rule.otherwise
-        };
+        }
         if let Some(trace) = &mut self.trace {
             trace.get_mut().decided(fires);
         }
+        Ok(fires)
+    }
+
+    fn carry_out(&mut self, steps: &[Step]) -> Result<Flow, ActionError> {
         for step in steps {
             self.check_time()?;
             if let Some(trace) = &mut self.trace {
@@ -353,6 +391,176 @@ impl Run {
     }
 }
 
+/// A panic is a failure of the machine. What it may have left half done is put back by the caller.
+fn guarded<T>(step: impl FnOnce() -> Result<T, ActionError>) -> Result<T, ActionError> {
+    catch_unwind(AssertUnwindSafe(step))
+        .unwrap_or_else(|cause| Err(ActionError::Machine(format!("the rule panicked: {}", panic_text(&*cause)))))
+}
+
 fn panic_text(cause: &(dyn std::any::Any + Send)) -> &str {
     cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str)).unwrap_or("no cause given")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::condition::Condition;
+    use crate::chain::example;
+    use crate::chain::facts::Facts;
+    use crate::message::Field;
+    use crate::yaml::{Source, Span};
+
+    /// What a test makes a rule do.
+    struct Does(Apply);
+
+    impl std::fmt::Debug for Does {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Does")
+        }
+    }
+
+    impl Action for Does {
+        fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
+            (self.0)(run)
+        }
+    }
+
+    #[derive(Debug)]
+    struct Unanswerable;
+
+    impl Condition for Unanswerable {
+        fn holds(&self, _: &dyn Facts) -> Result<bool, ActionError> {
+            Err(ActionError::Message("cannot be told".to_owned()))
+        }
+    }
+
+    type Apply = fn(&mut Run) -> Result<Flow, ActionError>;
+
+    fn rule(name: &str, actions: &[Apply]) -> Rule {
+        let span = Span { source: Source::new("test.yaml", "x"), start: 0, end: 1 };
+        let then = actions.iter().map(|action| Step { name: "does", action: Box::new(Does(*action)) as Box<dyn Action> }).collect();
+        Rule { name: Arc::from(name), about: None, span, when: None, unless: None, then, otherwise: Vec::new(), on_error: None }
+    }
+
+    fn through(files: Vec<Vec<Rule>>) -> Ruling {
+        let files: Vec<_> =
+            files.into_iter().map(|rules| Arc::new(RuleFile { path: "test.yaml".into(), rules, tests: Vec::new() })).collect();
+        example::run("Subject: hi\r\n\r\nbody\r\n").through(&files).0
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it is what an action is")]
+    fn marks(run: &mut Run) -> Result<Flow, ActionError> {
+        run.mail.message.insert_field(0, Field::new("X-Mark", "1"));
+        run.add_tag("marked");
+        run.add_score("", 1.0);
+        run.log("marked");
+        Ok(Flow::Next)
+    }
+
+    fn fails(_: &mut Run) -> Result<Flow, ActionError> {
+        Err(ActionError::Message("no".to_owned()))
+    }
+
+    fn marked(ruling: &Ruling) -> usize {
+        ruling.mail.message.fields().iter().filter(|field| field.is("X-Mark")).count()
+    }
+
+    #[test]
+    fn rules_run_in_order_and_the_end_delivers() {
+        let ruling = through(vec![vec![rule("a", &[marks]), rule("b", &[marks])]]);
+        assert_eq!(ruling.word(), "deliver");
+        assert_eq!(ruling.fired, [Arc::from("a"), Arc::from("b")]);
+        assert_eq!(marked(&ruling), 2);
+        assert!((ruling.scores[""] - 2.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_failing_rule_is_undone_as_a_whole_and_the_message_is_held() {
+        let ruling = through(vec![vec![
+            rule("a", &[marks, fails]),
+            rule(
+                "b",
+                &[|run| {
+                    run.add_tag("later");
+                    Ok(Flow::Next)
+                }],
+            ),
+        ]]);
+        assert_eq!(ruling.word(), "quarantine");
+        assert_eq!(marked(&ruling), 0);
+        assert_eq!(ruling.tags, ["later"]);
+        assert!(ruling.logs.is_empty() && ruling.scores.is_empty());
+        assert_eq!(ruling.failures.len(), 1);
+    }
+
+    #[test]
+    fn a_fault_of_the_machine_defers_and_so_does_a_panic() {
+        for action in [(|_: &mut Run| Err(ActionError::Machine("disk".to_owned()))) as Apply, |run| {
+            run.mail.message.insert_field(0, Field::new("X-Mark", "1"));
+            panic!("a bug")
+        }] {
+            let ruling = through(vec![vec![rule("a", &[action]), rule("b", &[marks])]]);
+            assert!(matches!(&ruling.outcome, Outcome::Defer(verdict) if verdict.code == 451), "{:?}", ruling.outcome);
+            assert_eq!(marked(&ruling), 0);
+        }
+    }
+
+    #[test]
+    fn on_error_says_what_a_failing_rule_leads_to() {
+        for (on_error, word) in
+            [(OnError::Skip, "deliver"), (OnError::Quarantine, "quarantine"), (OnError::Reject, "reject"), (OnError::Defer, "defer")]
+        {
+            let failing = Rule { on_error: Some(on_error), ..rule("a", &[marks, fails]) };
+            assert_eq!(through(vec![vec![failing]]).word(), word);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_cannot_be_answered_is_an_error_and_no_firing() {
+        let asks = Rule { when: Some(Box::new(Unanswerable)), ..rule("a", &[marks]) };
+        let ruling = through(vec![vec![asks]]);
+        assert_eq!(ruling.word(), "quarantine");
+        assert!(ruling.fired.is_empty());
+    }
+
+    #[test]
+    fn leave_ends_only_its_file_and_a_verdict_the_chain() {
+        let leaves: Apply = |_| Ok(Flow::Leave);
+        let ends: Apply = |_| Ok(Flow::End(Outcome::Discard));
+        let ruling = through(vec![
+            vec![rule("a", &[leaves]), rule("skipped", &[marks])],
+            vec![rule("b", &[ends]), rule("never", &[marks])],
+            vec![rule("never either", &[marks])],
+        ]);
+        assert_eq!(ruling.word(), "discard");
+        assert_eq!(ruling.fired, [Arc::from("a"), Arc::from("b")]);
+        assert_eq!(marked(&ruling), 0);
+    }
+
+    #[test]
+    fn a_hold_stays_through_deliver_and_yields_to_a_reject() {
+        let holds: Apply = |run| {
+            run.hold("odd");
+            Ok(Flow::Next)
+        };
+        let delivers: Apply = |_| Ok(Flow::End(Outcome::Deliver));
+        let discards: Apply = |_| Ok(Flow::End(Outcome::Discard));
+        assert_eq!(through(vec![vec![rule("a", &[holds]), rule("b", &[delivers])]]).word(), "quarantine");
+        let ruling = through(vec![vec![rule("a", &[holds]), rule("b", &[discards])]]);
+        assert_eq!((ruling.word(), ruling.holds.len()), ("discard", 1));
+    }
+
+    #[test]
+    fn what_is_spent_is_an_error() {
+        let run = example::run("Subject: hi\r\n\r\n");
+        assert!(run.charge(Limits::default().decoded).is_ok());
+        assert!(matches!(run.charge(1), Err(ActionError::Message(_))));
+        let mut run = example::run("Subject: hi\r\n\r\n");
+        for _ in 0..Limits::default().added_recipients {
+            run.count_added_recipient().unwrap();
+        }
+        assert!(run.count_added_recipient().is_err());
+        run.limits.time = std::time::Duration::ZERO;
+        assert!(run.check_time().is_err());
+    }
 }

@@ -401,3 +401,82 @@ impl Load<'_> {
         pattern(&text, node, flags, self).map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::NamedConditions;
+    use super::super::pattern::Patterns;
+    use super::*;
+    use crate::chain::Limits;
+    use crate::mail::Inside;
+    use crate::yaml::{Source, parse};
+
+    fn load(text: &str) -> Result<StringTest, String> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
+        let (inside, conditions, mut patterns) = (Inside::default(), NamedConditions::new(), Patterns::default());
+        let mut load = Load {
+            problems: &mut problems,
+            limits: Limits::default(),
+            inside: &inside,
+            conditions: &conditions,
+            patterns: &mut patterns,
+            groups: std::collections::BTreeSet::default(),
+            rule: Arc::from("r"),
+        };
+        let read = StringTest::load(&node, &mut load);
+        read.map_err(|_| problems.iter().map(|problem| format!("{}: {}", problem.title, problem.label)).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn each_test_holds_for_what_it_says() {
+        for (test, yes, no) in [
+            ("abc", "ABC", "abcd"),
+            ("[a, b]", "B", "c"),
+            ("equals: Straße", "STRAßE", "strasse"),
+            ("contains: [x1, y2]", "aY2b", "x2"),
+            ("starts_with: '[EXT]'", "[ext] hi", "Re: [EXT]"),
+            ("ends_with: .exe", "a.EXE", "a.exe.txt"),
+            ("matches: '^b+$'", "a\nbb\nc", "abb"),
+            ("glob: 'in?oice*.pdf'", "Invoice\n1.PDF", "my invoice.pdf"),
+            ("in: [1.10, no, 386]", "1.10", "1.1"),
+            ("exists: true", "", "-"),
+            ("empty: true", " \t", "x"),
+            ("empty: false", "x", ""),
+            ("{contains: a, not: {contains: b}}", "ac", "abc"),
+            ("any: [{equals: a}, {equals: b}]", "b", "c"),
+            ("all: [{contains: a}, {contains: b}]", "xbay", "a"),
+            ("{equals: A, case: exact}", "A", "a"),
+            ("{case: exact, any: [{contains: A}]}", "xA", "xa"),
+            ("{matches: '^\\w$', unicode: true}", "é", "-"),
+        ] {
+            let test = load(test).unwrap_or_else(|error| panic!("{test}: {error}"));
+            assert!(test.holds(Some(yes)), "{test:?} should hold for {yes}");
+            if no != "-" || !test.holds(Some("-")) {
+                assert!(!test.holds(Some(no)), "{test:?} should not hold for {no}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_passes_only_exists_false() {
+        for test in ["a", "contains: a", "not: {contains: a}", "empty: true", "exists: true", "{exists: false, contains: a}"] {
+            assert!(!load(test).unwrap().holds(None), "{test}");
+        }
+        for test in ["exists: false", "not: {exists: true}", "any: [{exists: false}, {equals: a}]"] {
+            assert!(load(test).unwrap().holds(None), "{test}");
+            assert!(!load(test).unwrap().holds(Some("x")), "{test}");
+        }
+    }
+
+    #[test]
+    fn empty_patterns_and_leftover_keys_are_refused() {
+        for test in ["contains: ''", "starts_with: ''", "ends_with: [a, '']", "matches: ''", "glob: ''"] {
+            assert!(load(test).unwrap_err().contains("empty"), "{test}");
+        }
+        assert!(load("containz: a").unwrap_err().contains("contains"));
+        assert!(load("{}").unwrap_err().contains("no test"));
+        assert!(load("matches: 'a('").unwrap_err().contains("pattern"));
+        assert!(load("{equals: a, case: upper}").unwrap_err().contains("exact"));
+    }
+}

@@ -98,7 +98,7 @@ impl Global {
     /// Loads the configuration, and shows on standard error what is wrong or odd about it.
     ///
     /// # Errors
-    /// The exit status: 66 if there is no such file, 78 if it is wrong.
+    /// The exit status, 78: what is wrong has been shown.
     pub fn load(&self, options: Options) -> Result<Config, Exit> {
         let path = self.path()?;
         match config::load(&path, options) {

@@ -39,12 +39,13 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args, global: &Global) -> Exit {
-    let chain = match chain(&args.files, global) {
+    let Args { files, update: write, json: as_json } = args;
+    let chain = match chain(&files, global) {
         Ok(chain) => chain,
         Err(exit) => return exit,
     };
     let mut files = reports(&chain);
-    if args.update {
+    if write {
         match update(&files) {
             Ok(written) => written.iter().for_each(|file| complain(&format!("written: {}", file.display()))),
             Err(error) => {
@@ -55,7 +56,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
         files = reports(&chain);
     }
     let failed = files.iter().flat_map(|(_, reports)| reports).any(|report| !report.failures.is_empty());
-    let told = say(&if args.json { json(&files) } else { text(&files) });
+    let told = say(&if as_json { json(&files) } else { text(&files) });
     match (told, failed) {
         (Exit::Success, true) => Exit::Failed,
         (told, _) => told,

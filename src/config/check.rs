@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::address::Address;
-use super::file::{Listener, OriginOf};
+use super::file::{Limits, Listener, OriginOf};
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
@@ -50,6 +50,20 @@ fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &
     } else if listener.origin == OriginOf::Inside {
         let title = format!("whoever can connect to {} may send to anyone", listener.address);
         problems.warning(place, title, "`origin: inside` says so; a firewall has to keep strangers away");
+    }
+}
+
+/// Limits that defeat each other start all the same: they are safe, but hardly meant.
+pub(super) fn limits(configuration: &Node, limits: &Limits, problems: &mut Problems) {
+    let Some(section) = configuration.get("limits") else { return };
+    let place = |key: &str| section.get(key).unwrap_or(section).span.clone();
+    if limits.message_size > limits.temporary_disk.max(limits.memory_per_message) {
+        let title = format!("no message of `message_size`, {}, will ever fit", limits.message_size);
+        problems.warning(&place("temporary_disk"), title, format!("`temporary_disk` is {}", limits.temporary_disk));
+    }
+    if limits.memory_per_message > limits.bytes_in_flight {
+        let title = format!("no message will ever get its `memory_per_message`, {}", limits.memory_per_message);
+        problems.warning(&place("bytes_in_flight"), title, format!("`bytes_in_flight`, for all of them, is {}", limits.bytes_in_flight));
     }
 }
 

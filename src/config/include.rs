@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::base::disk;
 use crate::chain::rule::{RuleFile, Shared};
-use crate::yaml::{Kind, Node, Problems, Settings, Source, parse};
+use crate::yaml::{Kind, Node, Problems, Settings};
 
 /// The rule files that a chain names, in its order. Every problem in every one of them is reported.
 pub(super) fn rule_files(chain: &Node, base: &Path, shared: &mut Shared, problems: &mut Problems) -> Vec<Arc<RuleFile>> {
@@ -36,7 +36,7 @@ pub(super) fn rule_files(chain: &Node, base: &Path, shared: &mut Shared, problem
                 problems.error(&place.span, format!("{} is included twice", path.display()), "each rule file may stand in a chain once");
                 continue;
             }
-            files.extend(rule_file(place, &path, shared, problems));
+            files.extend(RuleFile::read(&path, shared, problems));
         }
     }
     files
@@ -54,27 +54,6 @@ fn matching(place: &Node, pattern: &str, base: &Path, problems: &mut Problems) -
             problems.error(&place.span, format!("`{pattern}` cannot be looked up: {error}"), "");
             Vec::new()
         }
-    }
-}
-
-fn rule_file(place: &Node, path: &Path, shared: &mut Shared, problems: &mut Problems) -> Option<Arc<RuleFile>> {
-    let text = match disk::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            problems.error(&place.span, format!("{} cannot be read: {}", path.display(), cause(&error)), "");
-            return None;
-        }
-    };
-    let node = parse(&Source::new(path.display().to_string(), text), problems)?;
-    Some(Arc::new(RuleFile::load(&node, path, shared, problems)))
-}
-
-/// Why a file cannot be read, in an operator's words.
-pub(super) fn cause(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ mod file;
 mod include;
 mod section;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
     let text = match disk::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            problems.missing(format!("{} cannot be read: {}", path.display(), include::cause(&error)), "");
+            problems.missing(format!("{} cannot be read: {}", path.display(), cause(&error)), "");
             return Err(problems);
         }
     };
@@ -61,6 +62,15 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
             problems.sort();
             Err(problems)
         }
+    }
+}
+
+/// Why a file cannot be read, in an operator's words.
+fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -82,6 +92,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
 
     check::listeners(node, problems);
     check::inside(node, problems);
+    check::limits(node, &limits, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
     let entries = (!options.without_chain).then_some((conditions, chain_entries));
     let chain = rules(entries, base, limits.chain, shared_inside, problems);
@@ -288,6 +299,27 @@ listeners:
         assert_eq!(config.listeners[0].address, Address::Unix(base.join("run/in.sock")));
         assert_eq!(config.relay.next_hops, [NextHop::Unix("/run/out.sock".into())]);
         assert_eq!(config.store.path, base.join("var"));
+    }
+
+    #[test]
+    fn what_is_odd_is_told_and_stops_nothing() {
+        let text = "
+listeners: [{address: '0.0.0.0:25', origin: inside}]
+inside: {networks: [10.1.2.3/8]}
+relay: {next_hops: ['mx:25']}
+limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
+";
+        let loaded = load_files(&[("transom.yaml", text)], Options::default()).unwrap();
+        let told: Vec<&str> = loaded.warnings.iter().map(|problem| problem.title.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "`10.1.2.3/8` has bits beyond its length",
+                "whoever can connect to 0.0.0.0:25 may send to anyone",
+                "no message of `message_size`, 50MB, will ever fit",
+                "no message will ever get its `memory_per_message`, 1MiB",
+            ]
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub async fn send(
     pace: Pace,
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
 ) -> Result<(), Stopped> {
-    let mut sender = Sender { stuffer: Stuffer::default(), out: Vec::new(), waiting: 0, meter: Meter::new(pace) };
+    let mut sender = Sender { stuffer: Stuffer::default(), out: Vec::new(), waiting: 0, meter: Meter::new(pace, clock::monotonic()) };
     for piece in message.pieces() {
         match piece {
             Piece::Memory(bytes) => sender.take(&bytes),
@@ -108,7 +108,7 @@ impl Sender {
         self.waiting = 0;
         self.meter.last = clock::monotonic();
         while !out.is_empty() {
-            let look_again = self.meter.look_again().map_err(Stopped::Trouble)?;
+            let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
             let (mut input, mut output) = split(connection.stream());
             let mut byte = [0; 1];
             tokio::select! {
@@ -119,7 +119,7 @@ impl Sender {
                     Ok(0) | Err(_) => return Err(Stopped::Trouble(Trouble::Closed)),
                     Ok(count) => {
                         out.advance(count);
-                        self.meter.count(count);
+                        self.meter.count(count, clock::monotonic());
                     }
                 },
                 () = sleep_until(look_again.into()) => {}
@@ -177,20 +177,18 @@ struct Meter {
 }
 
 impl Meter {
-    fn new(pace: Pace) -> Meter {
-        let now = clock::monotonic();
+    fn new(pace: Pace, now: Instant) -> Meter {
         Meter { pace, started: now, last: now, total: 0, window: now, in_window: 0 }
     }
 
-    fn count(&mut self, bytes: usize) {
-        self.last = clock::monotonic();
+    fn count(&mut self, bytes: usize, now: Instant) {
+        self.last = now;
         self.total += bytes as u64;
         self.in_window += bytes as u64;
     }
 
     /// When to look again, if all is well now.
-    fn look_again(&mut self) -> Result<Instant, Trouble> {
-        let now = clock::monotonic();
+    fn look_again(&mut self, now: Instant) -> Result<Instant, Trouble> {
         let rate = self.pace.min_data_rate;
         if now >= self.pace.until.hard_deadline {
             return Err(Trouble::Other("did not take the message in the time that is left; see whether it is overloaded".to_owned()));
@@ -216,5 +214,69 @@ impl Meter {
         }
         let next = (self.last + self.pace.stall).min(self.window + WINDOW).min(self.pace.until.hard_deadline);
         Ok(if late { next.min(now + Duration::from_secs(1)) } else { next.min(self.pace.until.deadline) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// 100 bytes a second; a deadline after 60 s, the hard one after 300 s.
+    fn meter() -> (Meter, Instant) {
+        let now = clock::monotonic();
+        let until = Until { deadline: now + 60 * SECOND, hard_deadline: now + 300 * SECOND };
+        (Meter::new(Pace { until, min_data_rate: 100, stall: 30 * SECOND }, now), now)
+    }
+
+    /// Seconds until it gives up, when so many bytes are taken each second.
+    fn gives_up_after(bytes: usize) -> Option<u32> {
+        let (mut meter, start) = meter();
+        (1..1000).find(|second| {
+            let now = start + *second * SECOND;
+            let outcome = meter.look_again(now);
+            if bytes > 0 {
+                meter.count(bytes, now);
+            }
+            outcome.is_err()
+        })
+    }
+
+    #[test]
+    fn a_transfer_that_keeps_the_rate_runs_past_the_deadline_but_not_past_the_hard_one() {
+        assert_eq!(gives_up_after(110), Some(300));
+    }
+
+    #[test]
+    fn one_that_does_not_keep_it_ends_with_the_deadline() {
+        assert_eq!(gives_up_after(50), Some(60));
+    }
+
+    #[test]
+    fn one_that_stands_still_ends_after_the_silence_allowed() {
+        assert_eq!(gives_up_after(0), Some(30));
+    }
+
+    #[test]
+    fn the_next_look_is_never_behind_what_could_end_it() {
+        let (mut meter, start) = meter();
+        assert_eq!(meter.look_again(start).unwrap(), start + 30 * SECOND);
+        meter.count(1_000_000, start + 59 * SECOND);
+        assert_eq!(meter.look_again(start + 59 * SECOND).unwrap(), start + 60 * SECOND);
+        assert_eq!(meter.look_again(start + 61 * SECOND).unwrap(), start + 62 * SECOND);
+    }
+
+    #[test]
+    fn written_slices_are_left_behind_wherever_a_write_ends() {
+        let all: Vec<Bytes> = [&b"abc"[..], b"", b"de", b"f"].iter().map(|bytes| Bytes::from_static(bytes)).collect();
+        for first in 0..=6 {
+            let mut out = Slices { all: all.clone(), done: 0 };
+            out.advance(first);
+            let left: Vec<u8> = out.all[out.done..].concat();
+            assert_eq!(left, b"abcdef"[first..]);
+            out.advance(6 - first);
+            assert!(out.is_empty());
+        }
     }
 }

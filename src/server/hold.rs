@@ -31,24 +31,24 @@ impl Held {
 }
 
 /// Waits for `work`; when that takes so long that the held connection is due, gives it back meanwhile.
-pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, hold: Duration, work: impl Future<Output = T>) -> T {
+pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration, work: impl Future<Output = T>) -> T {
     let Some(open) = held.as_mut().filter(|held| held.transaction.is_open()) else { return work.await };
     let mut work = pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return done,
-        () = due(open.since, relay, hold) => {}
+        () = due(open.since, relay, limit) => {}
     }
     let (done, ()) = tokio::join!(work, open.transaction.give_back());
     done
 }
 
-async fn due(since: Instant, relay: &Relay, hold: Duration) {
+async fn due(since: Instant, relay: &Relay, limit: Duration) {
     loop {
         let age = clock::monotonic().saturating_duration_since(since);
-        if age >= hold || (age >= WHEN_PRESSED && relay.pressed()) {
+        if age >= limit || (age >= WHEN_PRESSED && relay.pressed()) {
             return;
         }
-        sleep(WHEN_PRESSED.min(hold.saturating_sub(age))).await;
+        sleep(WHEN_PRESSED.min(limit.saturating_sub(age))).await;
     }
 }

@@ -152,15 +152,12 @@ async fn accept(listening: Listening, door: Arc<Door>, shared: Arc<Shared>, sess
             () = shared.stop.cancelled() => return,
             accepted = listening.accept() => accepted,
         };
-        match shared.sessions.admit(peer) {
-            Some(place) => {
-                sessions.spawn(Connection::new(stream, peer, Arc::clone(&door), Arc::clone(&shared), place).serve());
-            }
-            None => {
-                let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-                tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
-                sessions.spawn(connection::turn_away(stream));
-            }
+        if let Some(place) = shared.sessions.admit(peer) {
+            sessions.spawn(Connection::new(stream, peer, Arc::clone(&door), Arc::clone(&shared), place).serve());
+        } else {
+            let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
+            sessions.spawn(connection::turn_away(stream));
         }
     }
 }

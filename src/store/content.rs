@@ -8,7 +8,6 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -269,7 +268,7 @@ fn each_of_file(path: &Path, span: Range<u64>, with: &mut dyn FnMut(&[u8]) -> Re
     let mut offset = span.start;
     while offset < span.end {
         let some = usize::try_from(span.end - offset).unwrap_or(PIECE).min(PIECE);
-        file.read_exact_at(&mut buffer[..some], offset).map_err(|error| at(path, &error))?;
+        disk::read_at(&file, &mut buffer[..some], offset).map_err(|error| at(path, &error))?;
         with(&buffer[..some])?;
         offset += some as u64;
     }

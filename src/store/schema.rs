@@ -63,6 +63,11 @@ CREATE TRIGGER hold_removed AFTER DELETE ON hold BEGIN UPDATE usage SET bytes = 
 /// Opens `store.db` in `path`, making its tables if they are not there.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let file = path.join("store.db");
+    // Made here, so that nobody else may read the mail in it; SQLite gives its other files the same mode.
+    match disk::create_new(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(at(&file, &error)),
+        _ => {}
+    }
     let mut connection =
         Connection::open(&file).map_err(|error| StoreError::Unable(format!("{} cannot be opened: {error}", file.display())))?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -112,6 +117,17 @@ mod tests {
         let connection = open(dir.path()).unwrap();
         assert_eq!(number(&connection, "synchronous").unwrap(), 2);
         assert_eq!(connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).unwrap(), "wal");
+    }
+
+    #[test]
+    fn nobody_else_may_read_the_mail_in_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let _connection = open(dir.path()).unwrap();
+        for name in disk::list(dir.path()).unwrap() {
+            let mode = disk::open(&dir.path().join(&name)).unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} {mode:o}", name.display());
+        }
     }
 
     #[test]

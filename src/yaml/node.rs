@@ -141,8 +141,8 @@ impl Node {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == found) {
             return Ok(*value);
         }
-        let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();
-        let choice = match list.as_slice() {
+        let quoted = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();
+        let choice = match quoted.as_slice() {
             [one] => one.clone(),
             [first @ .., last] => format!("{} or {last}", first.join(", ")),
             [] => String::new(),
@@ -154,7 +154,7 @@ impl Node {
 }
 
 /// One line, not too long, without control characters: for a title.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut short: String = text.chars().take(LONGEST).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if text.chars().nth(LONGEST).is_some() {

@@ -88,7 +88,7 @@ impl Builder<'_, '_> {
                 }
                 Event::SequenceStart(anchor, tag) => self.begin(Collection::List(Vec::new()), span, anchor, tag.as_deref())?,
                 Event::MappingStart(anchor, tag) => {
-                    self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag.as_deref())?
+                    self.begin(Collection::Map { entries: Vec::new(), key: None }, span, anchor, tag.as_deref())?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end(&span),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -286,6 +286,20 @@ mod tests {
         let told = told("a: b\nc: d: e\n");
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("2:5 not YAML: "), "{told:?}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_in_a_file_every_place_is_in_it(text in r#"([-?:,{}\[\]#&*!|>'"%@`~ a0ä\u{2028}\u{feff}\x00\t\r\n]|- |: |<<|\n  |\n    |---\n|\.\.\.){0,40}"#) {
+            let source = Source::new("test.yaml", text);
+            let mut problems = Problems::default();
+            if let Some(node) = parse(&source, &mut problems) {
+                spans(&node, &mut Vec::new());
+            } else {
+                assert!(problems.any_error());
+            }
+            assert_eq!(problems.render(false).is_empty(), problems.is_empty());
+        }
     }
 
     #[test]

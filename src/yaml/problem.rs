@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::node::shortened;
 use super::{Source, Span, draw};
 
 /// How bad it is: an error stops a start, a warning never does.
@@ -65,7 +66,7 @@ impl Problems {
             None if valid.is_empty() || valid.len() > MOST_LISTED => String::new(),
             None => format!("known: {}", valid.join(", ")),
         };
-        self.error(span, format!("unknown {what} `{word}`"), label)
+        self.error(span, format!("unknown {what} `{}`", shortened(word)), label)
     }
 
     /// Puts them into the order of the places they speak of: file by file as first met, from top to bottom; what has no place first.

@@ -8,9 +8,12 @@
 )]
 
 mod cli;
+mod dialogs;
+mod hostile;
 mod kill;
 mod quarantine;
 mod relay;
+mod rules;
 mod samples;
 mod support;
 mod tidy;

@@ -1,6 +1,6 @@
 //! Held mail, through the real server and the real command line: it is shown, released once, unchanged, or deleted.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -162,6 +162,35 @@ fn what_was_acknowledged_outlives_a_killed_server_and_can_be_released() {
     let released = transom(directory.path()).args(["quarantine", "release", rows[0]["id"].as_str().unwrap()]).output().unwrap();
     assert!(released.status.success(), "{}", String::from_utf8_lossy(&released.stderr));
     assert!(next_hop.only().message.ends_with(MAIL));
+}
+
+#[test]
+fn of_two_that_release_the_same_mail_at_once_one_sends_it() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop, "");
+    for _ in 0..5 {
+        hold(&server, MAIL);
+        let id = only_id(&server);
+        let started: Vec<_> = (0..3)
+            .map(|_| server.command().args(["quarantine", "release", &id]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+            .collect();
+        let ended: Vec<_> = started.into_iter().map(|mut child| child.wait().unwrap().code()).collect();
+        assert_eq!(ended.iter().filter(|code| **code == Some(0)).count(), 1, "{ended:?}");
+    }
+    assert_eq!(next_hop.taken().len(), 5);
+}
+
+#[test]
+fn a_server_that_was_asked_to_stop_leaves_nothing_unconfirmed() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop, "");
+    hold(&server, MAIL);
+    let directory = server.keep_directory();
+    assert!(server.terminate().success());
+    let shown = transom(directory.path()).args(["quarantine", "list"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("held") && !shown.contains("unconfirmed"), "{shown}");
+    assert_eq!(std::fs::read_dir(directory.path().join("store/owners")).unwrap().count(), 0);
 }
 
 #[test]

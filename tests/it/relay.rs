@@ -505,3 +505,37 @@ async fn a_probe_that_reaches_nobody_says_so() {
     assert!(matches!(relay.probe().await, Err(RelayError::Unavailable(_))));
     assert!(!relay.offered().known);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_closed_when_its_time_is_over() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = Relay::new(Settings { idle_time: SILENCE, ..settings(&[&hop]) });
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    assert_eq!(hop.wait_for(|log| log.closed == 1).count("QUIT"), 1);
+}
+
+#[tokio::test]
+async fn a_421_greeting_lowers_what_is_opened_there() {
+    let hop = NextHop::start([Script::good(), Script::good().at("connect", Act::SayAndClose(GREETING_421))]);
+    let relay = relay(&[&hop]);
+    let mut first = transaction(&relay);
+    first.recipients(&paths(&["b@example.org"])).await;
+    assert!(matches!(transaction(&relay).recipients(&paths(&["c@example.org"])).await[..], [Err(RelayError::Unavailable(_))]));
+    // The one that is open is all there is for now: others wait for it.
+    assert!(matches!(transaction(&relay).recipients(&paths(&["c@example.org"])).await[..], [Err(RelayError::Busy(_))]));
+    first.give_back().await;
+    assert_eq!(codes(&transaction(&relay).recipients(&paths(&["c@example.org"])).await), [250]);
+    assert_eq!(hop.log().connections, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_transaction_leaves_a_clean_connection_behind() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let mut dropped = transaction(&relay);
+    dropped.recipients(&paths(&["b@example.org"])).await;
+    drop(dropped);
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
+    let log = hop.log();
+    assert_eq!((log.connections, log.count("RSET")), (1, 1));
+}

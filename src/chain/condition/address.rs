@@ -4,7 +4,7 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, HeaderValue};
 
 use super::Condition;
-use super::operand::{DOMAIN, DomainTest, EVERY, Operand, bare, every, over, passes, string};
+use super::operand::{DOMAIN, DomainTest, Operand, bare, passes, some, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -15,7 +15,6 @@ use crate::yaml::{FromNode, Node, Reported, Settings};
 struct Address {
     header: NameTest,
     test: Operand<Keys>,
-    every: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +37,11 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
     name: "address",
     about: "Tests the mailboxes in address fields, one at a time; groups are looked into.",
     keys: &[
-        KeyDoc { name: "header", wants: "a name, a list of names or string tests", about: "Which fields: From, Reply-To, To, Cc …" },
+        KeyDoc {
+            name: "header",
+            wants: "a name, a list of names or string tests",
+            about: "Which fields, such as From, Reply-To, To and Cc.",
+        },
         KeyDoc { name: "domain", wants: DOMAIN, about: "What stands after the `@`." },
         KeyDoc { name: "local", wants: "string tests", about: "What stands before the `@`." },
         KeyDoc { name: "display_name", wants: "string tests", about: "The name beside the address, decoded." },
@@ -52,7 +55,6 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
             wants: "`sender` or the name of a field",
             about: "Whether its domain is the envelope sender's, or that of a mailbox in that field.",
         },
-        EVERY,
     ],
     example: "address: {header: From, name_has_address: true}",
     before: "From: \"boss@example.org\" <x1@mailer.example>\r\n\r\n",
@@ -64,12 +66,11 @@ fn address(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repor
     let mut settings = load.settings("`address`", node)?;
     let header = NameTest::take(&mut settings, "header", load);
     let test = Operand::take("`address`", &mut settings, keys, load);
-    let every = every(&mut settings, load);
     settings.finish(load.problems)?;
     let Some(header) = header? else {
         return Err(load.problems.error(&node.span, "`address` needs `header`", "which field's mailboxes are meant, such as From"));
     };
-    Ok(Box::new(Address { header, test: test?, every: every? }))
+    Ok(Box::new(Address { header, test: test? }))
 }
 
 fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Reported> {
@@ -102,7 +103,7 @@ fn field_name(node: &Node, load: &mut Load<'_>) -> Result<String, Reported> {
 impl Condition for Address {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         let mailboxes = mailboxes(facts, |name| self.header.holds(name));
-        over(&mailboxes, self.every, |mailbox| {
+        some(&mailboxes, |mailbox| {
             facts.saw(&mailbox.told());
             self.test.holds(&mut |keys| Ok(keys.hold(mailbox, facts)))
         })

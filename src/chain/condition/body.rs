@@ -1,7 +1,7 @@
 //! `body`: the readable text.
 
 use super::Condition;
-use super::operand::{EVERY, every, over};
+use super::operand::some;
 use crate::chain::entry::{Entry, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -13,13 +13,12 @@ struct Body {
     test: ValueTest,
     /// None: the text a reader sees, or the decoded source.
     view: Option<View>,
-    every: bool,
 }
 
 pub const BODY: Entry<dyn Condition> = Entry {
     name: "body",
     about: "Tests the inline text parts, those of attached messages too. Without `view` it holds if it holds in the text a reader sees or in the decoded source.",
-    keys: &[VALUE_TESTS, VIEW, EVERY],
+    keys: &[VALUE_TESTS, VIEW],
     example: "body: {contains: wire transfer}",
     before: "Content-Type: text/html\r\n\r\n<p>Please make a <b>wire</b>\r\ntransfer today</p>\r\n",
     after: "Content-Type: text/html\r\n\r\n<p>Please make a wire-transfer today</p>\r\n",
@@ -28,17 +27,16 @@ pub const BODY: Entry<dyn Condition> = Entry {
 
 fn body(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     if !matches!(node.kind, Kind::Map(_)) {
-        return Ok(Box::new(Body { test: StringTest::load(node, load)?, view: None, every: false }));
+        return Ok(Box::new(Body { test: StringTest::load(node, load)?, view: None }));
     }
     let mut settings = load.settings("`body`", node)?;
     let test = StringTest::take(&mut settings, load);
     let view = settings.take::<View>("view", load.problems);
-    let every = every(&mut settings, load);
     settings.finish(load.problems)?;
     let Some(test) = test? else {
         return Err(load.problems.error(&node.span, "`body` tests nothing", "a test such as `contains: text` is wanted"));
     };
-    Ok(Box::new(Body { test, view: view?, every: every? }))
+    Ok(Box::new(Body { test, view: view? }))
 }
 
 impl Condition for Body {
@@ -52,7 +50,7 @@ impl Condition for Body {
         if parts.is_empty() {
             return Ok(self.test.holds_in(None, facts));
         }
-        over(parts, self.every, |part| {
+        some(parts, |part| {
             let test = |text: &str| self.test.holds_in(Some(text), facts);
             let source = facts.source(part)?;
             facts.saw(&beginning(&source));

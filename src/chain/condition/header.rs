@@ -1,7 +1,7 @@
 //! `header` and `subject`: fields of the header.
 
 use super::Condition;
-use super::operand::{EVERY, every, over};
+use super::operand::some;
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -31,7 +31,6 @@ struct Named {
     /// None: there is such a field.
     value: Option<ValueTest>,
     raw: bool,
-    every: bool,
 }
 
 /// A field has no text apart from its value, so `text` is not among its views.
@@ -48,7 +47,6 @@ pub const HEADER: Entry<dyn Condition> = Entry {
         KeyDoc { name: "name", wants: "a name, a list of names or string tests", about: "Which fields; case never matters." },
         VALUE_TESTS,
         FIELD_VIEW,
-        EVERY,
     ],
     example: "header: {name: X-Mailer, contains: [bulk, blast]}",
     before: "X-Mailer: Super Blaster 3\r\nSubject: hi\r\n\r\n",
@@ -59,7 +57,7 @@ pub const HEADER: Entry<dyn Condition> = Entry {
 pub const SUBJECT: Entry<dyn Condition> = Entry {
     name: "subject",
     about: "Tests the Subject as a reader sees it; short for `header: {name: Subject, …}`.",
-    keys: &[VALUE_TESTS, FIELD_VIEW, EVERY],
+    keys: &[VALUE_TESTS, FIELD_VIEW],
     example: "subject: {starts_with: '[EXT]'}",
     before: "Subject: =?utf-8?q?=5BEXT=5D_caf=C3=A9?=\r\n\r\n",
     after: "Subject: Re: [EXT] caf\r\n\r\n",
@@ -80,11 +78,11 @@ fn header(node: &Node, load: &mut Load<'_>) -> Result<Header, Reported> {
         return Ok(Header::Combined(Combined { all: all?, any: any?, not: not? }));
     }
     let name = NameTest::take(&mut settings, "name", load);
-    let (value, raw, every) = value(settings, load)?;
+    let (value, raw) = value(settings, load)?;
     let Some(name) = name? else {
         return Err(load.problems.error(&node.span, "`header` needs `name`", "which field is to be tested"));
     };
-    Ok(Header::Field(Named { name, value, raw, every }))
+    Ok(Header::Field(Named { name, value, raw }))
 }
 
 fn list(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Vec<Header>, Reported> {
@@ -101,21 +99,20 @@ fn list(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> 
 }
 
 fn subject(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
-    let (value, raw, every) = if let Kind::Map(_) = node.kind {
+    let (value, raw) = if let Kind::Map(_) = node.kind {
         let settings = load.settings("`subject`", node)?;
         value(settings, load)?
     } else {
-        (Some(StringTest::load(node, load)?), false, false)
+        (Some(StringTest::load(node, load)?), false)
     };
-    Ok(Box::new(Named { name: NameTest::of("Subject"), value, raw, every }))
+    Ok(Box::new(Named { name: NameTest::of("Subject"), value, raw }))
 }
 
-fn value(mut settings: Settings<'_>, load: &mut Load<'_>) -> Result<(Option<ValueTest>, bool, bool), Reported> {
+fn value(mut settings: Settings<'_>, load: &mut Load<'_>) -> Result<(Option<ValueTest>, bool), Reported> {
     let value = StringTest::take(&mut settings, load);
     let raw = settings.node("view").map(|node| word(node, &[("decoded", false), ("raw", true)], load.problems)).transpose();
-    let every = every(&mut settings, load);
     settings.finish(load.problems)?;
-    Ok((value?, raw?.unwrap_or(false), every?))
+    Ok((value?, raw?.unwrap_or(false)))
 }
 
 impl Named {
@@ -140,7 +137,7 @@ impl Condition for Combined {
                 return Ok(false);
             }
         }
-        if !self.any.is_empty() && !over(&self.any, false, |test| test.holds(facts))? {
+        if !self.any.is_empty() && !some(&self.any, |test| test.holds(facts))? {
             return Ok(false);
         }
         match &self.not {
@@ -162,7 +159,7 @@ impl Condition for Named {
         if fields.is_empty() {
             return Ok(test.holds_in(None, facts));
         }
-        over(fields, self.every, |field| {
+        some(fields, |field| {
             let value = if self.raw { field.source() } else { field.value() };
             facts.saw(&value);
             Ok(test.holds_in(Some(&value), facts))

@@ -94,8 +94,8 @@ pub const NAMED: Entry<dyn Condition> = Entry {
     about: "Holds if the condition of that name holds: one under `conditions:` of this rule file or of transom.yaml.",
     keys: &[KeyDoc { name: "", wants: "a name", about: "A named condition cannot use another one." }],
     example: "condition: from_partner",
-    before: "",
-    after: "",
+    before: "(sender anna@partner.example)\r\nSubject: hi\r\n\r\n",
+    after: "(sender anna@elsewhere.example)\r\nSubject: hi\r\n\r\n",
     load: named,
 };
 

@@ -1,7 +1,7 @@
 //! `sender` and `recipients`: the envelope. The tests of one mailbox.
 
 use super::Condition;
-use super::operand::{DOMAIN, DomainTest, Number, Operand, over, passes, string};
+use super::operand::{DOMAIN, DomainTest, Number, Operand, passes, some, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -92,7 +92,7 @@ pub const RECIPIENTS: Entry<dyn Condition> = Entry {
     keys: &[
         KeyDoc { name: "some", wants: "mailbox tests", about: "One recipient passes: `address`, `local`, `domain`." },
         KeyDoc { name: "every", wants: "mailbox tests", about: "All recipients pass." },
-        KeyDoc { name: "over, under, at_least, at_most, equals", wants: "a number", about: "How many recipients there are." },
+        KeyDoc { name: "under, at_least, at_most, equals", wants: "a number", about: "How many recipients there are." },
     ],
     example: "recipients: {over: 1, some: {domain: example.net}}",
     before: "(recipient a@example.org)\r\n(recipient b@example.net)\r\nSubject: hi\r\n\r\n",
@@ -128,12 +128,12 @@ impl Condition for Recipients {
             }
         }
         if let Some(test) = &self.some
-            && !over(all, false, |path| test.holds(path, facts))?
+            && !some(all, |path| test.holds(path, facts))?
         {
             return Ok(false);
         }
         match &self.every {
-            Some(test) => over(all, true, |path| test.holds(path, facts)),
+            Some(test) => Ok(!all.is_empty() && !some(all, |path| test.holds(path, facts).map(|holds| !holds))?),
             None => Ok(true),
         }
     }

@@ -124,34 +124,17 @@ pub fn one_passes<'v>(test: Option<&StringTest>, values: impl IntoIterator<Item 
     test.is_none_or(|test| test.some_in(values.into_iter().inspect(|value| facts.saw(value)), facts))
 }
 
-/// Over many elements: some pass, or with `every`, there is one and all do.
+/// Whether some of many elements pass.
 ///
 /// # Errors
 /// What `test` says.
-pub fn over<E>(
-    elements: impl IntoIterator<Item = E>,
-    every: bool,
-    mut test: impl FnMut(E) -> Result<bool, ActionError>,
-) -> Result<bool, ActionError> {
-    let mut one = false;
+pub fn some<E>(elements: impl IntoIterator<Item = E>, mut test: impl FnMut(E) -> Result<bool, ActionError>) -> Result<bool, ActionError> {
     for element in elements {
-        one = true;
-        if test(element)? != every {
-            return Ok(!every);
+        if test(element)? {
+            return Ok(true);
         }
     }
-    Ok(every && one)
-}
-
-/// The manual's line on `every`.
-pub const EVERY: KeyDoc = KeyDoc { name: "every", wants: "true or false", about: "Not some but all pass, and there is at least one." };
-
-/// `every: true`, if it stands there.
-///
-/// # Errors
-/// [`Reported`] if it is something else.
-pub fn every(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<bool, Reported> {
-    Ok(settings.take::<bool>("every", load.problems)?.unwrap_or(false))
+    Ok(false)
 }
 
 /// A test of a number.

@@ -1,7 +1,7 @@
 //! `part` and `attachment`: the MIME tree, a part at a time.
 
 use super::Condition;
-use super::operand::{EVERY, Number, Operand, every, number, one_passes, over, passes, string};
+use super::operand::{Number, Operand, number, one_passes, passes, some, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -12,7 +12,6 @@ use crate::yaml::{Node, Reported, Settings, Size};
 #[derive(Debug)]
 struct Part {
     test: Operand<PartKeys>,
-    every: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +45,6 @@ pub const PART: Entry<dyn Condition> = Entry {
         KeyDoc { name: "charset", wants: "string tests", about: "The charset it declares." },
         KeyDoc { name: "encoding", wants: "string tests", about: "Its transfer encoding; `7bit` where none is declared." },
         KeyDoc { name: "depth", wants: "a number or number tests", about: "How many parts it stands inside." },
-        EVERY,
     ],
     example: "part: {type: text/plain, charset: {starts_with: iso-2022}}",
     before: "Content-Type: text/plain; charset=ISO-2022-JP\r\n\r\nhi\r\n",
@@ -57,9 +55,8 @@ pub const PART: Entry<dyn Condition> = Entry {
 fn part(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     let mut settings = load.settings("`part`", node)?;
     let test = Operand::take("`part`", &mut settings, part_keys, load);
-    let every = every(&mut settings, load);
     settings.finish(load.problems)?;
-    Ok(Box::new(Part { test: test?, every: every? }))
+    Ok(Box::new(Part { test: test? }))
 }
 
 fn part_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<PartKeys, Reported> {
@@ -71,7 +68,9 @@ fn part_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<PartKey
 
 impl Condition for Part {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
-        over(facts.parts(), self.every, |part| self.test.holds(&mut |keys| Ok(keys.hold(part, facts))))
+        let (open, closed): (Vec<_>, Vec<_>) = facts.parts().iter().partition(|part| !part.opaque);
+        let found = some(open, |part| self.test.holds(&mut |keys| Ok(keys.hold(part, facts))))?;
+        if found { Ok(true) } else { nothing_closed(&closed) }
     }
 }
 
@@ -86,10 +85,17 @@ impl PartKeys {
     }
 }
 
+/// What a limit kept closed may hold anything: the question has no answer then.
+fn nothing_closed(closed: &[&message::Part]) -> Result<bool, ActionError> {
+    match closed.first() {
+        None => Ok(false),
+        Some(_) => Err(ActionError::Message("a part was left unopened, over limits.mime".to_owned())),
+    }
+}
+
 #[derive(Debug)]
 struct Attachment {
     test: Operand<AttachmentKeys>,
-    every: bool,
     /// Whether what attached messages carry counts.
     nested: bool,
 }
@@ -115,7 +121,6 @@ pub const ATTACHMENT: Entry<dyn Condition> = Entry {
         KeyDoc { name: "size", wants: "a size such as 10MB, or number tests of it", about: "Its bytes as they would be saved." },
         KeyDoc { name: "sha256", wants: "string tests", about: "Its SHA-256, in hexadecimal." },
         KeyDoc { name: "nested", wants: "true or false", about: "Whether what attached messages carry counts; `true` if absent." },
-        EVERY,
     ],
     example: "attachment: {extension: [exe, scr]}",
     before: "Content-Type: application/octet-stream; name=\"Setup.EXE\"\r\nContent-Disposition: attachment\r\n\r\nMZ\r\n",
@@ -127,9 +132,8 @@ fn attachment(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Re
     let mut settings = load.settings("`attachment`", node)?;
     let test = Operand::take("`attachment`", &mut settings, attachment_keys, load);
     let nested = settings.take::<bool>("nested", load.problems);
-    let every = every(&mut settings, load);
     settings.finish(load.problems)?;
-    Ok(Box::new(Attachment { test: test?, every: every?, nested: nested?.unwrap_or(true) }))
+    Ok(Box::new(Attachment { test: test?, nested: nested?.unwrap_or(true) }))
 }
 
 fn attachment_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<AttachmentKeys, Reported> {
@@ -144,10 +148,12 @@ impl Condition for Attachment {
         let parts = facts.parts();
         let attachments = facts.attachments();
         let meant = parts.iter().filter(|part| attachments.contains(&part.id) && (self.nested || !part.nested));
-        over(meant, self.every, |part| {
+        let (open, closed): (Vec<_>, Vec<_>) = meant.partition(|part| !part.opaque);
+        let found = some(open, |part| {
             facts.saw(&part.names.first().unwrap_or(&part.media_type));
             self.test.holds(&mut |keys| keys.hold(part, facts))
-        })
+        })?;
+        if found { Ok(true) } else { nothing_closed(&closed) }
     }
 }
 

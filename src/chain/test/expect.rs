@@ -1,6 +1,7 @@
 //! What a test expects, and whether it came out.
 
-use std::path::{Path, PathBuf};
+use std::fmt::Write;
+use std::path::PathBuf;
 
 use similar::TextDiff;
 
@@ -12,6 +13,7 @@ use crate::chain::ruling::Ruling;
 use crate::chain::string::{StringTest, word};
 use crate::chain::{Limits, Run};
 use crate::message::Message;
+use crate::smtp::path::Path;
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, nearest};
 
 /// `expect:` of a test. What is absent is not looked at.
@@ -72,12 +74,12 @@ impl Expect {
         })
     }
 
-    pub(super) fn same_as(&self, directory: &Path) -> Option<PathBuf> {
+    pub(super) fn same_as(&self, directory: &std::path::Path) -> Option<PathBuf> {
         self.same_as.as_ref().map(|file| directory.join(file))
     }
 
     /// Everything that came out otherwise.
-    pub(super) fn judge(&self, ruling: &Ruling, received: &Message, directory: &Path) -> Vec<Failure> {
+    pub(super) fn judge(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path) -> Vec<Failure> {
         let mut failures = Vec::new();
         self.judge_ruling(ruling, &mut failures);
         self.judge_envelope(ruling, &mut failures);
@@ -118,7 +120,7 @@ impl Expect {
         {
             failures.push(told(format!("sender: got {}", envelope.sender)));
         }
-        let recipients: Vec<&str> = envelope.recipients.iter().map(|path| path.address()).collect();
+        let recipients: Vec<&str> = envelope.recipients.iter().map(Path::address).collect();
         if let Some(expected) = &self.recipients
             && *expected != recipients
         {
@@ -126,7 +128,7 @@ impl Expect {
         }
     }
 
-    fn judge_message(&self, ruling: &Ruling, received: &Message, directory: &Path, failures: &mut Vec<Failure>) {
+    fn judge_message(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path, failures: &mut Vec<Failure>) {
         let result = result(ruling);
         for (key, condition) in &self.conditions {
             match condition.holds(&result) {
@@ -210,7 +212,7 @@ fn visible(bytes: &[u8]) -> String {
             rest = &rest[letter.len_utf8()..];
             continue;
         } else {
-            text.push_str(&format!("\\x{byte:02X}"));
+            let _ = write!(text, "\\x{byte:02X}");
         }
         rest = after;
     }

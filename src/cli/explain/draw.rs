@@ -9,6 +9,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use super::{Explained, reply};
 use crate::chain::trace::{Asked, Edit, RuleTrace, Trace};
 use crate::message::{Message, Part};
+use crate::smtp::path::Path;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -35,11 +36,13 @@ fn tree(parts: &[Part], out: &mut String) {
     for part in parts {
         let indent = "  ".repeat(usize::try_from(part.depth).unwrap_or(0));
         let mut line = format!(" {indent}{}", part.media_type);
-        part.charset.iter().for_each(|charset| line.push_str(&format!(" {charset}")));
+        line.extend(part.charset.iter().flat_map(|charset| [" ", charset]));
         if part.leaf {
             let _ = write!(line, " {} {} bytes", part.encoding, grouped(part.size));
         }
-        part.names.iter().for_each(|name| line.push_str(&format!(" “{}”", printable(name))));
+        for name in &part.names {
+            let _ = write!(line, " “{}”", printable(name));
+        }
         let _ = writeln!(out, "{DIM}{line}{DIM:#}");
     }
 }
@@ -204,7 +207,7 @@ pub(super) fn json(trace: &Trace, explained: &Explained) -> String {
         })
     };
     let envelope = &ruling.mail.envelope;
-    let recipients: Vec<_> = envelope.recipients.iter().map(|path| path.address()).collect();
+    let recipients: Vec<_> = envelope.recipients.iter().map(Path::address).collect();
     let explanation = object!({
         "outcome": ruling.word(),
         "reply": reply(ruling),

@@ -69,44 +69,46 @@ struct Explained {
 
 /// Runs it.
 pub fn run(args: Args, global: &Global) -> Exit {
-    match explain(&args, global) {
+    match explain(args, global) {
         Ok(text) => say(&text),
         Err(exit) => exit,
     }
 }
 
-fn explain(args: &Args, global: &Global) -> Result<String, Exit> {
-    let (chain, next_hop) = chain(args, global)?;
-    let received = message(args)?;
-    let mail = Mail { origin: Arc::new(origin(args)), envelope: envelope(args), message: received.clone() };
+fn explain(args: Args, global: &Global) -> Result<String, Exit> {
+    let (chain, next_hop) = chain(&args.rules, global)?;
+    let received = message(&args.message)?;
+    let origin = Arc::new(origin(&args));
+    let envelope = Envelope { sender: args.from, recipients: args.to, declared: Declared::default() };
+    let mail = Mail { origin, envelope, message: received.clone() };
     let (ruling, trace) = chain.explain(mail);
     let explained = Explained { received, ruling, next_hop };
     Ok(if args.json { draw::json(&trace, &explained) } else { draw::text(&trace, &explained) })
 }
 
 /// The rules, and where the mail would go.
-fn chain(args: &Args, global: &Global) -> Result<(Arc<Chain>, Option<String>), Exit> {
-    if !args.rules.is_empty() {
-        return Ok((test::chain(&args.rules, global)?, None));
+fn chain(rules: &[PathBuf], global: &Global) -> Result<(Arc<Chain>, Option<String>), Exit> {
+    if !rules.is_empty() {
+        return Ok((test::chain(rules, global)?, None));
     }
     let config = global.load(Options { without_tests: true, ..Options::default() })?;
     let next_hop = config.relay.next_hops.first().map(ToString::to_string);
     Ok((config.chain, next_hop))
 }
 
-fn message(args: &Args) -> Result<Message, Exit> {
-    let bytes = if args.message.as_os_str() == "-" {
+fn message(file: &std::path::Path) -> Result<Message, Exit> {
+    let bytes = if file.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        disk::read(&args.message)
+        disk::read(file)
     };
     let bytes = bytes.map_err(|error| {
-        complain(&format!("error: cannot read {}: {error}", args.message.display()));
+        complain(&format!("error: cannot read {}: {error}", file.display()));
         Exit::NoInput
     })?;
     Message::parse(normalized(&bytes), &example::limits()).map_err(|refusal| {
-        complain(&format!("error: {}: {refusal}", args.message.display()));
+        complain(&format!("error: {}: {refusal}", file.display()));
         Exit::Data
     })
 }
@@ -120,10 +122,6 @@ fn origin(args: &Args) -> Origin {
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
         ..origin
     }
-}
-
-fn envelope(args: &Args) -> Envelope {
-    Envelope { sender: args.from.clone(), recipients: args.to.clone(), declared: Declared::default() }
 }
 
 /// The reply the rules ask for.

@@ -1,0 +1,262 @@
+//! `tests/dialogs/*.txt`: transcripts of SMTP sessions that a mail operator can read, each played against the real server.
+//!
+//! `C:` is a line of the client; lines that follow each other leave in one write. `C>` is raw bytes, `\r \n \0 \\ \xHH` meant, nothing added.
+//! `C!` closes the client's sending side. `S:` is one reply (all its lines), `*` any text. `S!` says that the server has closed the connection. `-- again`
+//! is a new connection. `N:` is a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N= ` is a part of the last message
+//! it got; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
+//! says, `# offers:` replaces what it offers.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use super::support::PATIENCE;
+use super::support::next_hop::{Act, NextHop, Script};
+use super::support::transom::Transom;
+
+#[test]
+fn every_dialog_goes_as_written() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = files.iter().map(|file| (file, scope.spawn(|| play(&Dialog::read(file))))).collect();
+        let results = running.into_iter().map(|(file, thread)| (file, thread.join().unwrap_or_else(|_| Err("it panicked".into()))));
+        results.filter_map(|(file, result)| result.err().map(|error| format!("{}: {error}", file.display()))).collect()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[derive(Debug, Default)]
+struct Dialog {
+    config: String,
+    offers: Option<Vec<&'static str>>,
+    acts: Vec<(&'static str, Act)>,
+    steps: Vec<(usize, Step)>,
+    heard: Vec<String>,
+    content: Vec<Vec<u8>>,
+    checks_next_hop: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Send(Vec<u8>),
+    HalfClose,
+    Reply(String),
+    Closed,
+    Again,
+}
+
+impl Dialog {
+    fn read(file: &Path) -> Dialog {
+        let mut dialog = Dialog::default();
+        let text = std::fs::read_to_string(file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            dialog.line(number + 1, line);
+        }
+        dialog
+    }
+
+    fn line(&mut self, number: usize, line: &str) {
+        let (mark, rest) = line.split_at(line.len().min(2));
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        match mark {
+            "C:" => self.send(number, format!("{rest}\r\n").as_bytes()),
+            "C>" => self.send(number, &bytes(rest)),
+            "C!" => self.steps.push((number, Step::HalfClose)),
+            "S:" => self.steps.push((number, Step::Reply(rest.to_owned()))),
+            "S!" => self.steps.push((number, Step::Closed)),
+            "--" => self.steps.push((number, Step::Again)),
+            "N:" => {
+                self.checks_next_hop = true;
+                self.heard.extend((rest != "nothing").then(|| rest.to_owned()));
+            }
+            "N=" => self.content.push(bytes(rest)),
+            _ if line.starts_with('#') => self.head(line),
+            _ => assert!(line.trim().is_empty(), "line {number} is not understood: {line}"),
+        }
+    }
+
+    fn send(&mut self, number: usize, bytes: &[u8]) {
+        match self.steps.last_mut() {
+            Some((_, Step::Send(before))) => before.extend_from_slice(bytes),
+            _ => self.steps.push((number, Step::Send(bytes.to_vec()))),
+        }
+    }
+
+    fn head(&mut self, line: &str) {
+        if let Some(config) = line.strip_prefix("# config: ") {
+            self.config.push_str(config);
+            self.config.push('\n');
+        } else if let Some(act) = line.strip_prefix("# next hop: ") {
+            let (command, reply) = act.split_once(" = ").expect("COMMAND = REPLY");
+            let act = match reply {
+                "closes" => Act::Close,
+                "silent" => Act::Silence,
+                said => Act::Say(keep(format!("{}\r\n", String::from_utf8(bytes(said)).unwrap()))),
+            };
+            self.acts.push((keep(command.to_owned()), act));
+        } else if let Some(offers) = line.strip_prefix("# offers:") {
+            self.offers = Some(offers.split(',').map(|word| keep(word.trim().to_owned())).filter(|word| !word.is_empty()).collect());
+        }
+    }
+
+    fn configuration(&self, next_hop: SocketAddr) -> String {
+        let mut text = self.config.replace("NEXT_HOP", &next_hop.to_string());
+        let defaults = [
+            "hostname: filter.example.org".into(),
+            "listeners: [{address: 127.0.0.1:0}]".into(),
+            format!("relay: {{next_hops: [\"{next_hop}\"]}}"),
+        ];
+        for default in defaults {
+            let key = default.split(':').next().unwrap();
+            if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+                text.push_str(&format!("{default}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// The scripts of next hops speak in texts that live as long as the tests.
+fn keep(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'\\' {
+            out.push(*byte);
+            continue;
+        }
+        let (letter, after) = rest.split_first().expect("a letter after the backslash");
+        rest = after;
+        match letter {
+            b'r' => out.push(b'\r'),
+            b'n' => out.push(b'\n'),
+            b'0' => out.push(0),
+            b'\\' => out.push(b'\\'),
+            b'x' => {
+                out.push(u8::from_str_radix(std::str::from_utf8(&rest[..2]).unwrap(), 16).unwrap());
+                rest = &rest[2..];
+            }
+            // `\*N:text` is the text N times.
+            b'*' => {
+                let whole = std::str::from_utf8(rest).unwrap();
+                let (count, repeated) = whole.split_once(':').expect("\\*COUNT:TEXT");
+                out.extend(bytes(repeated).repeat(count.parse().unwrap()));
+                rest = b"";
+            }
+            other => panic!("\\{} is not known", char::from(*other)),
+        }
+    }
+    out
+}
+
+fn play(dialog: &Dialog) -> Result<(), String> {
+    let script = dialog.offers.as_ref().map_or_else(Script::good, |offers| Script::offering(offers));
+    let script = dialog.acts.iter().fold(script, |script, (line, act)| script.at(line, *act));
+    let next_hop = NextHop::start([script]);
+    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[]);
+    let mut client = Client::connect(transom.address());
+    for (number, step) in &dialog.steps {
+        let failed = |problem: String| format!("line {number}: {problem}\n{}", transom.log());
+        match step {
+            // A server that has closed may not take what is sent; what it said is looked at next.
+            Step::Send(bytes) => drop(client.stream.write_all(bytes)),
+            Step::HalfClose => client.stream.shutdown(Shutdown::Write).map_err(|error| failed(error.to_string()))?,
+            Step::Again => client = Client::connect(transom.address()),
+            Step::Closed => match client.read() {
+                None => {}
+                Some(reply) => return Err(failed(format!("the connection is open, and the server said {reply}"))),
+            },
+            Step::Reply(wanted) => match client.reply() {
+                Some(reply) if matches(wanted, &reply) => {}
+                Some(reply) => return Err(failed(format!("wanted {wanted}\n   got {reply}"))),
+                None => return Err(failed(format!("wanted {wanted}\n   but the connection was closed"))),
+            },
+        }
+    }
+    drop(client);
+    check_next_hop(dialog, &next_hop)
+}
+
+fn check_next_hop(dialog: &Dialog, next_hop: &NextHop) -> Result<(), String> {
+    let log = next_hop.log();
+    let told = |line: &str| !["EHLO", "RSET", "QUIT", "NOOP"].iter().any(|verb| line.starts_with(verb));
+    let heard: Vec<&str> = log.lines.iter().map(|(_, line)| line.as_str()).filter(|line| told(line)).collect();
+    let as_wanted = heard.len() == dialog.heard.len() && heard.iter().zip(&dialog.heard).all(|(heard, wanted)| matches(wanted, heard));
+    if dialog.checks_next_hop && !as_wanted {
+        return Err(format!("the next hop was to hear {:#?}, it heard {heard:#?}", dialog.heard));
+    }
+    let last = log.messages.last().map_or(&[][..], Vec::as_slice);
+    match dialog.content.iter().find(|part| !last.windows(part.len()).any(|window| window == &part[..])) {
+        Some(part) => Err(format!("the next hop got {:?}, without {:?}", String::from_utf8_lossy(last), String::from_utf8_lossy(part))),
+        None => Ok(()),
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, unread: Vec::new() }
+    }
+
+    /// All lines of one reply, joined by `\n`.
+    fn reply(&mut self) -> Option<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.read()?;
+            let goes_on = line.as_bytes().get(3) == Some(&b'-');
+            lines.push(line);
+            if !goes_on {
+                return Some(lines.join("\n"));
+            }
+        }
+    }
+
+    /// One line; none when the connection has ended.
+    fn read(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|two| two == b"\r\n") {
+                let line = String::from_utf8_lossy(&self.unread[..end]).into_owned();
+                self.unread.drain(..end + 2);
+                return Some(line);
+            }
+            let mut piece = [0; 4096];
+            match self.stream.read(&mut piece) {
+                Ok(0) => return None,
+                Ok(count) => self.unread.extend_from_slice(&piece[..count]),
+                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                    panic!("the server said nothing for {PATIENCE:?}")
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
