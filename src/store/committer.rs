@@ -8,8 +8,7 @@
 //! | done, the commit failed | removed after the next good commit (until then recovery might still find the row) | that error |
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -30,8 +29,8 @@ pub(super) struct Bench<'a> {
 
 trait Change: Send {
     fn files(&mut self) -> &mut Files;
-    /// Does it; false if it must be rolled back.
-    fn run(&mut self, bench: &mut Bench<'_>) -> bool;
+    /// Does it; an error if it must be rolled back.
+    fn run(&mut self, bench: &mut Bench<'_>) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -52,9 +51,12 @@ where
         &mut self.files
     }
 
-    fn run(&mut self, bench: &mut Bench<'_>) -> bool {
+    fn run(&mut self, bench: &mut Bench<'_>) -> Result<(), StoreError> {
         self.result = self.work.take().map(|work| work(bench));
-        matches!(self.result, Some(Ok(_)))
+        match &self.result {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -73,19 +75,17 @@ where
 pub(super) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn Change>>>>,
     thread: Option<JoinHandle<Connection>>,
-    transactions: Arc<AtomicU64>,
 }
 
 impl Committer {
     pub(super) fn start(connection: Connection, content: PathBuf) -> Result<Committer, StoreError> {
         let (queue, changes) = mpsc::channel();
-        let transactions = Arc::new(AtomicU64::new(0));
-        let thread = Thread { connection, content, transactions: Arc::clone(&transactions), orphans: Vec::new(), removed: Vec::new() };
+        let thread = Thread { connection, content, orphans: Vec::new(), removed: Vec::new() };
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || thread.work(&changes))
             .map_err(|error| StoreError::Unable(format!("the committer thread cannot be started: {error}")))?;
-        Ok(Committer { queue: Mutex::new(Some(queue)), thread: Some(thread), transactions })
+        Ok(Committer { queue: Mutex::new(Some(queue)), thread: Some(thread) })
     }
 
     /// Queues a change; `answer` is called on the committer thread after the commit.
@@ -99,10 +99,6 @@ impl Committer {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         // A change that cannot be queued is dropped, its answer with it: the asker sees that as `stopped`.
         let _ = queue.as_ref().map(|queue| queue.send(change));
-    }
-
-    pub(super) fn transactions(&self) -> u64 {
-        self.transactions.load(Ordering::Relaxed)
     }
 
     /// Waits until what is queued is done, and hands the connection back; none if the thread failed.
@@ -120,7 +116,6 @@ pub(super) fn stopped() -> StoreError {
 struct Thread {
     connection: Connection,
     content: PathBuf,
-    transactions: Arc<AtomicU64>,
     /// Files of changes whose commit failed.
     orphans: Vec<Files>,
     /// Doomed files that are removed; their rows in `doomed` go with the next transaction.
@@ -150,7 +145,6 @@ impl Thread {
         let committed = self.transact(batch, &mut done, &mut doomed);
         match &committed {
             Ok(()) => {
-                self.transactions.fetch_add(1, Ordering::Relaxed);
                 self.orphans.clear();
                 self.removed.clear();
                 self.remove(doomed);
@@ -236,11 +230,15 @@ impl Thread {
 fn run(transaction: &mut rusqlite::Transaction<'_>, change: &mut dyn Change, doomed: &mut Vec<String>) -> Result<bool, StoreError> {
     let savepoint = transaction.savepoint()?;
     let before = doomed.len();
-    if change.run(&mut Bench { sql: &savepoint, doomed }) {
+    let Err(error) = change.run(&mut Bench { sql: &savepoint, doomed }) else {
         savepoint.commit()?;
         return Ok(true);
-    }
+    };
     doomed.truncate(before);
+    // SQLite itself rolls everything back when the disk is full or fails: nothing in this transaction stands then.
+    if savepoint.is_autocommit() {
+        return Err(error);
+    }
     savepoint.finish()?;
     Ok(false)
 }
@@ -255,6 +253,9 @@ fn forget(sql: &Connection, removed: &[String]) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::store::schema;
 
@@ -314,13 +315,20 @@ mod tests {
             wait.recv().map_err(|_| stopped())
         });
         running.recv().unwrap();
-        let rest: Vec<_> = (0..100).map(|n| fixture.submit(Files::none(), insert(&n.to_string()))).collect();
+        let (ran, (answer, answered)) = (Arc::new(AtomicUsize::new(0)), mpsc::channel());
+        for n in 0..100 {
+            let (running, seen, answer) = (Arc::clone(&ran), Arc::clone(&ran), answer.clone());
+            let work = move |bench: &mut Bench<'_>| {
+                running.fetch_add(1, Ordering::Relaxed);
+                insert(&n.to_string())(bench)
+            };
+            fixture.committer.submit(Files::none(), work, move |result| answer.send((result, seen.load(Ordering::Relaxed))).unwrap());
+        }
         go.send(()).unwrap();
         first.recv().unwrap().unwrap();
-        for answer in rest {
-            answer.recv().unwrap().unwrap();
+        for _ in 0..100 {
+            assert_eq!(answered.recv().unwrap(), (Ok(()), 100), "nobody hears anything before all have run");
         }
-        assert_eq!(fixture.committer.transactions(), 2);
         assert_eq!(fixture.owners(), 100);
     }
 

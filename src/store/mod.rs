@@ -120,12 +120,6 @@ impl Store {
         self.inner.path.join("tmp")
     }
 
-    /// Transactions committed by this process; each is one sync, however many operations it carried.
-    #[must_use]
-    pub fn transactions(&self) -> u64 {
-        self.inner.committer.transactions()
-    }
-
     fn content_directory(&self) -> PathBuf {
         self.inner.path.join("content")
     }
