@@ -10,7 +10,7 @@ use super::Run;
 use super::html::Visible;
 use super::run::ActionError;
 use crate::mail::Client;
-use crate::message::{Field, Part, PartId};
+use crate::message::{Field, Message, Part, PartId};
 use crate::smtp::path::Path;
 
 /// Named groups of patterns, with what they matched.
@@ -65,6 +65,11 @@ pub trait Facts {
     fn saw(&self, value: &dyn Display);
     /// Keeps what named groups matched, for the texts of the rule.
     fn capture(&self, groups: Groups);
+}
+
+/// Whether a part is a message that was looked into, so that it has parts and no content of its own.
+fn attached_message(message: &Message, part: PartId) -> bool {
+    message.parts().iter().any(|found| found.id == part && !found.leaf && !found.opaque)
 }
 
 /// A mail in the chain, as it now stands.
@@ -141,6 +146,10 @@ impl Facts for Run {
     }
 
     fn start(&self, part: PartId) -> Result<Bytes, ActionError> {
+        if attached_message(&self.mail.message, part) {
+            // It has no signature of its own; what lies in it is asked by itself.
+            return Ok(Bytes::new());
+        }
         // Enough for every signature that `infer` knows (ISO 9660 apart), tar's at 257 and Office's first names.
         Ok(self.mail.message.decoded_start(part, 8192)?)
     }

@@ -67,7 +67,7 @@ def by_swaks(port, message):
         file.write(message.replace(b"\r\n", b"\n"))
         file.flush()
         run("swaks", "--silent", "2", "--server", "127.0.0.1", "--port", str(port), "--helo", "client.example", "--from", SENDER,
-            "--to", RECIPIENT, "--data", "@" + file.name, "--no-data-fixup", "--timeout", "60")
+            "--to", RECIPIENT, "--data", "@" + file.name, "--timeout", "60")
 
 
 def run(*command):
