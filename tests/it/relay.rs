@@ -1,10 +1,12 @@
 //! Every way a next hop can misbehave ends in a precise result, in time (SEMANTICS 2, 4, 11; DESIGN decisions 1, 3, 4).
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use transom::message::{Limits, Message};
+use transom::base::budget::Budget;
+use transom::message::{Limits, Message, Receiver, Room};
 use transom::relay::{Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
 use transom::smtp::client::Answer;
 use transom::smtp::envelope::{Declared, Envelope};
@@ -54,18 +56,21 @@ fn envelope(recipients: &[&str]) -> Envelope {
     Envelope { sender: path("a@example.org"), recipients: paths(recipients), declared: Declared::default() }
 }
 
-fn message(bytes: &'static [u8]) -> Message {
-    let limits = Limits {
+fn limits(memory: u64) -> Arc<Limits> {
+    Arc::new(Limits {
         message_size: 10_000_000,
         header_size: 100_000,
         header_fields: 100,
         depth: 10,
         parts: 10,
         part_fields: 100,
-        memory: 10_000_000,
+        memory,
         text: 1_000_000,
-    };
-    Message::parse(Bytes::from_static(bytes), &Arc::new(limits)).unwrap()
+    })
+}
+
+fn message(bytes: &'static [u8]) -> Message {
+    Message::parse(Bytes::from_static(bytes), &limits(10_000_000)).unwrap()
 }
 
 fn small() -> Message {
@@ -189,6 +194,31 @@ async fn a_large_message_arrives_whole() {
     assert_eq!(word(&delivery), "accepted 250");
     let stuffed = [&b"Subject: x\r\n\r\n"[..], &[&b"."[..], line].concat().repeat(50_000)].concat();
     assert!(hop.log().messages[0] == stuffed);
+}
+
+#[tokio::test]
+async fn content_in_a_file_arrives_like_any_other() {
+    let content = [&b"Subject: x\r\n\r\n"[..], &b".abc\r\n".repeat(200_000)].concat();
+    let directory = tempfile::tempdir().unwrap();
+    let room = Room {
+        memory: Budget::new(100_000_000),
+        disk: Budget::new(100_000_000),
+        directory: directory.path().to_owned(),
+        owner: "me".to_owned(),
+    };
+    let mut receiver = Receiver::new(limits(1000), room);
+    for piece in content.chunks(7000) {
+        receiver.push(piece).unwrap();
+        if receiver.wants_flush() {
+            receiver.flush().unwrap();
+        }
+    }
+    let message = receiver.finish().unwrap();
+    assert!(message.in_file());
+    let hop = NextHop::start([Script::offering(&[])]);
+    let relay = relay(&[&hop]);
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &message).await), "accepted 250");
+    assert!(hop.log().messages[0] == [&b"Subject: x\r\n\r\n"[..], &b"..abc\r\n".repeat(200_000)].concat());
 }
 
 #[tokio::test]
@@ -538,4 +568,36 @@ async fn a_dropped_transaction_leaves_a_clean_connection_behind() {
     assert_eq!(word(&deliver(&mut transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
     let log = hop.log();
     assert_eq!((log.connections, log.count("RSET")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_transactions_without_a_message_retire_a_connection() {
+    let hop = NextHop::start([Script::good()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = transaction(&relay);
+    for _ in 0..5 {
+        transaction.recipients(&paths(&["b@example.org"])).await;
+        transaction.give_back().await;
+    }
+    assert_eq!(hop.wait_for(|log| log.closed == 1).count("RSET"), 5);
+}
+
+#[tokio::test]
+async fn a_next_hop_may_be_a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("next-hop");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let script = "220 x\r\n|250 x\r\n|250 ok\r\n|250 ok\r\n|354 go\r\n|250 taken\r\n";
+        for said in script.split('|') {
+            stream.write_all(said.as_bytes()).unwrap();
+            let mut heard = [0; 1000];
+            assert!(stream.read(&mut heard).unwrap() > 0);
+        }
+    });
+    let relay = Relay::new(Settings { next_hops: vec![Address::Unix(socket)], ..settings(&[]) });
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    relay.close().await;
+    server.join().unwrap();
 }
