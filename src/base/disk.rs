@@ -261,15 +261,6 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Bytes that may still be written to the file system of `path`.
-///
-/// # Errors
-/// What the file system says.
-pub fn free_space(path: &Path) -> io::Result<u64> {
-    let fs = rustix::fs::statvfs(path)?;
-    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
