@@ -181,7 +181,8 @@ impl Connection {
                 self.asked.push((path, refused));
                 Ok(ControlFlow::Continue(()))
             }
-            Step::Ask(Question::Message(envelope)) => self.message(envelope).await,
+            // On the heap while it lasts, so that an idle session does not carry its room.
+            Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
             Step::Reply(reply) => {
                 if self.settle().await.is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -200,7 +201,7 @@ impl Connection {
     async fn settle(&mut self) -> ControlFlow<()> {
         let asked = std::mem::take(&mut self.asked);
         let open: Vec<Path> = asked.iter().filter(|(_, refused)| refused.is_none()).map(|(path, _)| path.clone()).collect();
-        let mut answers = self.ask_next_hop(&open).await.into_iter();
+        let mut answers = Box::pin(self.ask_next_hop(&open)).await.into_iter();
         for (path, refused) in asked {
             let reply = refused.or_else(|| answers.next()).unwrap_or_else(reply::trouble);
             let reply = self.session.recipient(path, reply);

@@ -39,7 +39,7 @@ pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration,
         done = &mut work => return done,
         () = due(open.since, relay, limit) => {}
     }
-    let (done, ()) = tokio::join!(work, open.transaction.give_back());
+    let (done, ()) = tokio::join!(work, Box::pin(open.transaction.give_back()));
     done
 }
 

@@ -244,3 +244,47 @@ fn a_summary_line_has_all_one_needs_to_find_the_rest() {
         assert!(line.contains(part), "no {part} in {line}");
     }
 }
+
+#[test]
+fn mail_that_came_by_here_more_than_ten_times_is_a_loop() {
+    let next_hop = Recorder::start();
+    let transom = Transom::start(next_hop.address(), "");
+    let mut client = transom.client();
+    let hello = client.hello();
+    let token = hello.split("X-TRANSOM ").nth(1).unwrap().lines().next().unwrap();
+    let hop = |token: &str| format!("Received: by filter.example.org with ESMTP id 01JD.{token}; Sat, 21 Nov 2026 10:00:00 +0000\r\n");
+    let message = |count: usize, token: &str| format!("{}Subject: x\r\n\r\n", hop(token).repeat(count)).into_bytes();
+    assert!(client.send("a@example.org", &["b@example.net"], &message(11, token)).starts_with("554 5.4.6"));
+    assert!(client.send("a@example.org", &["b@example.net"], &message(10, token)).starts_with("250"));
+    assert!(client.send("a@example.org", &["b@example.net"], &message(11, "AAAAAAAAAA")).starts_with("250"));
+    assert_eq!(next_hop.taken().len(), 2);
+}
+
+#[test]
+fn an_idle_session_costs_little_memory() {
+    const SESSIONS: u64 = 400;
+    let next_hop = Recorder::start();
+    let transom = Transom::start(next_hop.address(), "");
+    let open = |count: u64| -> Vec<Client> {
+        let greeted = |_| {
+            let mut client = transom.client();
+            client.hello();
+            client
+        };
+        (0..count).map(greeted).collect()
+    };
+    let warm = open(20);
+    let before = resident(transom.id());
+    let idle = open(SESSIONS);
+    let each = (resident(transom.id()) - before) / SESSIONS;
+    println!("{each} bytes an idle session");
+    assert!(each < 12 * 1024, "{each} bytes an idle session; docs/performance.md says under 6 KiB");
+    drop((warm, idle));
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}

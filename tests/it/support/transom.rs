@@ -82,6 +82,11 @@ impl Transom {
         Client::connect(self.address)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its directory: `transom.yaml`, and the store under `store`.
     pub fn directory(&self) -> &Path {
         self.directory.path()
