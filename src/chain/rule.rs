@@ -244,10 +244,13 @@ fn steps(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) ->
             wrong = Some(load.problems.error(&item.span, title, "a verdict ends the chain, `leave` this file: write it last"));
             break;
         }
+        let known = load.groups.clone();
         match step(item, load) {
             Ok(step) => steps.push(step),
             Err(reported) => wrong = Some(reported),
         }
+        // What one action's tests match is not kept for the next one.
+        load.groups = known;
     }
     wrong.map_or(Ok(steps), Err)
 }

@@ -177,7 +177,11 @@ impl NameTest {
     /// # Errors
     /// [`Reported`], every mistake in it.
     pub fn load(node: &Node, load: &mut Load<'_>) -> Result<NameTest, Reported> {
-        StringTest::load(node, load).map(NameTest)
+        // Names are found again and again; what they capture is nothing a text can use.
+        let known = load.groups.clone();
+        let test = StringTest::load(node, load);
+        load.groups = known;
+        test.map(NameTest)
     }
 
     /// The test under `key`, if it is there.

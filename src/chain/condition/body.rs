@@ -73,3 +73,47 @@ fn beginning(text: &str) -> String {
     }
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{asked, holds};
+
+    const HTML: &str = "Content-Type: text/html\r\n\r\n<p>pass<b>word</b> &amp; key</p><!-- hidden -->\r\n";
+
+    #[test]
+    fn each_view_sees_its_own_text() {
+        assert!(holds("body: {contains: 'password & key', view: text}", HTML));
+        assert!(!holds("body: {contains: 'password & key', view: decoded}", HTML));
+        assert!(holds("body: {contains: '<b>', view: decoded}", HTML));
+        assert!(!holds("body: {contains: '<b>', view: text}", HTML));
+    }
+
+    #[test]
+    fn without_a_view_both_the_shown_text_and_the_source_count() {
+        assert!(holds("body: {contains: password}", HTML));
+        assert!(holds("body: {contains: hidden}", HTML));
+        assert!(!holds("body: {contains: elsewhere}", HTML));
+    }
+
+    #[test]
+    fn text_is_decoded_and_raw_is_not() {
+        let mail =
+            "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncaf=E9 =\r\nau lait\r\n";
+        assert!(holds("body: {matches: '^café au lait$'}", mail));
+        assert!(holds("body: {contains: caf=E9, view: raw}", mail));
+        assert!(!holds("body: {contains: café, view: raw}", mail));
+    }
+
+    #[test]
+    fn attachments_are_no_body_and_attached_messages_are() {
+        let with = |part: &str| format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}--b--\r\n");
+        assert!(!holds("body: {contains: word}", &with("Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nword\r\n")));
+        assert!(holds("body: {contains: word}", &with("Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nword\r\n")));
+    }
+
+    #[test]
+    fn a_text_that_does_not_decode_is_an_error_and_not_false() {
+        let mail = "Content-Transfer-Encoding: x-unknown\r\n\r\nword\r\n";
+        assert!(asked("body: {contains: word}", mail).is_err());
+    }
+}

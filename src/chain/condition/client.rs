@@ -82,3 +82,25 @@ impl Condition for Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{holds, refused};
+
+    #[test]
+    fn networks_hold_addresses_of_their_kind_and_mapped_ones() {
+        assert!(holds("client: {address: 10.0.0.0/8}", "(client ::ffff:10.1.1.1)\r\n\r\n"));
+        assert!(holds("client: {address: '2001:db8::/32'}", "(client 2001:db8::1)\r\n\r\n"));
+        assert!(holds("client: {address: 192.0.2.1}", "(client 192.0.2.1)\r\n\r\n"));
+        assert!(!holds("client: {address: 192.0.2.1}", "(client 192.0.2.2)\r\n\r\n"));
+        assert!(refused("client: {address: 10.0.0.0/33}").contains("no network"));
+        assert!(refused("client: {tls: true}").contains("unknown key"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_passes_nothing() {
+        assert!(!holds("client: {name: {not: {equals: x}}}", "(client 192.0.2.1)\r\n\r\n"));
+        assert!(holds("client: {name: {ends_with: .example}, helo: h}", "(client 192.0.2.1 m.example)\r\n(helo h)\r\n\r\n"));
+        assert!(holds("client: {listener: inbound}", "(listener inbound)\r\n\r\n"));
+    }
+}

@@ -166,3 +166,44 @@ impl Condition for Named {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{holds, refused};
+
+    const MAIL: &str = "Received: from a\r\nReceived: from\r\n b\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\nX-Empty:\r\n\r\n";
+
+    #[test]
+    fn one_field_has_to_pass_all_tests() {
+        assert!(holds("header: {name: Received, contains: from, ends_with: b}", MAIL));
+        assert!(!holds("header: {name: Received, ends_with: [x, y]}", MAIL));
+        assert!(holds("header: {name: received, equals: from b}", MAIL));
+        assert!(holds("header: {name: Received, any: [{equals: from a}, {equals: none}]}", MAIL));
+        assert!(!holds("header: {name: Received, contains: a, not: {contains: from}}", MAIL));
+    }
+
+    #[test]
+    fn a_field_can_be_asked_for_without_a_value() {
+        assert!(holds("header: {name: X-Empty}", MAIL));
+        assert!(holds("header: {name: X-Empty, empty: true}", MAIL));
+        assert!(!holds("header: {name: X-None}", MAIL));
+        assert!(holds("header: {name: X-None, exists: false}", MAIL));
+        assert!(!holds("header: {name: [X-None, Subject], exists: false}", MAIL));
+        assert!(!holds("header: {name: X-None, not: {contains: x}}", MAIL));
+    }
+
+    #[test]
+    fn without_a_name_tests_of_fields_are_combined() {
+        assert!(holds("header: {all: [{name: Subject, equals: café}, {not: {name: X-None, exists: true}}]}", MAIL));
+        assert!(holds("header: {any: [{name: X-None}, {name: X-Empty}]}", MAIL));
+        assert!(!holds("header: {not: {name: Subject}}", MAIL));
+        assert!(refused("header: {contains: x}").contains("needs `name`"));
+        assert!(refused("header: {name: x, view: text}").contains("raw"));
+    }
+
+    #[test]
+    fn raw_sees_the_encoded_words() {
+        assert!(holds("subject: {starts_with: '=?utf-8', view: raw}", MAIL));
+        assert!(holds("subject: CAFÉ", MAIL));
+    }
+}

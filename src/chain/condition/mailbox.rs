@@ -138,3 +138,39 @@ impl Condition for Recipients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{holds, refused};
+
+    #[test]
+    fn the_null_sender_is_an_empty_address_without_domain() {
+        let bounce = "(sender )\r\nSubject: hi\r\n\r\n";
+        assert!(holds("sender: ''", bounce));
+        assert!(holds("sender: {domain: {exists: false}}", bounce));
+        assert!(!holds("sender: {domain: example.org}", bounce));
+        assert!(!holds("sender: {local: {empty: true}}", bounce));
+    }
+
+    #[test]
+    fn all_keys_speak_of_the_same_recipient() {
+        let mail = "(recipient a@one.example)\r\n(recipient b@two.example)\r\nSubject: hi\r\n\r\n";
+        assert!(holds("recipients: {some: {local: a, domain: one.example}}", mail));
+        assert!(!holds("recipients: {some: {local: a, domain: two.example}}", mail));
+        assert!(holds("recipients: {every: {domain: {ends_with: .example}}}", mail));
+        assert!(!holds("recipients: {every: {local: a}}", mail));
+        assert!(holds("recipients: {some: {domain: one.example, not: {local: b}}}", mail));
+        assert!(holds("recipients: {at_least: 2, under: 3}", mail));
+        assert!(!holds("recipients: {over: 2}", mail));
+    }
+
+    #[test]
+    fn a_bare_text_is_the_address_and_a_domain_forgets_case_and_final_dot() {
+        let mail = "(sender Anna@Example.ORG.)\r\nSubject: hi\r\n\r\n";
+        assert!(holds("sender: [x@y.example, anna@example.org.]", mail));
+        assert!(holds("sender: {domain: example.org}", mail));
+        assert!(!holds("sender: {domain: .example.org}", mail));
+        assert!(refused("sender: {domian: x}").contains("domain"));
+        assert!(refused("recipients: {}").contains("nothing"));
+    }
+}

@@ -92,3 +92,26 @@ impl Condition for Score {
         Ok(self.test.holds(score))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{holds, refused};
+
+    #[test]
+    fn numbers_are_compared_with_all_tests() {
+        let mail = "(score 5)\r\n(score phish 2.5)\r\nSubject: hi\r\n\r\n";
+        assert!(holds("score: 5", mail));
+        assert!(holds("score: {over: 4, at_most: 5}", mail));
+        assert!(!holds("score: {over: 5}", mail));
+        assert!(holds("score: {name: phish, equals: 2.5}", mail));
+        assert!(holds("size: {at_least: 15B, under: 1kB}", mail));
+        assert!(refused("size: {over: big}").contains("size such as"));
+        assert!(refused("score: {}").contains("nothing"));
+    }
+
+    #[test]
+    fn a_tag_that_was_not_set_is_not_there() {
+        assert!(holds("tag: {exists: false}", "Subject: hi\r\n\r\n"));
+        assert!(holds("tag: {starts_with: new}", "(tag old)\r\n(tag newer)\r\n\r\n"));
+    }
+}

@@ -1,5 +1,7 @@
 //! `part` and `attachment`: the MIME tree, a part at a time.
 
+use bytes::Bytes;
+
 use super::Condition;
 use super::operand::{Number, Operand, number, one_passes, passes, some, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
@@ -169,7 +171,8 @@ impl AttachmentKeys {
             return Ok(false);
         }
         if self.true_type.is_some() {
-            let start = facts.start(part.id)?;
+            // An attached message has no first bytes of a file.
+            let start = if part.leaf { facts.start(part.id)? } else { Bytes::new() };
             if !passes(self.true_type.as_ref(), infer::get(&start).map(|kind| kind.mime_type()), facts) {
                 return Ok(false);
             }
@@ -179,5 +182,57 @@ impl AttachmentKeys {
         }
         let measure = facts.measure(part.id)?;
         Ok(self.size.is_none_or(|test| test.holds(Size(measure.size))) && passes(self.sha256.as_ref(), Some(&measure.sha256), facts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{holds, refused};
+
+    const MAIL: &str = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: \
+        base64\r\n\r\nTVqQAAMAAAA=\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: application/zip; name=inner.zip\r\n\r\nPK\r\n--b--\r\n";
+
+    #[test]
+    fn all_keys_speak_of_the_same_attachment() {
+        assert!(holds("attachment: {}", MAIL));
+        assert!(holds("attachment: {extension: pdf, type: application/pdf}", MAIL));
+        assert!(!holds("attachment: {extension: pdf, type: application/zip}", MAIL));
+        assert!(holds("attachment: {type: {glob: 'application/*'}, not: {extension: zip}}", MAIL));
+        assert!(!holds("attachment: {}", "Subject: hi\r\n\r\ntext\r\n"));
+    }
+
+    #[test]
+    fn the_first_bytes_tell_the_true_type() {
+        assert!(holds("attachment: {name: a.pdf, true_type: application/vnd.microsoft.portable-executable}", MAIL));
+        assert!(!holds("attachment: {true_type: application/pdf}", MAIL));
+    }
+
+    #[test]
+    fn size_and_hash_are_of_what_would_be_saved() {
+        assert!(holds("attachment: {size: 8, name: a.pdf}", MAIL));
+        let hash = ring::digest::digest(&ring::digest::SHA256, b"MZ\x90\0\x03\0\0\0");
+        let hash: String = hash
+            .as_ref()
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|nibble| char::from(b"0123456789abcdef"[usize::from(nibble)]))
+            .collect();
+        assert!(holds(&format!("attachment: {{sha256: {hash}}}"), MAIL));
+    }
+
+    #[test]
+    fn what_attached_messages_carry_counts_unless_told_not_to() {
+        assert!(holds("attachment: {extension: zip}", MAIL));
+        assert!(!holds("attachment: {extension: zip, nested: false}", MAIL));
+        assert!(holds("attachment: {type: message/rfc822, nested: false}", MAIL));
+    }
+
+    #[test]
+    fn parts_are_tested_by_what_they_declare() {
+        assert!(holds("part: {type: multipart/mixed, depth: 0}", MAIL));
+        assert!(holds("part: {encoding: base64, depth: {at_least: 1}}", MAIL));
+        assert!(!holds("part: {charset: {exists: true}}", MAIL));
+        assert!(holds("part: {charset: {exists: false}, size: {under: 1kB}}", MAIL));
+        assert!(refused("attachment: {inside: false}").contains("unknown key"));
     }
 }

@@ -14,7 +14,7 @@ use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
 use crate::config::Options;
 use crate::mail::{Client, Mail, Origin};
-use crate::message::Message;
+use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
 
@@ -76,8 +76,8 @@ pub fn run(args: Args, global: &Global) -> Exit {
 }
 
 fn explain(args: Args, global: &Global) -> Result<String, Exit> {
-    let (chain, next_hop) = chain(&args.rules, global)?;
-    let received = message(&args.message)?;
+    let (chain, limits, next_hop) = chain(&args.rules, global)?;
+    let received = message(&args.message, &limits)?;
     let origin = Arc::new(origin(&args));
     let envelope = Envelope { sender: args.from, recipients: args.to, declared: Declared::default() };
     let mail = Mail { origin, envelope, message: received.clone() };
@@ -86,17 +86,17 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
     Ok(if args.json { draw::json(&trace, &explained) } else { draw::text(&trace, &explained) })
 }
 
-/// The rules, and where the mail would go.
-fn chain(rules: &[PathBuf], global: &Global) -> Result<(Arc<Chain>, Option<String>), Exit> {
+/// The rules, what a message may be, and where the mail would go.
+fn chain(rules: &[PathBuf], global: &Global) -> Result<(Arc<Chain>, Arc<message::Limits>, Option<String>), Exit> {
     if !rules.is_empty() {
-        return Ok((test::chain(rules, global)?, None));
+        return Ok((test::chain(rules, global)?, example::limits(), None));
     }
     let config = global.load(Options { without_tests: true, ..Options::default() })?;
     let next_hop = config.relay.next_hops.first().map(ToString::to_string);
-    Ok((config.chain, next_hop))
+    Ok((config.chain, Arc::new(config.limits.of_message()), next_hop))
 }
 
-fn message(file: &std::path::Path) -> Result<Message, Exit> {
+fn message(file: &std::path::Path, limits: &Arc<message::Limits>) -> Result<Message, Exit> {
     let bytes = if file.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
@@ -107,7 +107,7 @@ fn message(file: &std::path::Path) -> Result<Message, Exit> {
         complain(&format!("error: cannot read {}: {error}", file.display()));
         Exit::NoInput
     })?;
-    Message::parse(normalized(&bytes), &example::limits()).map_err(|refusal| {
+    Message::parse(normalized(&bytes), limits).map_err(|refusal| {
         complain(&format!("error: {}: {refusal}", file.display()));
         Exit::Data
     })
