@@ -601,3 +601,27 @@ async fn a_next_hop_may_be_a_unix_socket() {
     relay.close().await;
     server.join().unwrap();
 }
+
+const EIGHT_BIT: &[u8] =
+    b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nf\xc3\xbcr\r\n";
+
+#[tokio::test]
+async fn eight_bit_content_is_converted_only_for_a_next_hop_that_does_not_take_it() {
+    for (keywords, body) in [(&["8BITMIME"][..], &b"f\xc3\xbcr\r\n"[..]), (&[], b"f=C3=BCr\r\n")] {
+        let hop = NextHop::start([Script::offering(keywords)]);
+        let relay = relay(&[&hop]);
+        assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &message(EIGHT_BIT)).await), "accepted 250");
+        let sent = hop.log().messages.remove(0);
+        assert!(sent.ends_with(body), "{}", String::from_utf8_lossy(&sent));
+        assert_eq!(sent == EIGHT_BIT, !keywords.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_signed_and_needs_eight_bits_is_not_converted() {
+    let signed = b"Content-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"; micalg=pgp-sha256\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nf\xc3\xbcr\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
+    let hop = NextHop::start([Script::offering(&[])]);
+    let relay = relay(&[&hop]);
+    let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &message(signed)).await;
+    assert_eq!((word(&delivery), hop.log().count("DATA")), (word(&Delivery::Unfit(Unfit::EightBit)), 0));
+}

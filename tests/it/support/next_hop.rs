@@ -227,6 +227,7 @@ impl Session {
     fn capabilities(&self) -> String {
         let lines: Vec<&str> = std::iter::once("scripted.example").chain(self.script.keywords.iter().copied()).collect();
         let last = lines.len() - 1;
-        lines.iter().enumerate().map(|(number, line)| format!("250{}{line}\r\n", if number == last { ' ' } else { '-' })).collect()
+        let lines = lines.iter().enumerate().map(|(number, line)| [if number == last { "250 " } else { "250-" }, *line, "\r\n"].concat());
+        lines.collect()
     }
 }
