@@ -7,9 +7,9 @@ const LINE: usize = 76;
 const NONE: u8 = 0xff;
 const VALUES: [u8; 256] = {
     let mut values = [NONE; 256];
-    let mut index = 0;
+    let mut index = 0_u8;
     while index < 64 {
-        values[LETTERS[index] as usize] = index as u8;
+        values[LETTERS[index as usize] as usize] = index;
         index += 1;
     }
     values

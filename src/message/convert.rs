@@ -38,7 +38,7 @@ impl Message {
         }
         let (_, slot) = self.leaf(part.id)?;
         let encoded = self.slot_bytes(slot)?;
-        let transfer = self.transfer(part)?;
+        let transfer = Message::transfer(part)?;
         let decoded = transfer.decode(&encoded);
         let new = match transfer {
             Transfer::Base64 => base64::encode_lines(&decoded),
@@ -65,7 +65,8 @@ impl Message {
     /// Preambles, epilogues and delimiters, which no reader shows and nothing can encode, lose their bytes over 127. Headers of parts stay.
     fn cover_between_parts(&mut self) -> Result<(), Fault> {
         let is_header = |message: &Message, index: usize| message.parts().iter().any(|part| part.header == Some(index));
-        let list: Vec<usize> = self.body.index.slots.iter().enumerate().filter(|(_, slot)| slot.eight_bit).map(|(index, _)| index).collect();
+        let list: Vec<usize> =
+            self.body.index.slots.iter().enumerate().filter(|(_, slot)| slot.eight_bit).map(|(index, _)| index).collect();
         for index in list.into_iter().filter(|index| !is_header(self, *index)).collect::<Vec<_>>() {
             let bytes = self.slot_bytes(&self.body.index.slots[index])?;
             let covered = self.room_for(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect())?;

@@ -28,9 +28,9 @@ impl Message {
             return Ok(());
         }
         let text = self.text_of(part)?;
-        self.check(&text.text, changes)?;
+        self.check(&text.content, changes)?;
         let (found, slot) = self.leaf(part)?;
-        let transfer = self.transfer(found)?;
+        let transfer = Message::transfer(found)?;
         let encoded = self.slot_bytes(slot)?;
         let decoded = transfer.decode(&encoded);
         let latin = matches!(found.charset.as_deref(), Some("iso-8859-1" | "latin1" | "l1"));
@@ -40,7 +40,7 @@ impl Message {
         };
         let Some(bytes) = locate(text.charset.encoding, &decoded, changes).filter(fits) else {
             let decoded = text.charset.encoding.decode_without_bom_handling(&decoded).0;
-            let new = with_line_ends(&changed(&text.text, changes), locate::line_end(&decoded));
+            let new = with_line_ends(&changed(&text.content, changes), locate::line_end(&decoded));
             return self.recode(part, &encoded, transfer, &new);
         };
         let wanted = splice(&decoded, &bytes);

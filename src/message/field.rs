@@ -228,7 +228,8 @@ impl<'a> Spot<'a> {
     fn is_between_words(&self, reading: &Reading) -> bool {
         let around = self.with_blanks(&reading.text);
         let words = || near(reading, &around).iter().filter(|unit| unit.kind == Kind::Word);
-        words().any(|unit| (around.start..=self.text.start).contains(&unit.text.end)) && words().any(|unit| (self.text.end..=around.end).contains(&unit.text.start))
+        words().any(|unit| (around.start..=self.text.start).contains(&unit.text.end))
+            && words().any(|unit| (self.text.end..=around.end).contains(&unit.text.start))
     }
 
     /// The stretch with the blanks around it.
@@ -262,7 +263,8 @@ impl<'a> Spot<'a> {
     /// The bytes it stands for. Folds at its edges stay outside.
     fn raw(&self, reading: &Reading) -> Range<usize> {
         let last = |at: usize| reading.units.partition_point(|unit| unit.text.start < at);
-        let before = |at: usize| reading.units[..last(at)].iter().rev().find(|unit| !unit.text.is_empty()).map_or(0, |unit| place(unit, at));
+        let before =
+            |at: usize| reading.units[..last(at)].iter().rev().find(|unit| !unit.text.is_empty()).map_or(0, |unit| place(unit, at));
         let end = before(self.text.end);
         if self.text.is_empty() {
             return end..end;
@@ -304,19 +306,19 @@ fn place(unit: &Unit, at: usize) -> usize {
 }
 
 /// Stretches that overlap become one.
-fn merge<'a>(spots: impl Iterator<Item = Spot<'a>>) -> Vec<Spot<'a>> {
-    let mut list: Vec<Spot<'a>> = Vec::new();
-    for spot in spots {
-        match list.last_mut() {
+fn merge<'a>(stretches: impl Iterator<Item = Spot<'a>>) -> Vec<Spot<'a>> {
+    let mut merged: Vec<Spot<'a>> = Vec::new();
+    for spot in stretches {
+        match merged.last_mut() {
             Some(last) if spot.text.start < last.text.end || (spot.text.start == last.text.end && (spot.encode || last.encode)) => {
                 last.text = last.text.start.min(spot.text.start)..last.text.end.max(spot.text.end);
                 last.encode |= spot.encode;
                 last.changes.extend(spot.changes);
             }
-            _ => list.push(spot),
+            _ => merged.push(spot),
         }
     }
-    list
+    merged
 }
 
 #[cfg(test)]
@@ -332,9 +334,9 @@ mod tests {
         let value = field.value();
         let start = value.find(what).unwrap();
         let changes = [Change { range: start..start + what.len(), with: with.to_owned() }];
-        let changed = field.with_changes(&changes, false);
-        assert_eq!(changed.value(), value.replacen(what, with, 1));
-        String::from_utf8(changed.raw().to_vec()).unwrap()
+        let new = field.with_changes(&changes, false);
+        assert_eq!(new.value(), value.replacen(what, with, 1));
+        String::from_utf8(new.raw().to_vec()).unwrap()
     }
 
     #[test]

@@ -16,11 +16,10 @@ use super::Limits;
 use super::boundary::{Boundaries, Found};
 use super::field::Field;
 use super::flags::{Flag, Flags};
+use super::lines::{Line, Lines, embedded_name, inline_pgp, is_bad_header_line};
 use super::part::{Declared, Part, PartId, Protection, is_content_field, shown_name};
 use super::slot::Slot;
 
-/// How much of a line is looked at. Longer header lines are a limit's matter; no delimiter is as long.
-const LINE: usize = 64 * 1024;
 /// Names of files inside one text that are kept.
 const EMBEDDED_NAMES: usize = 100;
 
@@ -78,17 +77,7 @@ pub struct Indexer {
     leaf: Option<usize>,
     fields: u64,
     kept: u64,
-    /// Where the line that is being read began.
-    at: u64,
-    /// A line that came in pieces: its first bytes, its length so far, and whether it has bytes over 127.
-    line: Vec<u8>,
-    length: u64,
-    eight_bit: bool,
-    /// The last two bytes.
-    tail: [u8; 2],
-    /// The length of the line end before `at`.
-    line_end: u64,
-    after_cr: bool,
+    lines: Lines,
 }
 
 impl Indexer {
@@ -106,13 +95,7 @@ impl Indexer {
             leaf: None,
             fields: 0,
             kept: 0,
-            at,
-            line: Vec::new(),
-            length: 0,
-            eight_bit: false,
-            tail: [0; 2],
-            line_end: 0,
-            after_cr: false,
+            lines: Lines::new(at),
         };
         indexer.begin_part(None);
         indexer.begin_content(outer, at);
@@ -121,81 +104,27 @@ impl Indexer {
 
     /// Takes the next bytes. The result does not depend on how they are cut.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.look_at_bytes(bytes);
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(end + 1);
-            if self.length == 0 {
-                let eight_bit = !line.is_ascii();
-                self.take_line(&line[..line.len().min(LINE)], line.len() as u64, eight_bit);
-                self.line_end = line_end(line);
-            } else {
-                self.keep(line);
-                self.take_kept();
-            }
-            rest = after;
-        }
-        if !rest.is_empty() {
-            self.keep(rest);
-        }
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.push(bytes, &mut |line| self.line(line));
+        self.lines = lines;
     }
 
-    fn look_at_bytes(&mut self, bytes: &[u8]) {
-        if !self.index.flags.has(Flag::Nul) && memchr::memchr(0, bytes).is_some() {
-            self.index.flags.raise(Flag::Nul);
-        }
-        if self.index.flags.has(Flag::BareLineEnding) || bytes.is_empty() {
-            return;
-        }
-        let mut bare = self.after_cr != (bytes[0] == b'\n');
-        bare |= memchr::memchr2_iter(b'\r', b'\n', bytes).any(|at| match bytes[at] {
-            b'\r' => bytes.get(at + 1).is_some_and(|next| *next != b'\n'),
-            _ => at > 0 && bytes[at - 1] != b'\r',
-        });
-        self.index.flags.raise_if(bare, Flag::BareLineEnding);
-        self.after_cr = bytes.last() == Some(&b'\r');
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = LINE - self.line.len();
-        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.length += bytes.len() as u64;
-        self.eight_bit |= !bytes.is_ascii();
-        self.tail = match *bytes {
-            [.., before, last] => [before, last],
-            [last] => [self.tail[1], last],
-            [] => self.tail,
-        };
-    }
-
-    fn take_kept(&mut self) {
-        let mut line = std::mem::take(&mut self.line);
-        let (length, eight_bit) = (std::mem::take(&mut self.length), std::mem::take(&mut self.eight_bit));
-        self.take_line(&line, length, eight_bit);
-        self.line_end = line_end(&self.tail);
-        line.clear();
-        self.line = line;
-    }
-
-    /// One line with its end; of a long one only its beginning.
-    fn take_line(&mut self, line: &[u8], length: u64, eight_bit: bool) {
-        let span = self.at..self.at + length;
-        match self.delimiter(line, length) {
-            Some((multipart, last)) => self.delimit(multipart, last, &span, eight_bit),
-            None if self.state == State::Header => self.header_line(line, &span, eight_bit),
+    fn line(&mut self, line: &Line<'_>) {
+        match self.delimiter(line) {
+            Some((multipart, last)) => self.delimit(multipart, last, line),
+            None if self.state == State::Header => self.header_line(line),
             None => {
-                self.mark(eight_bit);
-                self.look_for_files(line);
+                self.mark(line.eight_bit);
+                self.look_for_files(line.bytes);
             }
         }
-        self.at = span.end;
     }
 
-    fn delimiter(&mut self, line: &[u8], length: u64) -> Option<(usize, bool)> {
-        if self.state == State::Sealed || line.len() as u64 != length || !line.starts_with(b"--") {
+    fn delimiter(&mut self, line: &Line<'_>) -> Option<(usize, bool)> {
+        if self.state == State::Sealed || !line.bytes.starts_with(b"--") || !line.is_whole() {
             return None;
         }
-        match self.boundaries.find(line, !self.index.flags.has(Flag::BadDelimiter)) {
+        match self.boundaries.find(line.bytes, !self.index.flags.has(Flag::BadDelimiter)) {
             Found::Delimiter { multipart, last } => Some((multipart, last)),
             Found::Bad => {
                 self.index.flags.raise(Flag::BadDelimiter);
@@ -206,14 +135,15 @@ impl Indexer {
     }
 
     /// A delimiter of one of the open multiparts: what is open inside it ends.
-    fn delimit(&mut self, multipart: usize, last: bool, span: &Range<u64>, eight_bit: bool) {
+    fn delimit(&mut self, multipart: usize, last: bool, line: &Line<'_>) {
+        let span = &line.span;
         let mut start = span.start;
         while self.state == State::Header {
             self.end_header(start..start);
         }
         // RFC 2046 5.1.1: the line end before a delimiter belongs to it.
         let content = self.index.slots.last().map_or(start, |slot| slot.span.start);
-        start = start.saturating_sub(self.line_end).max(content);
+        start = start.saturating_sub(line.end_before).max(content);
         while self.boundaries.len() > multipart + 1 {
             self.leave_multipart();
         }
@@ -224,7 +154,7 @@ impl Indexer {
         self.leaf = None;
         self.begin_slot(start);
         self.index.slots.last_mut().expect("it has just begun").joined = start < span.start;
-        self.mark(eight_bit);
+        self.mark(line.eight_bit);
         if last {
             self.boundaries.close(multipart);
             self.begin_slot(span.end);
@@ -252,7 +182,7 @@ impl Indexer {
         self.begin_slot(at);
         self.begin_slot(at);
         let part = self.index.parts.last_mut().expect("a part has just begun");
-        part.media_type = "application/octet-stream".to_owned();
+        "application/octet-stream".clone_into(&mut part.media_type);
         part.media_types = vec![part.media_type.clone()];
         part.opaque = true;
         part.slots.start = self.index.slots.len() - 1;
@@ -311,14 +241,13 @@ impl Indexer {
         part.size = at.saturating_sub(self.index.slots[part.slots.start].span.start);
     }
 
-    /// A line of a part's header.
-    fn header_line(&mut self, line: &[u8], span: &Range<u64>, eight_bit: bool) {
-        if matches!(line, b"\r\n" | b"\n") {
+    fn header_line(&mut self, Line { bytes: line, span, eight_bit, .. }: &Line<'_>) {
+        if matches!(*line, b"\r\n" | b"\n") {
             self.end_header(span.clone());
             return;
         }
-        self.mark(eight_bit);
-        self.index.flags.raise_if(eight_bit, Flag::EightBitHeader);
+        self.mark(*eight_bit);
+        self.index.flags.raise_if(*eight_bit, Flag::EightBitHeader);
         let mut too_many = line.len() as u64 != span.end - span.start;
         if matches!(line[0], b' ' | b'\t') {
             self.index.flags.raise_if(!self.header.started, Flag::BadHeaderLine);
@@ -330,7 +259,7 @@ impl Indexer {
             self.fields += 1;
             too_many |= self.fields > u64::from(self.limits.part_fields);
             self.end_field();
-            self.index.flags.raise_if(is_bad_line(line), Flag::BadHeaderLine);
+            self.index.flags.raise_if(is_bad_header_line(line), Flag::BadHeaderLine);
             let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
             if is_content_field(name.trim_ascii_end()) {
                 self.header.current = Some(line.to_vec());
@@ -421,28 +350,23 @@ impl Indexer {
     /// The end of the message.
     #[must_use]
     pub fn finish(mut self) -> Index {
-        self.index.flags.raise_if(self.after_cr, Flag::BareLineEnding);
-        if self.length > 0 {
-            self.take_kept();
-        }
+        let mut lines = std::mem::take(&mut self.lines);
+        let end = lines.finish(&mut |line| self.line(line));
+        self.index.flags = self.index.flags.and(lines.flags);
         while self.state == State::Header {
-            self.end_header(self.at..self.at);
+            self.end_header(end..end);
         }
         while self.boundaries.len() > 0 {
             self.leave_multipart();
         }
         if let Some(slot) = self.index.slots.last_mut() {
-            slot.span.end = self.at;
+            slot.span.end = end;
         }
         while let Some(part) = self.open.pop() {
-            self.end_part(part, self.at);
+            self.end_part(part, end);
         }
         self.index
     }
-}
-
-fn line_end(line: &[u8]) -> u64 {
-    if line.ends_with(b"\r\n") { 2 } else { u64::from(line.ends_with(b"\n")) }
 }
 
 /// Encrypted says more than signed.
@@ -450,33 +374,55 @@ fn stronger(one: Option<Protection>, other: Option<Protection>) -> Option<Protec
     if other == Some(Protection::Encrypted) { other } else { one.or(other) }
 }
 
-/// No colon, an empty name, or a blank in or after the name.
-#[must_use]
-pub fn is_bad_line(line: &[u8]) -> bool {
-    match memchr::memchr(b':', line) {
-        None | Some(0) => true,
-        Some(colon) => !line[..colon].iter().all(u8::is_ascii_graphic),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::content::to_usize;
+    use crate::message::tests::limits;
 
-/// What inline PGP (RFC 9580 6.2) a line begins.
-#[must_use]
-pub fn inline_pgp(line: &[u8]) -> Option<Protection> {
-    match line.strip_prefix(b"-----BEGIN PGP ")?.trim_ascii_end() {
-        b"SIGNED MESSAGE-----" => Some(Protection::Signed),
-        rest if rest.starts_with(b"MESSAGE") => Some(Protection::Encrypted),
-        _ => None,
+    fn index(body: &str) -> Index {
+        let field = Field::new("Content-Type", "multipart/mixed; boundary=b");
+        let mut indexer = Indexer::new(Arc::new(limits()), &Declared::read([field].iter(), "text/plain"), 100);
+        indexer.push(body.as_bytes());
+        indexer.finish()
     }
-}
 
-/// The name of the file that begins with this line.
-fn embedded_name(line: &[u8]) -> Option<&[u8]> {
-    if let Some(rest) = line.strip_prefix(b"begin ") {
-        let digits = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'7')).count();
-        return (matches!(digits, 3 | 4) && rest.get(digits) == Some(&b' ')).then(|| rest[digits..].trim_ascii());
+    #[test]
+    fn every_byte_is_in_one_slot_and_a_delimiter_owns_the_line_end_before_it() {
+        let body = "pre\r\n--b\r\nA: b\r\n\r\none\r\n--b--\r\npost";
+        let spans = |index: &Index| {
+            index
+                .slots
+                .iter()
+                .map(|slot| body[to_usize(slot.span.start - 100)..to_usize(slot.span.end - 100)].to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(spans(&index(body)), ["pre", "\r\n--b\r\n", "A: b\r\n", "\r\n", "one", "\r\n--b--\r\n", "post"]);
     }
-    if line.starts_with(b"=ybegin ") {
-        return Some(memchr::memmem::find(line, b" name=").map_or(b"".as_slice(), |at| line[at + 6..].trim_ascii()));
+
+    #[test]
+    fn a_delimiter_inside_a_header_ends_the_part() {
+        let index = index("--b\r\nA: b\r\n--b\r\nContent-Type: message/rfc822\r\n--b--\r\n");
+        let sizes: Vec<u64> = index.parts.iter().map(|part| part.size).collect();
+        assert_eq!(sizes[1..], [0, 0, 0]);
+        assert_eq!(index.parts[3].media_type, "text/plain");
+        assert!(index.flags.names().is_empty());
     }
-    line.starts_with(b"(This file must be converted with BinHex").then_some(b"")
+
+    #[test]
+    fn a_part_that_holds_a_file_in_its_text_has_its_name() {
+        let index = index("--b\r\n\r\nhello\r\nbegin 644 a.exe\r\n--b--\r\n");
+        assert!(index.parts[1].embedded);
+        assert_eq!(index.parts[1].names, ["a.exe"]);
+        assert_eq!(index.flags.names(), ["embedded_file"]);
+    }
+
+    #[test]
+    fn parts_of_a_digest_are_messages() {
+        let field = Field::new("Content-Type", "multipart/digest; boundary=b");
+        let mut indexer = Indexer::new(Arc::new(limits()), &Declared::read([field].iter(), "text/plain"), 0);
+        indexer.push(b"--b\r\n\r\nSubject: x\r\n\r\ny\r\n--b--\r\n");
+        let types: Vec<String> = indexer.finish().parts.into_iter().map(|part| part.media_type).collect();
+        assert_eq!(types, ["multipart/digest", "message/rfc822", "text/plain"]);
+    }
 }

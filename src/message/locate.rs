@@ -28,7 +28,8 @@ pub fn locate(encoding: &'static Encoding, bytes: &[u8], changes: &[Change]) -> 
     let mut shift = Shift { bytes, at: 0, escape: ASCII };
     for (index, change) in changes.iter().enumerate() {
         let (start, end) = (places[index * 2].before, places[index * 2 + 1].after);
-        let text = [&decoded[start.1..wanted[index * 2]], &with_line_ends(&change.with, line_end), &decoded[wanted[index * 2 + 1]..end.1]].concat();
+        let text = [&decoded[start.1..wanted[index * 2]], &with_line_ends(&change.with, line_end), &decoded[wanted[index * 2 + 1]..end.1]]
+            .concat();
         let mut new = charset::encode(encoding, &text)?;
         if encoding == ISO_2022_JP {
             new = shift.wrap(&new, start.0..end.0);

@@ -24,6 +24,7 @@ mod edit;
 mod field;
 mod flags;
 mod index;
+mod lines;
 mod locate;
 mod output;
 mod parameter;
@@ -159,6 +160,7 @@ impl Message {
     ///
     /// # Errors
     /// The limit it is over.
+    #[expect(clippy::needless_pass_by_value, reason = "who has a message as a whole need not keep it")]
     pub fn parse(bytes: Bytes, limits: &Arc<Limits>) -> Result<Message, Refusal> {
         let mut receiver = Receiver::make(Arc::clone(limits), Budget::new(u64::MAX), None);
         receiver.push(&bytes)?;
@@ -172,13 +174,13 @@ impl Message {
         blank: Bytes,
         content: Content,
         index: Index,
-        disk: Option<Share>,
+        disk: Option<Arc<Share>>,
     ) -> Message {
         let declared = Declared::read(fields.iter(), "text/plain");
         let received_size = content.size();
         let start = index.slots[0].span.start;
         let body = Arc::new(Body { content, start, declared, index });
-        Message { limits, budget, fields: Arc::new(fields), blank, body, received_size, _disk: disk.map(Arc::new) }
+        Message { limits, budget, fields: Arc::new(fields), blank, body, received_size, _disk: disk }
     }
 
     /// Bytes as received.

@@ -28,7 +28,7 @@ impl Runs<'_> {
         }
     }
 
-    fn new(&mut self, bytes: Bytes) {
+    fn bytes(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.flush();
             self.pieces.push(Piece::Memory(bytes));
@@ -37,7 +37,7 @@ impl Runs<'_> {
 
     fn slot(&mut self, slot: &Slot) {
         match &slot.new {
-            Some(bytes) => self.new(bytes.clone()),
+            Some(bytes) => self.bytes(bytes.clone()),
             None => self.span(slot.span.clone()),
         }
     }
@@ -69,12 +69,12 @@ impl Message {
         let from_content = untouched || !body.content.in_file();
         self.each_field(&mut |bytes, place| match place {
             Some(place) if from_content => runs.span(place..place + bytes.len() as u64),
-            _ => runs.new(bytes.clone()),
+            _ => runs.bytes(bytes.clone()),
         });
         if untouched {
             runs.span(body.start - self.blank.len() as u64..body.start);
         } else {
-            runs.new(self.blank.clone());
+            runs.bytes(self.blank.clone());
         }
         for slot in &body.index.slots {
             runs.slot(slot);

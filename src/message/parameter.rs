@@ -245,13 +245,11 @@ fn split(raw: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 
 /// A bracket inside an unquoted word, as in `name=copy(1).pdf`, is part of it.
 fn list_allows_comment(before: &[u8]) -> bool {
-    before.last().is_none_or(|byte| matches!(byte, b' ' | b'\t')) || !before.iter().any(|byte| byte.is_ascii_graphic())
+    before.last().is_none_or(|byte| matches!(byte, b' ' | b'\t')) || !before.iter().any(u8::is_ascii_graphic)
 }
 
 fn finish(entry: Option<&mut (Vec<u8>, Option<Vec<u8>>)>, quoted: bool) {
-    if let Some((_, Some(value))) = entry
-        && !quoted
-    {
+    if let Some((_, Some(value))) = entry.filter(|_| !quoted) {
         *value = value.trim_ascii().to_vec();
     }
 }

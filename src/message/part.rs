@@ -25,6 +25,7 @@ pub enum Protection {
 
 /// A node of the MIME tree, in order of appearance; 0 is the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "answers to questions that rules ask, each on its own")]
 pub struct Part {
     pub id: PartId,
     pub parent: Option<PartId>,

@@ -168,9 +168,7 @@ pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
     while at.encoded.end < encoded.len() {
         at = next_line(encoded, &at);
         let more = at.encoded.end < encoded.len();
-        let touches = |range: &Range<usize>, line: &Line| {
-            range.start < line.decoded.end || !more || (range.end <= line.decoded.end && range.start < line.decoded.end)
-        };
+        let touches = |range: &Range<usize>, line: &Line| range.start < line.decoded.end || !more;
         if !changes.peek().is_some_and(|(range, _)| touches(range, &at)) {
             out.extend_from_slice(&encoded[at.encoded.clone()]);
             continue;

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use super::content::{Content, PIECE, Piece, hold};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::index::{Indexer, is_bad_line};
+use super::index::Indexer;
+use super::lines::is_bad_header_line;
 use super::part::Declared;
 use super::{Limits, Message, Refusal, Room, words};
 use crate::base::budget::{Budget, Share};
@@ -233,19 +234,14 @@ impl Receiver {
         if self.header.end.is_none() && self.header.fields + u64::from(self.header.line < end) > self.limits.header_fields {
             return Err(Refusal::TooManyFields);
         }
-        let indexer = match self.indexer.take() {
-            Some(indexer) => indexer,
-            None => Indexer::new(Arc::clone(&self.limits), &self.read_header(end), end as u64),
-        };
+        let indexer = self.indexer.take().unwrap_or_else(|| Indexer::new(Arc::clone(&self.limits), &self.read_header(end), end as u64));
         self.write()?;
-        let (block, content, disk_share) = match self.file.take() {
-            Some(File { scratch: Some(scratch), written, share }) => {
-                (self.header_block.take().unwrap_or_default(), Piece::File { file: Arc::new(scratch), span: 0..written }, Some(share))
-            }
-            _ => {
-                let all = hold(std::mem::take(&mut self.buffer), self.share);
-                (all.slice(..end), Piece::Memory(all), None)
-            }
+        let (block, content, disk_share) = if let Some(File { scratch: Some(scratch), written, share }) = self.file.take() {
+            let piece = Piece::File { file: Arc::new(scratch), span: 0..written };
+            (self.header_block.take().unwrap_or_default(), piece, Some(Arc::new(share)))
+        } else {
+            let all = hold(std::mem::take(&mut self.buffer), self.share);
+            (all.slice(..end), Piece::Memory(all), None)
         };
         let fields = split(&block.slice(..end - blank));
         let mut index = indexer.finish();
@@ -288,7 +284,7 @@ fn outer_flags(fields: &[Field]) -> Flags {
     for field in fields {
         let raw = field.raw();
         flags.raise_if(!raw.is_ascii(), Flag::EightBitHeader);
-        flags.raise_if(is_bad_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
+        flags.raise_if(is_bad_header_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
         flags.raise_if(memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r'), Flag::BareLineEnding);
         flags.raise_if(memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1).is_some_and(|next| *next != b'\n')), Flag::BareLineEnding);
         let control = memchr::memmem::find(raw, b"=?").is_some() && words::read(field.raw_value(), true).control;

@@ -1,5 +1,6 @@
 //! Messages through the whole layer: what is not named stays.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,16 @@ use proptest::prelude::*;
 use super::{Change, Field, Limits, Message, PartId, Protection};
 
 pub fn limits() -> Limits {
-    Limits { message_size: 1 << 26, header_size: 1 << 20, header_fields: 2000, depth: 50, parts: 2000, part_fields: 20_000, memory: 1 << 20, text: 1 << 24 }
+    Limits {
+        message_size: 1 << 26,
+        header_size: 1 << 20,
+        header_fields: 2000,
+        depth: 50,
+        parts: 2000,
+        part_fields: 20_000,
+        memory: 1 << 20,
+        text: 1 << 24,
+    }
 }
 
 pub fn parse(text: impl Into<Bytes>) -> Message {
@@ -44,7 +54,17 @@ fn replace(message: &mut Message, part: u32, what: &str, with: &str) {
 
 #[test]
 fn without_an_edit_every_odd_message_comes_out_as_it_came() {
-    for odd in ["", "\r\n", "A: b", "A: b\r\n", " fold first\r\nA: b\r\n\r\nx", "no colon\r\n\r\nbody without end", "\r\nbody", "A: b\n\nx\ry", "A:\r\n b\r\n\r\n"] {
+    for odd in [
+        "",
+        "\r\n",
+        "A: b",
+        "A: b\r\n",
+        " fold first\r\nA: b\r\n\r\nx",
+        "no colon\r\n\r\nbody without end",
+        "\r\nbody",
+        "A: b\n\nx\ry",
+        "A:\r\n b\r\n\r\n",
+    ] {
         let message = parse(odd);
         assert_eq!(text(&message), odd);
         assert_eq!(message.parts().len(), 1);
@@ -73,7 +93,15 @@ fn nested_parts_and_attached_messages_are_found() {
         "--b b\r\n\r\nplain\r\n--b b\r\nContent-Type: text/html\r\n\r\n<p>\r\n--b b--\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ninner\r\n",
         "--a\r\nContent-Type: application/pdf; name=x.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--a--\r\n"
     ));
-    let wanted = [(0, "multipart/mixed"), (1, "multipart/alternative"), (2, "text/plain"), (2, "text/html"), (1, "message/rfc822"), (2, "text/plain"), (1, "application/pdf")];
+    let wanted = [
+        (0, "multipart/mixed"),
+        (1, "multipart/alternative"),
+        (2, "text/plain"),
+        (2, "text/html"),
+        (1, "message/rfc822"),
+        (2, "text/plain"),
+        (1, "application/pdf"),
+    ];
     assert_eq!(types(&message), wanted);
     assert_eq!(message.readable(false), [PartId(2), PartId(3)]);
     assert_eq!(message.readable(true), [PartId(2), PartId(3), PartId(5)]);
@@ -104,7 +132,7 @@ fn limits_leave_one_opaque_leaf_that_nobody_looks_into() {
     let bomb = |levels: usize| {
         let mut bomb = String::from("Content-Type: multipart/mixed; boundary=b0\r\n\r\n");
         for level in 0..levels {
-            bomb.push_str(&format!("--b{level}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", level + 1));
+            write!(bomb, "--b{level}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", level + 1).unwrap();
         }
         bomb
     };
@@ -141,10 +169,19 @@ fn signed_and_encrypted_parts_are_known_with_all_below() {
 
 #[test]
 fn a_change_is_written_back_in_the_parts_own_encoding() {
-    let mut plain = parse("A: b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n".to_owned().into_bytes().into_iter().chain(*b"caf\xe9 secret\r\nend\r\n").collect::<Vec<u8>>());
+    let mut plain = parse(
+        "A: b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+            .to_owned()
+            .into_bytes()
+            .into_iter()
+            .chain(*b"caf\xe9 secret\r\nend\r\n")
+            .collect::<Vec<u8>>(),
+    );
     replace(&mut plain, 0, "secret", "\u{e9}t\u{e9}");
     assert!(output(&plain).ends_with(b"8bit\r\n\r\ncaf\xe9 \xe9t\xe9\r\nend\r\n"));
-    let mut quoted = parse("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=41 one\r\ncaf=c3=a9 secret\r\n=42 two\r\n");
+    let mut quoted = parse(
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=41 one\r\ncaf=c3=a9 secret\r\n=42 two\r\n",
+    );
     replace(&mut quoted, 0, "secret", "X");
     assert!(text(&quoted).ends_with("=41 one\r\ncaf=c3=a9 X\r\n=42 two\r\n"));
     let mut base64 = parse("Content-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8g\r\nd29y\r\nbGQ=\r\n");
@@ -157,7 +194,8 @@ fn text_the_charset_cannot_say_makes_the_part_utf8_and_nothing_else() {
     let source = "A: b\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: y\r\nContent-Type: text/plain; charset=us-ascii; format=flowed\r\n\r\nold\r\n--b\r\n\r\nother\r\n--b--\r\n";
     let mut message = parse(source);
     replace(&mut message, 1, "old", "\u{e9}");
-    let wanted = source.replace("us-ascii", "utf-8").replace("X: y", "Content-Transfer-Encoding: quoted-printable\r\nX: y").replace("old", "=C3=A9");
+    let wanted =
+        source.replace("us-ascii", "utf-8").replace("X: y", "Content-Transfer-Encoding: quoted-printable\r\nX: y").replace("old", "=C3=A9");
     assert_eq!(text(&message), wanted);
     replace(&mut message, 1, "\u{e9}", "\u{e8}");
     assert_eq!(text(&message), wanted.replace("=C3=A9", "=C3=A8"));
@@ -188,7 +226,8 @@ fn parts_without_blank_line_or_content_can_be_filled() {
 
 #[test]
 fn the_whole_body_is_replaced_with_its_fields() {
-    let mut message = parse("A: b\r\nContent-Type: multipart/mixed; boundary=b\r\nC: d\r\nContent-Type: x/y\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n");
+    let mut message =
+        parse("A: b\r\nContent-Type: multipart/mixed; boundary=b\r\nC: d\r\nContent-Type: x/y\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n");
     message.replace_body("\nH\u{e9}\n").unwrap();
     let wanted = "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\nA: b\r\nContent-Type: text/plain; charset=utf-8\r\nC: d\r\n\r\n\r\nH=C3=A9\r\n";
     assert_eq!(text(&message), wanted);
@@ -218,7 +257,11 @@ fn eight_bit_parts_become_quoted_printable_unless_they_are_signed() {
     let seven = message.seven_bit().unwrap();
     assert_eq!(seven.eight_bit(), (false, false));
     assert_eq!(seven.text(PartId(1)).unwrap(), message.text(PartId(1)).unwrap());
-    assert!(text(&seven).starts_with("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\npr??\r\n"));
+    assert!(
+        text(&seven).starts_with(
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\npr??\r\n"
+        )
+    );
     assert!(parse(source.replace("multipart/mixed", "multipart/signed")).seven_bit().is_err());
     assert_eq!(text(&parse("A: \u{e9}\r\n\r\nx").seven_bit().unwrap()), "A: \u{e9}\r\n\r\nx");
 }
@@ -228,8 +271,14 @@ fn leaf() -> impl Strategy<Value = String> {
     let content = proptest::collection::vec("[a-z =-]{0,20}", 0..4).prop_map(|lines| lines.join("\r\n"));
     (0..4, content).prop_map(|(kind, content)| match kind {
         0 => format!("\r\n{content}"),
-        1 => format!("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{}", String::from_utf8(super::quoted::encode(content.as_bytes())).unwrap()),
-        2 => format!("Content-Transfer-Encoding: base64\r\nX: y\r\n\r\n{}", String::from_utf8(super::base64::encode_lines(content.as_bytes())).unwrap()),
+        1 => format!(
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{}",
+            String::from_utf8(super::quoted::encode(content.as_bytes())).unwrap()
+        ),
+        2 => format!(
+            "Content-Transfer-Encoding: base64\r\nX: y\r\n\r\n{}",
+            String::from_utf8(super::base64::encode_lines(content.as_bytes())).unwrap()
+        ),
         _ => format!("Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\n{content}"),
     })
 }
@@ -240,7 +289,7 @@ proptest! {
         leaves in proptest::collection::vec(leaf(), 1..6), fields in proptest::collection::vec("[A-C]: [a-z ]{0,9}\r\n", 0..4), pick in any::<prop::sample::Index>(),
         from in 0_usize..30, length in 0_usize..12, with in prop_oneof![Just("\u{e9}"), Just("x"), Just(""), Just("a\nb")]
     ) {
-        let body: String = leaves.iter().map(|leaf| format!("\r\n--bound\r\n{leaf}")).collect();
+        let body: String = leaves.iter().flat_map(|leaf| ["\r\n--bound\r\n", leaf]).collect();
         let source = format!("{}Content-Type: multipart/mixed; boundary=bound\r\n\r\npreamble{body}\r\n--bound--\r\nepilogue", fields.concat());
         let before = parse(source.clone());
         prop_assert_eq!(output(&before), source.as_bytes());

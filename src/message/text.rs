@@ -9,13 +9,13 @@ use super::charset::{self, Charset};
 use super::content::{Content, hold_in, to_usize};
 use super::part::{Part, PartId, Protection};
 use super::slot::Slot;
-use super::{Fault, Message, base64, index, quoted};
+use super::{Fault, Message, base64, lines, quoted};
 use crate::base::budget::Share;
 
 /// A text as it was handed out, with the budget it takes.
 #[derive(Debug)]
 pub struct Text {
-    pub text: Arc<str>,
+    pub content: Arc<str>,
     pub charset: Charset,
     _share: Share,
 }
@@ -74,7 +74,7 @@ impl Message {
         Ok(Content::new(slot.pieces(&self.body.content).collect()).read(0..slot.size())?)
     }
 
-    pub(super) fn transfer(&self, part: &Part) -> Result<Transfer, Fault> {
+    pub(super) fn transfer(part: &Part) -> Result<Transfer, Fault> {
         // RFC 2045 6.4: no encoding but the plain ones makes sense on a multipart, and most readers ignore it.
         if part.media_type.starts_with("multipart/") {
             return Ok(Transfer::Identity);
@@ -88,7 +88,7 @@ impl Message {
     /// # Errors
     /// Too large (`limits.chain.text`), does not decode, disk.
     pub fn text(&self, part: PartId) -> Result<Arc<str>, Fault> {
-        Ok(Arc::clone(&self.text_of(part)?.text))
+        Ok(Arc::clone(&self.text_of(part)?.content))
     }
 
     pub(super) fn text_of(&self, id: PartId) -> Result<Arc<Text>, Fault> {
@@ -96,7 +96,7 @@ impl Message {
         if let Some(text) = slot.text.get() {
             return Ok(Arc::clone(text));
         }
-        let transfer = self.transfer(part)?;
+        let transfer = Message::transfer(part)?;
         let limit = self.limits.text;
         let too_large = || Fault::Message(format!("part {} is larger than limits.chain.text", id.0));
         if slot.size() / transfer.widest() > limit {
@@ -118,7 +118,7 @@ impl Message {
         if !share.grow(text.len() as u64) {
             return Err(Fault::NoMemory);
         }
-        let text = Arc::new(Text { text, charset, _share: share });
+        let text = Arc::new(Text { content: text, charset, _share: share });
         Ok(Arc::clone(slot.text.get_or_init(|| text)))
     }
 
@@ -128,7 +128,7 @@ impl Message {
     /// Does not decode, budget, disk.
     pub fn decoded(&self, part: PartId) -> Result<Bytes, Fault> {
         let (part, slot) = self.leaf(part)?;
-        let transfer = self.transfer(part)?;
+        let transfer = Message::transfer(part)?;
         let mut share = self.budget.share();
         if slot.new.is_none() && self.in_file() && !share.grow(slot.size()) {
             return Err(Fault::NoMemory);
@@ -148,7 +148,7 @@ impl Message {
     /// Disk.
     pub fn decoded_start(&self, part: PartId, most: usize) -> Result<Bytes, Fault> {
         let (part, slot) = self.leaf(part)?;
-        let transfer = self.transfer(part)?;
+        let transfer = Message::transfer(part)?;
         let enough = (most as u64).saturating_mul(transfer.widest()).saturating_add(512).min(slot.size());
         let start = Content::new(slot.pieces(&self.body.content).collect()).read(0..enough)?;
         let mut decoded = transfer.decode(&start).into_owned();
@@ -162,11 +162,12 @@ impl Message {
     /// As [`Message::text`].
     pub fn protection(&self, part: PartId) -> Result<Option<Protection>, Fault> {
         let found = self.part(part);
-        if found.protection.is_some() || !found.leaf || found.opaque || !found.is_text() || self.transfer(found)? == Transfer::Identity {
+        if found.protection.is_some() || !found.leaf || found.opaque || !found.is_text() || Message::transfer(found)? == Transfer::Identity
+        {
             return Ok(found.protection);
         }
         let text = self.text(part)?;
-        Ok(text.lines().find_map(|line| index::inline_pgp(line.as_bytes())))
+        Ok(text.lines().find_map(|line| lines::inline_pgp(line.as_bytes())))
     }
 
     /// Whether base64 or quoted-printable of a leaf decodes whole (`malformed: bad_encoding` looks here, too).
