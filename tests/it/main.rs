@@ -11,6 +11,7 @@ mod cli;
 mod dialogs;
 mod hostile;
 mod kill;
+mod parity;
 mod quarantine;
 mod relay;
 mod rules;

@@ -1,7 +1,6 @@
 //! The list of actions.
 
 mod body;
-mod digest;
 mod ending;
 mod envelope;
 mod header;

@@ -42,7 +42,7 @@ impl Action for Hash {
 
 /// What a hashed value reads.
 fn hidden(raw: &[u8]) -> String {
-    let mut digest = crate::chain::action::digest::Digest::default();
+    let mut digest = crate::message::digest::LfDigest::default();
     digest.update(raw);
     format!("[hidden : sha256 = {}]", digest.finish())
 }
