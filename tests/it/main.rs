@@ -13,6 +13,7 @@ mod hostile;
 mod kill;
 mod parity;
 mod quarantine;
+mod readme;
 mod relay;
 mod rules;
 mod samples;
