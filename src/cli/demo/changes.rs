@@ -14,11 +14,16 @@ pub fn between(sent: &[u8], arrived: &[u8]) -> Vec<String> {
     if !sent.ends_with(b"\r\n") {
         sent.extend_from_slice(b"\r\n");
     }
-    let before = Message::parse(Bytes::from(sent), &limits);
+    let sent = Bytes::from(sent);
+    let before = Message::parse(sent.clone(), &limits);
     let after = Message::parse(Bytes::copy_from_slice(arrived), &limits);
     let (Ok(before), Ok(after)) = (before, after) else { return vec!["not readable".to_owned()] };
     let mut changes = fields(&before, &after);
     changes.extend(body(&before, &after));
+    let own = after.fields().first().filter(|field| field.is("Received")).map_or(0, |field| field.raw().len());
+    if changes.is_empty() && sent != arrived[own..] {
+        changes.push("bytes between the parts".to_owned());
+    }
     changes
 }
 
@@ -118,6 +123,13 @@ mod tests {
         let sent = b"Subject: x\r\n\r\none\r\n";
         assert_eq!(between(sent, b"Received: ours\r\nSubject: x\r\n\r\ntwo\r\n"), ["~text/plain"]);
         assert!(between(b"Subject: x\r\n\r\none", b"Received: ours\r\nSubject: x\r\n\r\none\r\n").is_empty());
+    }
+
+    #[test]
+    fn no_byte_may_differ_without_being_told() {
+        let sent = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\none\r\n--b\r\n\r\ntext\r\n--b--\r\n";
+        let arrived = format!("Received: ours\r\n{}", sent.replace("one", "two"));
+        assert_eq!(between(sent.as_bytes(), arrived.as_bytes()), ["bytes between the parts"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn text(outcomes: &[Outcome], directory: &Path) -> String {
         let reply = outcome.next_hop.clone().unwrap_or_else(|| {
             if outcome.told.starts_with('2') { "– (not sent on)".to_owned() } else { format!("– (sender told: {})", outcome.told) }
         });
-        table.add_row([outcome.sample.clone(), verdict, or_dash(&outcome.fired), or_dash(&outcome.changed), reply]);
+        table.add_row([outcome.sample.clone(), verdict, few(&outcome.fired), few(&outcome.changed), reply]);
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     format!("{}\n\n{}", lines.join("\n"), rest(outcomes, directory))
@@ -51,13 +51,29 @@ fn rest(outcomes: &[Outcome], directory: &Path) -> String {
     )
 }
 
-fn or_dash(words: &[String]) -> String {
-    if words.is_empty() { "–".to_owned() } else { words.join(", ") }
+/// As many as fit into a column, and how many more there are; `--json` has them all.
+fn few(words: &[String]) -> String {
+    const WIDTH: usize = 48;
+    let mut cell = words.first().map_or("–", String::as_str).to_owned();
+    for (at, word) in words.iter().enumerate().skip(1) {
+        if cell.chars().count() + word.chars().count() > WIDTH {
+            return format!("{cell} and {} more", words.len() - at);
+        }
+        cell = format!("{cell}, {word}");
+    }
+    cell
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let words: Vec<_> = ["a", "b", "c"].iter().map(|letter| letter.repeat(24)).collect();
+        assert_eq!(few(&words), format!("{}, {} and 1 more", words[0], words[1]));
+        assert_eq!((few(&words[..1]), few(&[])), (words[0].clone(), "–".to_owned()));
+    }
 
     #[test]
     fn each_sample_has_a_line_with_everything_on_it() {
