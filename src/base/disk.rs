@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Opened here only.
@@ -217,6 +217,12 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// What the file system says.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
+}
+
+/// Whether a Unix socket lies there, live or left behind.
+#[must_use]
+pub fn is_socket(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket())
 }
 
 /// Gives a file another name, replacing what had it.

@@ -251,7 +251,10 @@ impl Connection {
         let received = holding(held, &shared.relay, shared.hold, coming).await;
         let origin = self.origin();
         let reply = match received {
-            Received::Gone => return Ok(ControlFlow::Break(())),
+            Received::Gone => {
+                tracing::info!(session = %self.id, client = %self.client_text(), from = %envelope.sender, "client went away in the middle of a message");
+                return Ok(ControlFlow::Break(()));
+            }
             Received::Refused(reply) => {
                 judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
                 reply

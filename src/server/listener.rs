@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,8 +85,7 @@ impl Drop for Listening {
 }
 
 async fn remove_dead(path: &Path) -> io::Result<()> {
-    let is_socket = path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket());
-    if !is_socket {
+    if !disk::is_socket(path) {
         return Ok(());
     }
     match UnixStream::connect(path).await {

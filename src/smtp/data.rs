@@ -266,7 +266,12 @@ mod tests {
             let tail: Vec<u8> = (0..6).map(|place| b"\r\n.x"[(number / 4_u32.pow(place) % 4) as usize]).collect();
             let input = [b"b".as_slice(), &tail].concat();
             let first = memchr::memmem::find(&input, b"\r\n.\r\n");
-            let (_, _, progress) = read(&[&input]);
+            let (out, bare, progress) = read(&[&input]);
+            let (out_singly, bare_singly, progress_singly) = read(&input.chunks(1).collect::<Vec<_>>());
+            assert_eq!((&out, bare), (&out_singly, bare_singly), "{input:?}");
+            assert_eq!(std::mem::discriminant(&progress), std::mem::discriminant(&progress_singly), "{input:?}");
+            // Normalised, no line end is left alone.
+            assert!(!String::from_utf8(out).unwrap().replace("\r\n", "").contains(['\r', '\n']) || progress == Progress::More, "{input:?}");
             match (first, progress) {
                 (None, Progress::More) => {}
                 (Some(at), Progress::Ended { taken }) => assert_eq!(taken, at + 5, "{input:?}"),

@@ -4,7 +4,7 @@
 //! `C!` closes the client's sending side. `S:` is one reply (all its lines), `*` any text. `S!` says that the server has closed the connection. `-- again`
 //! is a new connection. `N:` is a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N= ` is a part of the last message
 //! it got; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
-//! says, `# offers:` replaces what it offers.
+//! says, `# offers:` replaces what it offers, `# rules:` are the lines of a rule file.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -31,6 +31,8 @@ fn every_dialog_goes_as_written() {
 #[derive(Debug, Default)]
 struct Dialog {
     config: String,
+    /// A rule file that the chain includes.
+    rules: String,
     offers: Option<Vec<&'static str>>,
     acts: Vec<(&'static str, Act)>,
     steps: Vec<(usize, Step)>,
@@ -89,6 +91,8 @@ impl Dialog {
         if let Some(config) = line.strip_prefix("# config: ") {
             self.config.push_str(config);
             self.config.push('\n');
+        } else if let Some(rule) = line.strip_prefix("# rules: ") {
+            self.rules = format!("{}{rule}\n", self.rules);
         } else if let Some(act) = line.strip_prefix("# next hop: ") {
             let (command, reply) = act.split_once(" = ").expect("COMMAND = REPLY");
             let act = match reply {
@@ -112,8 +116,11 @@ impl Dialog {
         for default in defaults {
             let key = default.split(':').next().unwrap();
             if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
-                text.push_str(&format!("{default}\n"));
+                text = format!("{text}{default}\n");
             }
+        }
+        if !self.rules.is_empty() {
+            text.push_str("chain: [{include: rules.yaml}]\n");
         }
         text
     }
@@ -161,7 +168,7 @@ fn play(dialog: &Dialog) -> Result<(), String> {
     let script = dialog.offers.as_ref().map_or_else(Script::good, |offers| Script::offering(offers));
     let script = dialog.acts.iter().fold(script, |script, (line, act)| script.at(line, *act));
     let next_hop = NextHop::start([script]);
-    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[]);
+    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[("rules.yaml", &dialog.rules)]);
     let mut client = Client::connect(transom.address());
     for (number, step) in &dialog.steps {
         let failed = |problem: String| format!("line {number}: {problem}\n{}", transom.log());
