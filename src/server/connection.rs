@@ -249,7 +249,7 @@ impl Connection {
         let Connection { stream, input, held, shared, door, .. } = self;
         let coming = receive(stream, input, &door.intake, &shared.hurry);
         let received = holding(held, &shared.relay, shared.hold, coming).await;
-        let origin = self.origin();
+        let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
         let reply = match received {
             Received::Gone => {
                 tracing::info!(session = %self.id, client = %self.client_text(), from = %envelope.sender, "client went away in the middle of a message");
@@ -265,7 +265,7 @@ impl Connection {
                     Some(held) => held.transaction,
                     None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
                 };
-                let case = Case { origin, envelope, message, began, ended: clock::monotonic() };
+                let case = Case { origin, envelope, one_recipient, message, began, ended: clock::monotonic() };
                 judge::judge(shared, case, transaction, stream, input).await
             }
         };

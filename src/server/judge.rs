@@ -33,6 +33,8 @@ const HARD_DEADLINE: Duration = Duration::from_mins(5);
 pub struct Case {
     pub origin: Arc<Origin>,
     pub envelope: Envelope,
+    /// The client gave exactly one RCPT.
+    pub one_recipient: bool,
     pub message: Message,
     /// When its DATA was answered, and when its last byte was here.
     pub began: Instant,
@@ -135,7 +137,7 @@ impl Case {
     fn stamp(&self, ruling: &Ruling, hostname: &str, token: &str) -> Field {
         let Case { origin, envelope, .. } = self;
         let only = match &envelope.recipients[..] {
-            [only] if ruling.mail.envelope.recipients == [only.clone()] => Some(only.address()),
+            [only] if self.one_recipient && ruling.mail.envelope.recipients == [only.clone()] => Some(only.address()),
             _ => None,
         };
         received::field(&Stamp {

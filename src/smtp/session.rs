@@ -72,6 +72,8 @@ pub struct Session {
     greeting: Option<Greeting>,
     /// Recipients asked about and not answered yet.
     asked: usize,
+    /// Recipients of this transaction that the server was asked about, accepted or not.
+    given: usize,
     commands: u64,
     errors: u64,
 }
@@ -79,7 +81,7 @@ pub struct Session {
 impl Session {
     #[must_use]
     pub fn new(terms: Arc<Terms>) -> Session {
-        Session { terms, state: State::Connected, greeting: None, asked: 0, commands: 0, errors: 0 }
+        Session { terms, state: State::Connected, greeting: None, asked: 0, given: 0, commands: 0, errors: 0 }
     }
 
     /// The first line of all.
@@ -100,6 +102,12 @@ impl Session {
             State::Mail(envelope) | State::Rcpt(envelope) => Some(envelope),
             State::Connected | State::Greeted | State::Data => None,
         }
+    }
+
+    /// Whether the client gave exactly one recipient in this transaction, whatever became of it.
+    #[must_use]
+    pub fn gave_one_recipient(&self) -> bool {
+        self.given == 1
     }
 
     /// Takes a command line. `early` says that input lies behind it already.
@@ -169,7 +177,7 @@ impl Session {
         let hello =
             if greeting.extended { reply::extended_hello(hostname, extension::keywords(offer, token)) } else { reply::hello(hostname) };
         self.greeting = Some(greeting);
-        self.state = State::Greeted;
+        self.reset();
         Step::Reply(hello)
     }
 
@@ -201,6 +209,7 @@ impl Session {
             return Step::Reply(reply::too_many_recipients());
         }
         self.asked += 1;
+        self.given += 1;
         Step::Ask(Question::Recipient(path))
     }
 
@@ -240,7 +249,7 @@ impl Session {
     }
 
     fn reset(&mut self) {
-        self.asked = 0;
+        (self.asked, self.given) = (0, 0);
         self.state = if self.greeting.is_some() { State::Greeted } else { State::Connected };
     }
 
@@ -341,6 +350,17 @@ mod tests {
             let Step::Reply(reply) = session.line(line.as_bytes(), true, &OFFER) else { panic!() };
             assert!(reply.code() == 554 && reply.closes());
         }
+    }
+
+    #[test]
+    fn a_refused_recipient_was_given_all_the_same() {
+        let mut session = session();
+        dialog(&mut session, &[("EHLO c", 250), MAIL, RCPT]);
+        assert!(session.gave_one_recipient());
+        dialog(&mut session, &[("RCPT TO:<no@example.org>", 550)]);
+        assert!(!session.gave_one_recipient());
+        dialog(&mut session, &[("RSET", 250), MAIL, RCPT, ("DATA", 354)]);
+        assert!(session.gave_one_recipient());
     }
 
     #[test]
