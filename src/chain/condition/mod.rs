@@ -46,37 +46,6 @@ pub const ENTRIES: &[&Entry<dyn Condition>] = &[
     &part::ATTACHMENT,
 ];
 
-/// What tests of conditions begin with.
-#[cfg(test)]
-mod testing {
-    use std::sync::Arc;
-
-    use super::super::rule::Shared;
-    use super::super::{ActionError, example};
-    use crate::yaml::{Problems, Source, parse};
-
-    /// Whether the condition holds for the mail, written as [`example::run`] reads it.
-    pub fn asked(condition: &str, mail: &str) -> Result<bool, ActionError> {
-        let mut problems = Problems::default();
-        let node = parse(&Source::new("test.yaml", format!("it: {{{condition}}}")), &mut problems).expect("YAML");
-        let named = Shared::default().named(&node, &mut problems);
-        let it = named.get("it").unwrap_or_else(|| panic!("{}", problems.render(false)));
-        Arc::clone(&it.condition).holds(&example::run(mail))
-    }
-
-    pub fn holds(condition: &str, mail: &str) -> bool {
-        asked(condition, mail).unwrap()
-    }
-
-    /// Why the condition cannot be read.
-    pub fn refused(condition: &str) -> String {
-        let mut problems = Problems::default();
-        let node = parse(&Source::new("test.yaml", format!("it: {{{condition}}}")), &mut problems).expect("YAML");
-        assert!(Shared::default().named(&node, &mut problems).is_empty(), "{condition} was read");
-        problems.render(false)
-    }
-}
-
 /// A condition, or several as a mapping: all of them.
 ///
 /// # Errors
@@ -113,5 +82,36 @@ pub fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repo
         (Some(reported), _) => Err(reported),
         (None, 1) => Ok(conditions.remove(0)),
         (None, _) => Ok(Box::new(logic::All(conditions))),
+    }
+}
+
+/// What tests of conditions begin with.
+#[cfg(test)]
+mod testing {
+    use std::sync::Arc;
+
+    use super::super::rule::Shared;
+    use super::super::{ActionError, example};
+    use crate::yaml::{Problems, Source, parse};
+
+    /// Whether the condition holds for the mail, written as [`example::run`] reads it.
+    pub fn asked(condition: &str, mail: &str) -> Result<bool, ActionError> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", format!("it: {{{condition}}}")), &mut problems).expect("YAML");
+        let named = Shared::default().named(&node, &mut problems);
+        let it = named.get("it").unwrap_or_else(|| panic!("{}", problems.render(false)));
+        Arc::clone(&it.condition).holds(&example::run(mail))
+    }
+
+    pub fn holds(condition: &str, mail: &str) -> bool {
+        asked(condition, mail).unwrap()
+    }
+
+    /// Why the condition cannot be read.
+    pub fn refused(condition: &str) -> String {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", format!("it: {{{condition}}}")), &mut problems).expect("YAML");
+        assert!(Shared::default().named(&node, &mut problems).is_empty(), "{condition} was read");
+        problems.render(false)
     }
 }

@@ -76,7 +76,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
 }
 
 fn explain(args: Args, global: &Global) -> Result<String, Exit> {
-    let (chain, limits, next_hop) = chain(&args.rules, global)?;
+    let (chain, limits, next_hop) = setting(&args.rules, global)?;
     let received = message(&args.message, &limits)?;
     let origin = Arc::new(origin(&args));
     let envelope = Envelope { sender: args.from, recipients: args.to, declared: Declared::default() };
@@ -87,7 +87,9 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
 }
 
 /// The rules, what a message may be, and where the mail would go.
-fn chain(rules: &[PathBuf], global: &Global) -> Result<(Arc<Chain>, Arc<message::Limits>, Option<String>), Exit> {
+type Setting = (Arc<Chain>, Arc<message::Limits>, Option<String>);
+
+fn setting(rules: &[PathBuf], global: &Global) -> Result<Setting, Exit> {
     if !rules.is_empty() {
         return Ok((test::chain(rules, global)?, example::limits(), None));
     }
