@@ -1,5 +1,7 @@
 //! String tests, the same in every operand: `equals contains starts_with ends_with matches glob in exists empty`, with `case` and `unicode`; `all any not` inside.
 
+mod read;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -94,7 +96,7 @@ impl StringTest {
     /// # Errors
     /// [`Reported`], every mistake in it.
     pub fn load(node: &Node, load: &mut Load<'_>) -> Result<StringTest, Reported> {
-        read(node, Flags::default(), load)
+        read::read(node, Flags::default(), load)
     }
 
     /// The tests whose keys stand in `settings`, beside others. None if there is no such key.
@@ -102,7 +104,7 @@ impl StringTest {
     /// # Errors
     /// [`Reported`], every mistake in them.
     pub fn take(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Option<ValueTest>, Reported> {
-        let test = take(settings, Flags::default(), load)?;
+        let test = read::take(settings, Flags::default(), load)?;
         Ok((!test.is_nothing()).then_some(test))
     }
 
@@ -254,155 +256,6 @@ pub fn fold(text: &str) -> Cow<'_, str> {
                 })
                 .collect(),
         )
-    }
-}
-
-fn read(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<StringTest, Reported> {
-    match &node.kind {
-        Kind::Map(_) => {
-            let mut settings = load.settings("a string test", node)?;
-            let test = take(&mut settings, flags, load);
-            settings.finish(load.problems)?;
-            let test = test?;
-            if test.is_nothing() {
-                return Err(load.problems.error(&node.span, "no test", "one such as `contains: text` is wanted"));
-            }
-            Ok(test)
-        }
-        _ => equals(node, flags, load).map(StringTest::only),
-    }
-}
-
-fn take(settings: &mut Settings<'_>, outer: Flags, load: &mut Load<'_>) -> Result<StringTest, Reported> {
-    let mut wrong = None;
-    let mut note = |result: Result<(), Reported>| {
-        if let Err(reported) = result {
-            wrong = Some(reported);
-        }
-    };
-    let mut flags = outer;
-    if let Some(node) = settings.node("case") {
-        note(word(node, &[("exact", true), ("ignore", false)], load.problems).map(|exact| flags.exact = exact));
-    }
-    note(settings.take::<bool>("unicode", load.problems).map(|unicode| flags.unicode = unicode.unwrap_or(outer.unicode)));
-    let mut test = StringTest::nothing();
-    for (key, kind) in TESTS {
-        if let Some(node) = settings.node(key) {
-            note(kind(node, flags, load).map(|one| test.tests.push(one)));
-        }
-    }
-    for (key, into) in [("all", &mut test.all), ("any", &mut test.any)] {
-        if let Some(node) = settings.node(key) {
-            note(several(key, node, flags, load).map(|tests| *into = tests));
-        }
-    }
-    if let Some(node) = settings.node("not") {
-        // What a `not` matches is what is absent: its groups are nothing a text can use.
-        let known = load.groups.clone();
-        note(read(node, flags, load).map(|one| test.not = Some(Box::new(one))));
-        load.groups = known;
-    }
-    wrong.map_or(Ok(test), Err)
-}
-
-fn several(key: &str, node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Vec<StringTest>, Reported> {
-    let Kind::List(items) = &node.kind else {
-        return Err(load.problems.error(&node.span, format!("`{key}` wants a list of tests"), "each item with a `-`, or in brackets"));
-    };
-    if items.is_empty() {
-        return Err(load.problems.error(&node.span, format!("`{key}` is empty"), "at least one test is wanted"));
-    }
-    let tests: Vec<_> = items.iter().map(|item| read(item, flags, load)).collect();
-    tests.into_iter().collect()
-}
-
-type Reader = fn(&Node, Flags, &mut Load<'_>) -> Result<Test, Reported>;
-
-const TESTS: [(&str, Reader); 9] = [
-    ("equals", equals),
-    ("in", equals),
-    ("contains", |node, flags, load| literal(node, flags, load, |text| Some(regex::escape(text)))),
-    ("starts_with", |node, flags, load| literal(node, flags, load, |text| Some(format!(r"\A{}", regex::escape(text))))),
-    ("ends_with", |node, flags, load| literal(node, flags, load, |text| Some(format!(r"{}\z", regex::escape(text))))),
-    ("glob", |node, flags, load| literal(node, flags, load, |text| Some(glob(text)))),
-    ("matches", |node, flags, load| {
-        let texts = texts(node, load)?;
-        let patterns: Vec<_> = texts.iter().map(|(text, node)| pattern(text, node, flags, load)).collect();
-        let patterns = patterns.into_iter().collect::<Result<Vec<_>, _>>()?;
-        load.groups.extend(patterns.iter().flat_map(|pattern| pattern.names().iter().cloned()));
-        Ok(Test::Matches(patterns))
-    }),
-    ("exists", |node, _, load| bool::from_node(node, load.problems).map(Test::Exists)),
-    ("empty", |node, _, load| bool::from_node(node, load.problems).map(Test::Empty)),
-];
-
-fn equals(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Test, Reported> {
-    let texts = texts(node, load)?;
-    let texts = texts.into_iter().map(|(text, _)| if flags.exact { text } else { fold(&text).into_owned() }).collect();
-    Ok(Test::Equals { texts, exact: flags.exact })
-}
-
-/// Literal texts as one pattern: the library searches for all of them at once.
-fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: fn(&str) -> Option<String>) -> Result<Test, Reported> {
-    let mut sources = Vec::new();
-    for (text, node) in texts(node, load)? {
-        if text.is_empty() {
-            return Err(load.problems.error(
-                &node.span,
-                "an empty text is in every value",
-                "write `empty: true` or `exists: true` if that is meant",
-            ));
-        }
-        sources.extend(form(&text));
-    }
-    // Nothing in it for `unicode` to change: one automaton for both.
-    pattern(&sources.join("|"), node, Flags { unicode: true, ..flags }, load).map(Test::Literal)
-}
-
-fn glob(text: &str) -> String {
-    let mut source = String::from(r"\A");
-    for letter in text.chars() {
-        match letter {
-            '*' => source.push_str("(?s:.*)"),
-            '?' => source.push_str("(?s:.)"),
-            other => source.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    source.push_str(r"\z");
-    source
-}
-
-fn pattern(text: &str, node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Arc<Pattern>, Reported> {
-    load.patterns
-        .compile(text, flags, load.limits.pattern_size)
-        .map_err(|why| load.problems.error(&node.span, "this pattern cannot be used", why))
-}
-
-/// One text or a list of them, each with its place.
-fn texts<'n>(node: &'n Node, load: &mut Load<'_>) -> Result<Vec<(String, &'n Node)>, Reported> {
-    let items = match &node.kind {
-        Kind::List(items) => items.iter().collect(),
-        _ => vec![node],
-    };
-    if items.is_empty() {
-        return Err(load.problems.error(&node.span, "an empty list", "at least one text is wanted"));
-    }
-    let texts: Vec<_> = items.into_iter().map(|item| String::from_node(item, load.problems).map(|text| (text, item))).collect();
-    texts.into_iter().collect()
-}
-
-impl Load<'_> {
-    /// The pattern under `matches` of an action, compiled with the `case` and `unicode` that stand beside it.
-    ///
-    /// # Errors
-    /// [`Reported`]: not there, or no pattern.
-    pub fn matches(&mut self, settings: &mut Settings<'_>) -> Result<Option<Arc<Pattern>>, Reported> {
-        let exact = settings.node("case").map(|node| word(node, &[("exact", true), ("ignore", false)], self.problems)).transpose();
-        let unicode = settings.take::<bool>("unicode", self.problems);
-        let Some(node) = settings.node("matches") else { return Ok(None) };
-        let text = String::from_node(node, self.problems)?;
-        let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false) };
-        pattern(&text, node, flags, self).map(Some)
     }
 }
 
