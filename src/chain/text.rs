@@ -116,6 +116,35 @@ pub struct Filled {
     pub values: Vec<Range<usize>>,
 }
 
+/// Fills a text for one match after another. What names no group of the match is filled once, at the first: a long header is not decoded for each.
+#[derive(Debug)]
+pub struct Filling<'t> {
+    text: &'t Text,
+    place: Place,
+    fixed: Option<String>,
+}
+
+impl<'t> Filling<'t> {
+    #[must_use]
+    pub fn of(text: &'t Text, place: Place) -> Filling<'t> {
+        Filling { text, place, fixed: None }
+    }
+
+    /// The text for this match.
+    ///
+    /// # Errors
+    /// As [`Text::fill`].
+    pub fn fill(&mut self, found: &Captures, values: &dyn Values) -> Result<String, ActionError> {
+        if self.text.pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
+            return self.text.fill(self.place, Some(found), values);
+        }
+        match &self.fixed {
+            Some(text) => Ok(text.clone()),
+            None => Ok(self.fixed.insert(self.text.fill(self.place, None, values)?).clone()),
+        }
+    }
+}
+
 impl Text {
     /// Reads the text of a scalar; `own` is the action's own `matches`.
     ///

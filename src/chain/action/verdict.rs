@@ -108,7 +108,11 @@ fn reply_text(node: &Node, load: &mut Load<'_>) -> Result<Text, Reported> {
 
 impl Action for Refuse {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
-        let text = self.text.fill(Place::Reply, None, run)?;
+        let mut text = self.text.fill(Place::Reply, None, run)?;
+        if text.trim().is_empty() {
+            // Values that are not there leave nothing; a reply says something.
+            "Refused".clone_into(&mut text);
+        }
         let verdict = Verdict { code: self.code, enhanced: self.enhanced, text };
         Ok(Flow::End(if self.code < 500 { Outcome::Defer(verdict) } else { Outcome::Reject(verdict) }))
     }

@@ -15,7 +15,7 @@ pub(super) fn entity(source: &str) -> Option<(String, usize)> {
     let length = name.bytes().take(LONGEST).take_while(u8::is_ascii_alphanumeric).count();
     if name[length..].starts_with(';') {
         let mut letters = String::new();
-        mail_parser::decoders::html::add_html_token(&mut letters, source[..length + 2].as_bytes(), false);
+        mail_parser::decoders::html::add_html_token(&mut letters, &source.as_bytes()[..length + 2], false);
         // What it does not know it gives back as it is.
         return (letters == "&" || !letters.starts_with('&')).then_some((letters, length + 2));
     }

@@ -2,7 +2,7 @@
 
 use super::replace::{Becomes, Replace};
 use crate::chain::run::{ActionError, Run};
-use crate::chain::text::Place;
+use crate::chain::text::{Filling, Place};
 
 /// Replaces in the body as it is sent.
 ///
@@ -38,13 +38,16 @@ fn replaced(action: &Replace, text: &Letters, run: &Run) -> Result<Option<String
         }
         Becomes::With(with) => with,
     };
+    let mut with = Filling::of(with, Place::Body);
     let mut new = String::new();
     let mut done = 0;
     for found in pattern.captures_iter(&text.text) {
         run.check_time()?;
         let range = found.get_match().range();
         new.push_str(&text.text[done..range.start]);
-        new.push_str(&with.fill(Place::Body, Some(&found), run)?);
+        let with = with.fill(&found, run)?;
+        run.charge(with.len() as u64)?;
+        new.push_str(&with);
         done = range.end;
     }
     if done == 0 && new.is_empty() {

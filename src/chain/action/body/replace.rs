@@ -19,7 +19,7 @@ use crate::chain::html::Visible;
 use crate::chain::pattern::Pattern;
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
-use crate::chain::text::{Place, Text};
+use crate::chain::text::{Filling, Place, Text};
 use crate::message::{Change, Part, PartId};
 use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
 
@@ -168,11 +168,14 @@ impl Replace {
     /// The matches that become something else, and what.
     fn found(&self, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<(Range<usize>, String)>, ActionError> {
         let mut found = Vec::new();
+        let mut with = Filling::of(with, place);
         for captures in self.pattern.regex().captures_iter(text) {
             run.check_time()?;
             let range = captures.get_match().range();
-            let with = with.fill(place, Some(&captures), run)?;
+            let with = with.fill(&captures, run)?;
             if text[range.clone()] != with {
+                // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
+                run.charge((with.len() + size_of::<Change>()) as u64)?;
                 found.push((range, with));
             }
         }
@@ -266,6 +269,14 @@ mod tests {
     fn a_body_edit_of_one_line_leaves_the_others() {
         let mail = "Content-Transfer-Encoding: 8bit\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\na\r\nb\r\n\r\nc";
         assert_eq!(after(mail, &["body.replace: {matches: '^b$', with: B2}"]), mail.replace("\r\nb\r\n", "\r\nB2\r\n"));
+    }
+
+    #[test]
+    fn many_matches_with_a_long_text_are_an_error_and_not_a_full_memory() {
+        let mail = format!("X-Long: {}\r\n\r\n{}\r\n", "x".repeat(100_000), "a".repeat(3000));
+        let ruling = ruling(&mail, &["body.replace: {matches: a, with: '${header:X-Long}'}"]);
+        assert!(ruling.failures[0].error.contains("limits.chain.decoded"), "{:?}", ruling.failures);
+        assert_eq!((ruling.word(), bytes(&ruling) == mail), ("quarantine", true));
     }
 
     #[test]

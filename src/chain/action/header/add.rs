@@ -43,7 +43,7 @@ impl Action for Add {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{after, refused};
+    use crate::chain::action::testing::{after, refused, ruling};
 
     #[test]
     fn a_second_field_stands_above_the_first() {
@@ -55,6 +55,13 @@ mod tests {
     fn a_value_from_the_message_cannot_make_a_second_field() {
         let left = after("Subject: =?utf-8?Q?a=0D=0AX-Evil:_yes?=\r\n\r\n", &["header.add: {name: X-Copy, value: '${header:Subject}'}"]);
         assert!(left.starts_with("X-Copy: a X-Evil: yes\r\nSubject: ="), "{left}");
+    }
+
+    #[test]
+    fn a_value_that_reads_like_an_encoded_word_stays_what_it_is() {
+        let ruling =
+            ruling("Subject: =?utf-8?Q?=3D=3Futf-8=3FQ=3F=41=3F=3D?=\r\n\r\n", &["header.add: {name: X-Copy, value: '${header:Subject}'}"]);
+        assert_eq!(ruling.mail.message.fields()[0].value(), "=?utf-8?Q?A?=");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::pattern::Pattern;
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
-use crate::chain::text::{Place, Text};
+use crate::chain::text::{Filling, Place, Text};
 use crate::message::Change;
 use crate::yaml::{Node, Reported};
 
@@ -67,10 +67,12 @@ impl Action for Replace {
 impl Replace {
     fn changes(&self, value: &str, run: &Run) -> Result<Vec<Change>, ActionError> {
         let mut changes = Vec::new();
+        let mut with = Filling::of(&self.with, Place::Header);
         for found in self.pattern.regex().captures_iter(value) {
             let range = found.get_match().range();
-            let with = self.with.fill(Place::Header, Some(&found), run)?;
+            let with = with.fill(&found, run)?;
             if value[range.clone()] != with {
+                run.charge((with.len() + size_of::<Change>()) as u64)?;
                 changes.push(Change { range, with });
             }
         }

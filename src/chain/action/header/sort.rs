@@ -36,12 +36,15 @@ impl Action for Sort {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let places = self.0.passing(run);
         let mut fields = run.mail.message.fields().to_vec();
-        let mut sorted: Vec<Field> = places.iter().map(|&place| whole(&fields[place])).collect();
+        let mut sorted: Vec<Field> = places.iter().map(|&place| fields[place].clone()).collect();
         sorted.sort_by(order);
-        for (&place, field) in places.iter().zip(sorted) {
-            fields[place] = field;
+        if places.iter().zip(&sorted).all(|(&place, field)| fields[place] == *field) {
+            return Ok(Flow::Next);
         }
-        if run.is_traced() && fields != run.mail.message.fields() {
+        for (&place, field) in places.iter().zip(&sorted) {
+            fields[place] = whole(field);
+        }
+        if run.is_traced() {
             let before = names(run.mail.message.fields());
             run.edited("order", &before, &names(&fields));
         }
@@ -76,6 +79,12 @@ mod tests {
     #[test]
     fn named_fields_change_places_among_themselves() {
         assert_eq!(after("B: 2\r\nX: 0\r\nA: 1\r\nB: 1\r\n\r\n", &["header.sort: [A, B]"]), "A: 1\r\nX: 0\r\nB: 1\r\nB: 2\r\n\r\n");
+    }
+
+    #[test]
+    fn a_header_in_order_stays_to_the_byte_and_one_without_a_line_end_gets_it_when_it_moves() {
+        assert_eq!(after("A: 1\r\nB: 2", &["header.sort"]), "A: 1\r\nB: 2");
+        assert!(after("B: 2\r\nA: 1", &["header.sort"]).starts_with("A: 1\r\nB: 2\r\n"));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use super::value::{is_space, trim};
 
+/// RFC 2047 2 allows 75 letters; readers take longer ones too, and without a bound each `=?` would be looked far ahead from.
+const ENCODED_WORD: usize = 1000;
+
 /// Each line trimmed; folds stay, with one blank; one blank between colon and value.
 #[must_use]
 pub fn strip(raw: &[u8]) -> Vec<u8> {
@@ -38,11 +41,30 @@ fn words_and_commas(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let start = rest.iter().position(|byte| !is_space(*byte))?;
         rest = &rest[start..];
-        let end = if rest[0] == b',' { 1 } else { rest.iter().position(|byte| is_space(*byte) || *byte == b',').unwrap_or(rest.len()) };
+        let end = if rest[0] == b',' { 1 } else { word_length(rest) };
         let (word, after) = rest.split_at(end);
         rest = after;
         Some(word)
     })
+}
+
+/// The length of the word at the start. A comma in an encoded word is a letter of it (RFC 2047 4.2): a blank there would break the word.
+fn word_length(rest: &[u8]) -> usize {
+    let mut at = 0;
+    while at < rest.len() && !is_space(rest[at]) && rest[at] != b',' {
+        at += encoded_word(&rest[at..]).unwrap_or(1);
+    }
+    at
+}
+
+/// The length of an encoded word: `=?charset?encoding?text?=`, without white space.
+fn encoded_word(rest: &[u8]) -> Option<usize> {
+    let length = rest.iter().position(|byte| is_space(*byte)).unwrap_or(rest.len()).min(ENCODED_WORD);
+    let inner = rest[..length].strip_prefix(b"=?")?;
+    let encoding = memchr::memchr(b'?', inner)? + 1;
+    let text = inner.get(encoding..)?.strip_prefix(b"B?").or_else(|| inner[encoding..].strip_prefix(b"b?"));
+    let text = text.or_else(|| inner[encoding..].strip_prefix(b"Q?")).or_else(|| inner[encoding..].strip_prefix(b"q?"))?;
+    Some(length - text.len() + memchr::memmem::find(text, b"?=")? + 2)
 }
 
 #[cfg(test)]
@@ -66,6 +88,12 @@ mod tests {
     fn commas_without_words_keep_their_number() {
         assert_eq!(normalized(",a,,b,"), " , a,, b,");
         assert_eq!(normalized(" \r\n "), "");
+    }
+
+    #[test]
+    fn a_comma_in_an_encoded_word_is_a_letter_of_it() {
+        assert_eq!(normalized("=?utf-8?Q?a,b?=  <x@y>,=?utf-8?q?c,?=,d"), " =?utf-8?Q?a,b?= <x@y>, =?utf-8?q?c,?=, d");
+        assert_eq!(normalized("=?x,y =?utf-8?Q?open,z"), " =?x, y =?utf-8?Q?open, z");
     }
 
     #[test]
