@@ -121,6 +121,7 @@ fn the_rules_above_see_what_they_should() {
     let seen: Vec<_> = imports(&code).into_iter().map(|(_, module)| module).collect();
     assert_eq!(seen, ["message", "smtp", "store", "base"]);
     assert!(says("    eprintln!(\"x\");", "eprintln!") && !says("    eprintln!(\"x\");", "println!"));
+    assert!(says("use std::fs::File;", "fs::File") && !says("use std::os::unix::fs::FileTypeExt;", "fs::File"));
     assert!(writes_a_reply(r#"out.write(b"250 2.0.0 ok")"#) && !writes_a_reply(r#""2500 bytes", "25 ""#));
     assert!(row("cli") < row("base") && row("message") == row("smtp") && row("lib").is_none());
 }
@@ -179,9 +180,13 @@ fn word(text: &str) -> String {
     text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// Whether the words stand in this line, not as the end of a longer name.
+/// Whether the words stand in this line, not as a piece of a longer name.
 fn says(line: &str, words: &str) -> bool {
-    line.match_indices(words).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    let of_name = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(words).any(|(at, _)| {
+        let after = &line[at + words.len()..];
+        !line[..at].ends_with(of_name) && !(words.ends_with(of_name) && after.starts_with(of_name))
+    })
 }
 
 /// Whether a string in this line begins as a reply does: `"250 `, `b"554-`.

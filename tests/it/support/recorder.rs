@@ -2,11 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
-
-use super::PATIENCE;
 
 /// A message as the next hop got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +42,6 @@ pub struct Recorder {
 struct Shared {
     keywords: Vec<String>,
     taken: Mutex<Vec<Taken>>,
-    changed: Condvar,
 }
 
 impl Recorder {
@@ -86,18 +82,6 @@ impl Recorder {
         let mut taken = self.taken();
         assert_eq!(taken.len(), 1, "{taken:?}");
         taken.remove(0)
-    }
-
-    /// Waits until it has taken `count` messages.
-    pub fn wait_for(&self, count: usize) -> Vec<Taken> {
-        let until = Instant::now() + PATIENCE;
-        let mut guard = self.shared.taken.lock().unwrap();
-        while guard.len() < count {
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} of {count} messages came", guard.len());
-            guard = self.shared.changed.wait_timeout(guard, left).unwrap().0;
-        }
-        guard.clone()
     }
 }
 
@@ -151,7 +135,6 @@ impl Shared {
     fn keep(&self, mail: String, recipients: Vec<String>, message: Vec<u8>) -> usize {
         let mut taken = self.taken.lock().unwrap();
         taken.push(Taken { sender: path(&mail), mail, recipients, message });
-        self.changed.notify_all();
         taken.len()
     }
 }
