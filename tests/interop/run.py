@@ -63,8 +63,8 @@ def by_curl(port, message):
 
 def by_swaks(port, message):
     with tempfile.NamedTemporaryFile() as file:
-        # swaks reads lines as the system writes them and sends them as SMTP wants them.
-        file.write(message.replace(b"\r\n", b"\n"))
+        # swaks reads lines as the system writes them, sends them as SMTP wants them, and ends the last one itself.
+        file.write(message.removesuffix(b"\r\n").replace(b"\r\n", b"\n"))
         file.flush()
         run("swaks", "--silent", "2", "--server", "127.0.0.1", "--port", str(port), "--helo", "client.example", "--from", SENDER,
             "--to", RECIPIENT, "--data", "@" + file.name, "--timeout", "60")

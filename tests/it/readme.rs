@@ -14,7 +14,12 @@ fn the_rule_file_and_the_configuration_of_the_readme_are_right() {
     }
     let run = |arguments: &[&str]| {
         let output = transom(directory.path()).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     run(&["test", "rules/outgoing.yaml"]);
     run(&["check"]);
