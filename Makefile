@@ -17,7 +17,7 @@ demo: ## Builds, and sends every sample through the rules over real SMTP
 test: lint ## Everything that must hold: format, lints, tests, rule tests, manual, licences
 	cargo test --locked
 	cargo run --quiet --locked -- test rules/*.yaml
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --no-deps --document-private-items --locked
 	$(MAKE) deny
 
 fmt: ## Formats the source
