@@ -8,6 +8,7 @@ use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::ruling::Ruling;
 use transom::chain::{Chain, example};
 use transom::message::Message;
+use transom::smtp::path::Path as SmtpPath;
 use transom::yaml::{Problems, Source, parse};
 
 /// What comes out of a message after these actions, each in one rule.
@@ -42,7 +43,8 @@ fn after(message: &str, actions: &[&str]) -> String {
 
 /// SHA-256 in upper-case hexadecimal, by other means than the chain's.
 fn sha256(text: &str) -> String {
-    ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])).collect()
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn sort_orders_the_header_and_the_recipients() {
     let left = after("b: 2\r\nC: 1\r\nB: 1\r\na: 1\r\n\r\nbody\r\n", &["header.sort: {}"]);
     assert_eq!(left, "a: 1\r\nB: 1\r\nb: 2\r\nC: 1\r\n\r\nbody\r\n");
     let sorted = ruling("A: 1\r\n\r\n", &["recipient.add: b@x.example", "recipient.add: a@x.example", "recipient.sort: {}"]);
-    let recipients: Vec<&str> = sorted.mail.envelope.recipients.iter().map(|path| path.address()).collect();
+    let recipients: Vec<&str> = sorted.mail.envelope.recipients.iter().map(SmtpPath::address).collect();
     assert_eq!(recipients, ["a@x.example", "b@x.example", "recipient@inside.example"]);
 }
 

@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn leaves_of_attached_messages_are_hashed_in_their_place() {
+        let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n\r\none\r\n--i--\r\n--o--\r\n";
+        let left = after(mail, &["body.hash: parts"]);
+        let (head, tail) = mail.split_once("--i\r\n\r\none\r\n").unwrap();
+        assert!(left.starts_with(head) && left.ends_with(tail), "{left}");
+        assert!(
+            left.contains("--i\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\r\nPART HIDDEN.\r\n") && !left.contains("one"),
+            "{left}"
+        );
+    }
+
+    #[test]
     fn a_body_that_cannot_be_taken_apart_stays() {
         let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n\r\n--b\r\n\r\none\r\n--b--\r\n";
         let ruling = ruling(mail, &["body.hash: parts"]);

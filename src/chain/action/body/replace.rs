@@ -280,6 +280,25 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_written_back_in_its_own_encoding_and_nothing_else_moves() {
+        let part = |charset: &str, encoding: &str, body: &str| {
+            format!(
+                "--b\r\nContent-Type: text/plain;\r\n  charset=\"{charset}\"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n"
+            )
+        };
+        let mail = |bodies: [&str; 3]| {
+            let [quoted, base64, plain] = bodies;
+            let parts = [part("iso-8859-1", "Quoted-Printable", quoted), part("utf-8", "BASE64", base64), part("us-ascii", "7bit", plain)];
+            format!("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npre\r\n{}--b--\r\nepi", parts.concat())
+        };
+        let before = mail(["Gru=DF=20card 1234\r\nno =65dit\r\nm=65hr card", "Y2FyZCA5OQ==", "no  card"]);
+        let left = after(&before, &["body.replace: {matches: 'card', with: 'CARD', case: exact}"]);
+        assert_eq!(left, mail(["Gru=DF=20CARD 1234\r\nno =65dit\r\nm=65hr CARD", "Q0FSRCA5OQ==", "no  CARD"]));
+        let same = after(&before, &["body.replace: {matches: 'card', with: 'card'}"]);
+        assert_eq!(same, before);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         assert!(refused("body.replace: {matches: a, with: b, whole: c}")[0].contains("exclude each other"));
         assert!(refused("body.replace: {matches: a}")[0].contains("`with`"));
