@@ -10,8 +10,6 @@ pub struct Charset {
     pub encoding: &'static Encoding,
     /// Whether the message named it; else it was guessed.
     pub declared: bool,
-    /// Whether a name was given that nobody knows.
-    pub unknown: bool,
 }
 
 /// Finds a charset by its label. UTF-7 and others that let one text hide in another are unknown.
@@ -38,12 +36,8 @@ pub fn choose(label: Option<&str>, bytes: &[u8]) -> Charset {
     // A declared us-ascii is windows-1252 to encoding_rs; bytes over 127 in it are read as everywhere where nothing was declared.
     let plain = label.is_some_and(|label| matches!(label.trim().to_ascii_lowercase().as_str(), "us-ascii" | "ascii" | "ansi_x3.4-1968"));
     match label.filter(|_| !plain).map(find) {
-        Some(Some(encoding)) => Charset { encoding, declared: true, unknown: false },
-        found => Charset {
-            encoding: if std::str::from_utf8(bytes).is_ok() { UTF_8 } else { WINDOWS_1252 },
-            declared: false,
-            unknown: found.is_some(),
-        },
+        Some(Some(encoding)) => Charset { encoding, declared: true },
+        _ => Charset { encoding: if std::str::from_utf8(bytes).is_ok() { UTF_8 } else { WINDOWS_1252 }, declared: false },
     }
 }
 
@@ -75,7 +69,7 @@ mod tests {
         assert_eq!(choose(None, "é".as_bytes()).encoding, UTF_8);
         assert_eq!(choose(Some("us-ascii"), b"\xe9").encoding, WINDOWS_1252);
         let unknown = choose(Some("x-klingon"), b"abc");
-        assert!(unknown.unknown && !unknown.declared && unknown.encoding == UTF_8);
+        assert!(!unknown.declared && unknown.encoding == UTF_8);
     }
 
     #[test]

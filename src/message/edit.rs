@@ -13,7 +13,7 @@ use super::parameter;
 use super::part::{Declared, PartId};
 use super::receiver::split;
 use super::text::Transfer;
-use super::{Body, Fault, Message, base64, quoted};
+use super::{Body, Fault, Message, base64, charset, quoted};
 
 const QUOTED: &str = "quoted-printable";
 
@@ -33,20 +33,26 @@ impl Message {
         let transfer = Message::transfer(found)?;
         let encoded = self.slot_bytes(slot)?;
         let decoded = transfer.decode(&encoded);
-        let latin = matches!(found.charset.as_deref(), Some("iso-8859-1" | "latin1" | "l1"));
-        let fits = |changes: &Vec<ByteChange>| {
-            let guessed = !text.charset.declared && decoded.is_ascii();
-            changes.iter().all(|(_, with)| with.is_ascii() || !(guessed || (latin && with.iter().any(|byte| matches!(byte, 0x80..=0x9f)))))
-        };
-        let Some(bytes) = locate(text.charset.encoding, &decoded, changes).filter(fits) else {
-            let decoded = text.charset.encoding.decode_without_bom_handling(&decoded).0;
+        let label = found.charset.as_deref();
+        let kept = locate(text.charset.encoding, &decoded, changes).map(|bytes| (splice(&decoded, &bytes), bytes));
+        let kept = kept.filter(|(wanted, bytes)| {
+            let new_bytes = || bytes.iter().flat_map(|(_, with)| with.iter().copied());
+            // What encoding_rs calls windows-1252 has more letters than the charset that was declared.
+            let foreign = matches!(label, Some("iso-8859-1" | "latin1" | "l1")) && new_bytes().any(|byte| matches!(byte, 0x80..=0x9f));
+            // A guess must come out the same for the new bytes, and plain ASCII is not declared to be more than that.
+            let guessed = !text.charset.declared && !wanted.is_ascii();
+            let lost = guessed && (decoded.is_ascii() || charset::choose(label, wanted).encoding != text.charset.encoding);
+            !foreign && !lost
+        });
+        let Some((wanted, bytes)) = kept else {
+            let decoded = charset::decode(text.charset.encoding, &decoded);
             let new = with_line_ends(&changed(&text.content, changes), locate::line_end(&decoded));
             return self.recode(part, &encoded, transfer, &new);
         };
-        let wanted = splice(&decoded, &bytes);
         let new = match transfer {
             Transfer::Identity if wanted.is_ascii() || !decoded.is_ascii() || found.encoding != "7bit" => wanted,
             Transfer::Identity => {
+                self.may_be_encoded(part)?;
                 self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
                 quoted::encode(&wanted)
             }
@@ -71,6 +77,7 @@ impl Message {
 
     /// Writes a text in UTF-8 and says so in the part's two content fields.
     fn recode(&mut self, part: PartId, encoded: &Bytes, transfer: Transfer, text: &str) -> Result<(), Fault> {
+        self.may_be_encoded(part)?;
         let eight_bit = matches!(self.part(part).encoding.as_str(), "8bit" | "binary");
         let new = match transfer {
             Transfer::Base64 => base64::rewrite(encoded, text.as_bytes(), 0),
@@ -87,12 +94,24 @@ impl Message {
         self.put_content(part, new)
     }
 
+    /// RFC 2045 6.4: a multipart, even one that holds no parts, has neither transfer encoding nor charset.
+    fn may_be_encoded(&self, part: PartId) -> Result<(), Fault> {
+        let found = self.part(part);
+        if found.media_type.starts_with("multipart/") {
+            return Err(Fault::Message(format!("part {} is a multipart without parts; its text cannot be encoded", part.0)));
+        }
+        Ok(())
+    }
+
     /// Makes `text` the content of a leaf, its Content-Transfer-Encoding quoted-printable (set in place, or added); `content_type` replaces its Content-Type value if given.
     ///
     /// # Errors
     /// Disk.
     pub fn replace_leaf(&mut self, part: PartId, text: &str, content_type: Option<&str>) -> Result<(), Fault> {
         self.leaf(part)?;
+        if content_type.is_none() {
+            self.may_be_encoded(part)?;
+        }
         self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
         if let Some(value) = content_type {
             self.set_part_field(part, "Content-Type", value)?;

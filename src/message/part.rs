@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::charset;
 use super::field::Field;
 use super::flags::{Flag, Flags};
 use super::parameter::Structured;
@@ -135,6 +136,8 @@ impl Declared {
             return;
         }
         self.charset = value.get("charset").map(|label| label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
+        let unknown = kind.starts_with("text/") && self.charset.as_deref().is_some_and(|label| charset::find(label).is_none());
+        self.flags.raise_if(unknown, Flag::BadEncoding);
         let boundaries: Vec<&str> = value.all("boundary").collect();
         self.flags.raise_if(boundaries.len() > 1, Flag::TwoBoundaries);
         self.boundary =

@@ -75,7 +75,8 @@ pub fn is_own(field: &Field, token: &str) -> bool {
         return false;
     }
     let value = field.source();
-    let mut words = value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
+    let mut words =
+        value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
     words.next().and_then(|id| id.strip_suffix(token)).is_some_and(|id| id.ends_with('.'))
 }
 

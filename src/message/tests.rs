@@ -266,6 +266,35 @@ fn eight_bit_parts_become_quoted_printable_unless_they_are_signed() {
     assert_eq!(text(&parse("A: \u{e9}\r\n\r\nx").seven_bit().unwrap()), "A: \u{e9}\r\n\r\nx");
 }
 
+/// Samples that the other parser reads otherwise: it takes the last of two subjects, closes up blanks, counts attached text as body, and finds boundaries in mid-line.
+const READ_OTHERWISE: [&str; 5] =
+    ["duplicate-fields.eml", "folded-header.eml", "nested-multiparts.eml", "missing-end-boundary.eml", "boundary-in-mid-line.eml"];
+
+#[test]
+fn every_sample_comes_out_as_it_came_and_reads_as_another_parser_reads_it() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    let names = crate::base::disk::list(&directory).unwrap().into_iter().map(|name| directory.join(name));
+    for path in names.filter(|path| path.extension().is_some_and(|end| end == "eml")) {
+        let bytes = crate::base::disk::read(&path).unwrap();
+        let message = parse(bytes.clone());
+        assert_eq!(output(&message), bytes, "{}", path.display());
+        assert!(!message.seven_bit().unwrap().eight_bit().1, "{}", path.display());
+        if READ_OTHERWISE.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        let other = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+        let subject = message.fields().iter().find(|field| field.is("subject")).map(Field::value);
+        assert_eq!(subject.as_deref(), other.subject(), "{}", path.display());
+        let ours: Vec<String> = message.readable(false).iter().map(|part| message.text(*part).unwrap().trim().to_owned()).collect();
+        let text = |body: &mail_parser::PartType<'_>| match body {
+            mail_parser::PartType::Text(text) | mail_parser::PartType::Html(text) => Some(text.replace("\r\n", "\n").trim().to_owned()),
+            _ => None,
+        };
+        let theirs: Vec<String> = other.parts.iter().filter_map(|part| text(&part.body)).collect();
+        assert_eq!(ours, theirs, "{}", path.display());
+    }
+}
+
 /// A leaf's header and content; its text is in ASCII but for one word.
 fn leaf() -> impl Strategy<Value = String> {
     let content = proptest::collection::vec("[a-z =-]{0,20}", 0..4).prop_map(|lines| lines.join("\r\n"));
@@ -315,6 +344,36 @@ proptest! {
         prop_assert_eq!(types(&again), types(&before));
         prop_assert_eq!(&*again.text(part).unwrap(), wanted.as_str());
         prop_assert_eq!(output(&before), source.as_bytes());
+    }
+
+    #[test]
+    fn nothing_a_stranger_sends_can_make_it_panic(
+        pieces in proptest::collection::vec(prop_oneof![
+            Just("Content-Type: ".to_owned()), Just("multipart/mixed; boundary=".to_owned()), Just("b\r\n".to_owned()), Just("--b".to_owned()), Just("\r\n".to_owned()),
+            Just("message/rfc822".to_owned()), Just("Content-Transfer-Encoding: base64\r\n".to_owned()), Just("Content-Transfer-Encoding: quoted-printable\r\n".to_owned()),
+            Just("text/plain; charset*0*=iso-2022-jp''%1b%".to_owned()), Just("=?utf-8?b?=?=".to_owned()), Just("Subject: =?iso-2022-jp?b?GyRC?= ".to_owned()), ".{0,9}"], 0..25),
+        with in ".{0,5}", from in 0_usize..20
+    ) {
+        let source = pieces.concat();
+        let message = parse(source.clone());
+        prop_assert_eq!(output(&message), source.as_bytes());
+        let _ = (message.malformed(), message.attachments(), message.hops("x"), message.seven_bit());
+        for part in message.readable(true) {
+            let Ok(text) = message.text(part) else { continue };
+            let from = (0..=from.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+            let mut edited = message.clone();
+            if edited.edit_text(part, &[Change { range: from..text.len(), with: with.clone() }]).is_ok() {
+                let wanted = format!("{}{}", &text[..from], with.replace("\r\n", "\n"));
+                let left = edited.text(part).unwrap();
+                prop_assert_eq!(left.trim_end_matches('\n'), wanted.trim_end_matches('\n'));
+            }
+        }
+        for field in message.fields() {
+            let value = field.value();
+            let changed = field.with_changes(&[Change { range: 0..value.len(), with: with.clone() }], false);
+            prop_assert!(changed.name() == field.name() || field.name().is_empty());
+            let _ = (field.source(), field.with_value(&with));
+        }
     }
 
     #[test]
