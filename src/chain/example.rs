@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use ulid::Ulid;
 
+use super::test::bytes;
 use super::{Limits, Run};
 use crate::mail::{Client, Inside, Mail, Origin};
 use crate::message::{self, Message};
@@ -120,14 +121,6 @@ pub fn written(run: &Run) -> String {
         "" => format!("(score {points})\r\n"),
         name => format!("(score {name} {points})\r\n"),
     }));
-    let mut bytes = Vec::new();
-    run.mail
-        .message
-        .for_each(&mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })
-        .expect("an example is in memory");
-    text.push_str(&String::from_utf8_lossy(&bytes));
+    text.push_str(&String::from_utf8_lossy(&bytes(&run.mail.message)));
     text
 }

@@ -56,6 +56,13 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// What the client hears if the rules reject or defer: code, enhanced code and text.
+    #[must_use]
+    pub fn reply(&self) -> Option<String> {
+        let (Outcome::Reject(verdict) | Outcome::Defer(verdict)) = &self.outcome else { return None };
+        Some(format!("{} {} {}", verdict.code, verdict.enhanced, verdict.text))
+    }
+
     /// The word tests and logs use: `deliver`, `quarantine`, `reject`, `defer` or `discard`.
     #[must_use]
     pub fn word(&self) -> &'static str {

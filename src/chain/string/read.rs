@@ -71,10 +71,10 @@ type Reader = fn(&Node, Flags, &mut Load<'_>) -> Result<Test, Reported>;
 const TESTS: [(&str, Reader); 9] = [
     ("equals", equals),
     ("in", equals),
-    ("contains", |node, flags, load| literal(node, flags, load, |text| regex::escape(text))),
+    ("contains", |node, flags, load| literal(node, flags, load, regex::escape)),
     ("starts_with", |node, flags, load| literal(node, flags, load, |text| format!(r"\A{}", regex::escape(text)))),
     ("ends_with", |node, flags, load| literal(node, flags, load, |text| format!(r"{}\z", regex::escape(text)))),
-    ("glob", |node, flags, load| literal(node, flags, load, |text| glob(text))),
+    ("glob", |node, flags, load| literal(node, flags, load, glob)),
     ("matches", |node, flags, load| {
         let texts = texts(node, load)?;
         let patterns: Vec<_> = texts.iter().map(|(text, node)| pattern(text, node, flags, load)).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use similar::TextDiff;
 
-use super::{bytes, read, reply, texts};
+use super::{bytes, read, texts};
 use crate::chain::condition::mailbox::MailboxTest;
 use crate::chain::condition::{self, Condition};
 use crate::chain::entry::{Load, find};
@@ -104,7 +104,7 @@ impl Expect {
         }
         let reason = ruling.holds.first().map(|hold| hold.reason.as_str());
         fails("reason", self.reason.as_ref(), reason, failures);
-        fails("reply", self.reply.as_ref(), reply(ruling).as_deref(), failures);
+        fails("reply", self.reply.as_ref(), ruling.reply().as_deref(), failures);
         if let Some(expected) = &self.tags
             && *expected != ruling.tags
         {

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::entry::Load;
 use super::example;
 use super::rule::RuleFile;
-use super::ruling::Ruling;
 use super::{Chain, Limits};
 use crate::base::disk;
 use crate::mail::{Client, Inside, Mail, Origin};
@@ -141,8 +140,12 @@ pub fn check(chain: &Chain, problems: &mut Problems) {
     }
 }
 
-/// What came out, as bytes. Test messages are in memory.
-fn bytes(message: &Message) -> Vec<u8> {
+/// All of a message that was parsed from memory.
+///
+/// # Panics
+/// When its content lies in a file that cannot be read.
+#[must_use]
+pub fn bytes(message: &Message) -> Vec<u8> {
     let mut bytes = Vec::new();
     message
         .for_each(&mut |piece| {
@@ -243,16 +246,4 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
 /// The list under `key`: one text or several.
 fn texts(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Option<Vec<String>>, Reported> {
     Ok(settings.take::<OneOrMany<String>>(key, load.problems)?.map(|texts| texts.0))
-}
-
-/// The verdict of a ruling as the client would hear it.
-fn reply(ruling: &Ruling) -> Option<String> {
-    use super::ruling::Outcome;
-    match &ruling.outcome {
-        Outcome::Reject(verdict) | Outcome::Defer(verdict) => {
-            let enhanced = verdict.enhanced;
-            Some(format!("{} {}.{}.{} {}", verdict.code, enhanced.0, enhanced.1, enhanced.2, verdict.text))
-        }
-        Outcome::Deliver | Outcome::Discard => None,
-    }
 }

@@ -6,7 +6,8 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json as object};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::{Explained, reply};
+use super::Explained;
+use crate::chain::test::bytes;
 use crate::chain::trace::{Asked, Edit, RuleTrace, Trace};
 use crate::message::{Message, Part};
 use crate::smtp::path::Path;
@@ -102,7 +103,7 @@ fn outcome(explained: &Explained, out: &mut String) {
     let ruling = &explained.ruling;
     let kept = Kept::of(&explained.received, &ruling.mail.message);
     let mut parts = vec![format!("{STRONG}{}{STRONG:#}", ruling.word())];
-    parts.extend(reply(ruling));
+    parts.extend(ruling.reply());
     parts.extend(ruling.holds.iter().map(|hold| format!("held: {} ({})", printable(&hold.reason), hold.rule)));
     match kept.fields {
         0 if !kept.body => parts.push("nothing changed".to_owned()),
@@ -160,17 +161,6 @@ impl Kept {
     }
 }
 
-fn bytes(message: &Message) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    message
-        .for_each(&mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })
-        .expect("a message parsed from memory is read from memory");
-    bytes
-}
-
 /// A number with a comma between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -210,7 +200,7 @@ pub(super) fn json(trace: &Trace, explained: &Explained) -> String {
     let recipients: Vec<_> = envelope.recipients.iter().map(Path::address).collect();
     let explanation = object!({
         "outcome": ruling.word(),
-        "reply": reply(ruling),
+        "reply": ruling.reply(),
         "holds": ruling.holds.iter().map(|hold| object!({ "rule": &*hold.rule, "reason": hold.reason })).collect::<Vec<_>>(),
         "fired": ruling.fired.iter().map(|name| &**name).collect::<Vec<_>>(),
         "failures": ruling.failures.iter().map(|failure| object!({ "rule": &*failure.rule, "error": failure.error })).collect::<Vec<_>>(),

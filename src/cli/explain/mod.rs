@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Exit, Global, complain, say, test};
 use crate::base::disk;
-use crate::chain::ruling::{Outcome, Ruling};
+use crate::chain::ruling::Ruling;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
 use crate::config::Options;
@@ -123,16 +123,5 @@ fn origin(args: &Args) -> Origin {
         helo: args.helo.clone(),
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
         ..origin
-    }
-}
-
-/// The reply the rules ask for.
-fn reply(ruling: &Ruling) -> Option<String> {
-    match &ruling.outcome {
-        Outcome::Reject(verdict) | Outcome::Defer(verdict) => {
-            let enhanced = verdict.enhanced;
-            Some(format!("{} {}.{}.{} {}", verdict.code, enhanced.0, enhanced.1, enhanced.2, verdict.text))
-        }
-        Outcome::Deliver | Outcome::Discard => None,
     }
 }
