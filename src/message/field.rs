@@ -138,7 +138,7 @@ impl Field {
             return self.with_value(&all);
         }
         let changes = changes.iter().filter(|change| !(change.range.is_empty() && change.with.is_empty()));
-        let spots: Vec<Spot> = merge(changes.map(|change| Spot::new(&reading, change, lead)));
+        let spots = spots(&reading, changes, lead);
         let mut out = Vec::with_capacity(old.len());
         let mut done = 0;
         for spot in spots {
@@ -305,10 +305,17 @@ fn place(unit: &Unit, at: usize) -> usize {
     }
 }
 
-/// Stretches that overlap become one.
-fn merge<'a>(stretches: impl Iterator<Item = Spot<'a>>) -> Vec<Spot<'a>> {
+/// The stretches to write anew; those that overlap are one.
+fn spots<'a>(reading: &Reading, changes: impl Iterator<Item = &'a Change>, lead: usize) -> Vec<Spot<'a>> {
     let mut merged: Vec<Spot<'a>> = Vec::new();
-    for spot in stretches {
+    for change in changes {
+        let range = change.range.start + lead..change.range.end + lead;
+        // Inside one that is written anew anyway: no need to look around again.
+        if let Some(last) = merged.last_mut().filter(|last| last.encode && range.end < last.text.end) {
+            last.changes.push((range, &change.with));
+            continue;
+        }
+        let spot = Spot::new(reading, change, lead);
         match merged.last_mut() {
             Some(last) if spot.text.start < last.text.end || (spot.text.start == last.text.end && (spot.encode || last.encode)) => {
                 last.text = last.text.start.min(spot.text.start)..last.text.end.max(spot.text.end);
