@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod demo;
 mod dialogs;
 mod hostile;
 mod kill;

@@ -44,10 +44,12 @@ fn rest(outcomes: &[Outcome], directory: &Path) -> String {
     if count("quarantine") == 0 {
         return sum;
     }
+    // As it was called, so that the line can be pasted.
+    let program = std::env::args().next().unwrap_or_else(|| "transom".to_owned());
     let store = directory.join("store");
     let store = store.display();
     format!(
-        "{sum}\nWhat is held, why, and what it looks like:\n  transom quarantine list --store {store}\n  transom quarantine show ID --store {store}\n"
+        "{sum}\nWhat is held, why, and what it looks like:\n  {program} quarantine list --store {store}\n  {program} quarantine show ID --store {store}\n"
     )
 }
 
@@ -89,6 +91,6 @@ mod tests {
         let text = text(&[held], Path::new("/d"));
         let line = text.lines().find(|line| line.contains("exe.eml")).unwrap();
         assert!(line.contains("quarantine: executable") && line.contains("hold programs") && line.contains("not sent on"), "{line}");
-        assert!(text.contains("transom quarantine list --store /d/store"));
+        assert!(text.contains(" quarantine list --store /d/store"));
     }
 }
