@@ -3,11 +3,13 @@
 //! | a change | its files | its asker hears |
 //! |---|---|---|
 //! | done, committed | stay; what it doomed is removed | its value |
-//! | failed alone (rolled back to its savepoint) | removed at once | its error |
+//! | failed, or broke, alone (rolled back to its savepoint) | removed at once | its error |
 //! | the directory of its files could not be synced: not tried | removed at once | that error |
-//! | done, the commit failed | removed after the next good commit (until then recovery might still find the row) | that error |
+//! | the transaction ended before its COMMIT was whole: no lock, no room | removed at once | that error |
+//! | done, COMMIT failed otherwise | removed after the next good commit (until then recovery might still find the row) | that error |
 
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
@@ -52,7 +54,9 @@ where
     }
 
     fn run(&mut self, bench: &mut Bench<'_>) -> Result<(), StoreError> {
-        self.result = self.work.take().map(|work| work(bench));
+        // One that breaks is rolled back like one that fails; the thread has others to serve.
+        let broke = |_| Err(StoreError::Unable("a change of the store broke; please report this".into()));
+        self.result = self.work.take().map(|work| catch_unwind(AssertUnwindSafe(|| work(bench))).unwrap_or_else(broke));
         match &self.result {
             Some(Err(error)) => Err(error.clone()),
             _ => Ok(()),
@@ -95,10 +99,16 @@ impl Committer {
         F: FnOnce(&mut Bench<'_>) -> Result<T, StoreError> + Send + 'static,
         A: FnOnce(Result<T, StoreError>) + Send + 'static,
     {
-        let change = Box::new(Typed { files, work: Some(work), result: None, answer });
+        let change: Box<dyn Change> = Box::new(Typed { files, work: Some(work), result: None, answer });
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // A change that cannot be queued is dropped, its answer with it: the asker sees that as `stopped`.
-        let _ = queue.as_ref().map(|queue| queue.send(change));
+        let queued = match queue.as_ref() {
+            Some(queue) => queue.send(change).map_err(|unsent| unsent.0),
+            None => Err(change),
+        };
+        drop(queue);
+        if let Err(change) = queued {
+            change.answer(Err(stopped()));
+        }
     }
 
     /// Waits until what is queued is done, and hands the connection back; none if the thread failed.
@@ -149,24 +159,26 @@ impl Thread {
                 self.removed.clear();
                 self.remove(doomed);
             }
-            Err(error) => tracing::error!(%error, "the store could not commit"),
+            Err(failed) => tracing::error!(error = %failed.error, "the store could not commit"),
         }
         for (mut change, succeeded) in done {
             if succeeded {
                 let files = std::mem::replace(change.files(), Files::none());
-                self.settle(files, committed.is_ok());
-                change.answer(committed.clone());
+                self.settle(files, committed.as_ref().err());
+                change.answer(committed.clone().map_err(|failed| failed.error));
             } else {
                 change.answer(Ok(()));
             }
         }
     }
 
-    fn settle(&mut self, mut files: Files, committed: bool) {
-        if committed {
-            files.keep();
-        } else if !files.is_empty() {
-            self.orphans.push(files);
+    /// What becomes of the files of a change that did not fail by itself.
+    fn settle(&mut self, mut files: Files, failed: Option<&Failed>) {
+        match failed {
+            None => files.keep(),
+            Some(Failed { may_be_there: true, .. }) if !files.is_empty() => self.orphans.push(files),
+            // Dropped, and so removed: kept they would fill a disk that is full already.
+            Some(_) => {}
         }
     }
 
@@ -191,15 +203,15 @@ impl Thread {
         batch: Vec<Box<dyn Change>>,
         done: &mut Vec<(Box<dyn Change>, bool)>,
         doomed: &mut Vec<String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failed> {
         let mut transaction = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
             Err(error) => {
                 done.extend(batch.into_iter().map(|change| (change, true)));
-                return Err(error.into());
+                return Err(Failed::before(error.into()));
             }
         };
-        let mut outcome = forget(&transaction, &self.removed);
+        let mut outcome = forget(&transaction, &self.content, &self.removed);
         for mut change in batch {
             let stands = match outcome {
                 Ok(()) => run(&mut transaction, change.as_mut(), doomed).unwrap_or_else(|error| {
@@ -210,8 +222,8 @@ impl Thread {
             };
             done.push((change, stands));
         }
-        outcome?;
-        Ok(transaction.commit()?)
+        outcome.map_err(Failed::before)?;
+        transaction.commit().map_err(|error| Failed::in_commit(error.into()))
     }
 
     fn remove(&mut self, doomed: Vec<String>) {
@@ -223,6 +235,26 @@ impl Thread {
                 _ => self.removed.push(file),
             }
         }
+    }
+}
+
+/// Why nothing of a batch stands.
+#[derive(Clone, Debug)]
+struct Failed {
+    error: StoreError,
+    /// The rows may all the same be there after a crash.
+    may_be_there: bool,
+}
+
+impl Failed {
+    fn before(error: StoreError) -> Failed {
+        Failed { error, may_be_there: false }
+    }
+
+    /// Without room the record that makes a commit, which is written last, is not whole; of a write or a sync that failed nobody knows.
+    fn in_commit(error: StoreError) -> Failed {
+        let may_be_there = !matches!(error, StoreError::Full(_));
+        Failed { error, may_be_there }
     }
 }
 
@@ -243,7 +275,12 @@ fn run(transaction: &mut rusqlite::Transaction<'_>, change: &mut dyn Change, doo
     Ok(false)
 }
 
-fn forget(sql: &Connection, removed: &[String]) -> Result<(), StoreError> {
+/// Strikes removed files off the list, once their removal is as durable as that.
+fn forget(sql: &Connection, content: &Path, removed: &[String]) -> Result<(), StoreError> {
+    if removed.is_empty() {
+        return Ok(());
+    }
+    disk::sync_dir(content).map_err(|error| at(content, &error))?;
     let mut statement = sql.prepare_cached("DELETE FROM doomed WHERE file = ?1")?;
     for file in removed {
         statement.execute([file])?;
@@ -348,6 +385,42 @@ mod tests {
         assert!(fixture.committer.stop().is_some());
         assert_eq!(fixture.owners(), 2);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn one_that_breaks_is_rolled_back_and_the_thread_serves_on() {
+        let fixture = fixture();
+        let (path, files) = fixture.file();
+        let broken = fixture.submit(files, |bench| {
+            insert("a")(bench)?;
+            panic!("a fault of ours");
+        });
+        assert!(matches!(broken.recv().unwrap(), Err(StoreError::Unable(_))));
+        assert!(!path.exists());
+        assert_eq!(fixture.submit(Files::none(), insert("b")).recv().unwrap(), Ok(()));
+        assert_eq!(fixture.owners(), 1);
+    }
+
+    #[test]
+    fn files_of_a_change_that_found_no_room_do_not_stay_to_fill_the_disk() {
+        let fixture = fixture();
+        let (path, files) = fixture.file();
+        // What SQLite itself does when a statement finds the disk full.
+        let full = fixture.submit(files, |bench| {
+            bench.sql.execute_batch("ROLLBACK")?;
+            Err(StoreError::Full("full".into()))
+        });
+        assert_eq!(full.recv().unwrap(), Err(StoreError::Full("full".into())));
+        assert!(!path.exists());
+        assert!(!Failed::in_commit(StoreError::Full("full".into())).may_be_there);
+        assert!(Failed::in_commit(StoreError::Unable("the sync failed".into())).may_be_there);
+    }
+
+    #[test]
+    fn who_asks_after_the_end_is_told_so() {
+        let mut fixture = fixture();
+        assert!(fixture.committer.stop().is_some());
+        assert_eq!(fixture.submit(Files::none(), insert("a")).recv().unwrap(), Err(stopped()));
     }
 
     #[test]

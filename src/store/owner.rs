@@ -122,6 +122,8 @@ fn sweep(store: &Path, connection: &Connection, id: &str) -> Result<(), StoreErr
                 disk::remove_file(&directory.join(name)).map_err(|error| at(&directory, &error))?;
             }
         }
+        // Before the owner is forgotten: nobody would look for its files again.
+        disk::sync_dir(&directory).map_err(|error| at(&directory, &error))?;
     }
     Ok(())
 }
@@ -130,12 +132,16 @@ fn sweep(store: &Path, connection: &Connection, id: &str) -> Result<(), StoreErr
 fn finish_removals(store: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let doomed = transaction.prepare("SELECT file FROM doomed")?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    for file in doomed {
-        let path = store.join("content").join(&file);
+    let content = store.join("content");
+    for file in &doomed {
+        let path = content.join(file);
         match disk::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&path, &error)),
-            _ => drop(transaction.execute("DELETE FROM doomed WHERE file = ?1", [&file])?),
+            _ => drop(transaction.execute("DELETE FROM doomed WHERE file = ?1", [file])?),
         }
+    }
+    if !doomed.is_empty() {
+        disk::sync_dir(&content).map_err(|error| at(&content, &error))?;
     }
     Ok(transaction.commit()?)
 }

@@ -14,6 +14,10 @@ const VERSION: i64 = 1;
 /// "Trsm": tells our file from another program's.
 const APPLICATION: i64 = 0x5472_736d;
 
+/// How long the write-ahead log gets in the ordinary course, in pages of 4 KiB, and the most of it that is kept on the disk.
+const WAL_PAGES: i64 = 1000;
+const WAL_BYTES: i64 = 16 * 1024 * 1024;
+
 const TABLES: &str = "
 CREATE TABLE instance (token TEXT NOT NULL);
 CREATE TABLE owner (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -73,6 +77,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Checkpointed by the commit that makes it longer than this, and cut down after one that was exceptionally long.
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     match (number(&connection, "application_id")?, number(&connection, "user_version")?) {
         (0, 0) => {
@@ -117,6 +124,21 @@ mod tests {
         let connection = open(dir.path()).unwrap();
         assert_eq!(number(&connection, "synchronous").unwrap(), 2);
         assert_eq!(connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).unwrap(), "wal");
+    }
+
+    #[test]
+    fn the_write_ahead_log_does_not_grow_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = open(dir.path()).unwrap();
+        connection.execute_batch("CREATE TABLE ballast (bytes BLOB)").unwrap();
+        let longest = || disk::open(&dir.path().join("store.db-wal")).unwrap().metadata().unwrap().len();
+        for _ in 0..20 {
+            connection.execute("INSERT INTO ballast VALUES (zeroblob(2000000))", []).unwrap();
+        }
+        assert!(longest() < 8_000_000, "{}", longest());
+        connection.execute("INSERT INTO ballast VALUES (zeroblob(40000000))", []).unwrap();
+        connection.execute("INSERT INTO ballast VALUES (x'00')", []).unwrap();
+        assert!(longest() <= u64::try_from(WAL_BYTES).unwrap(), "{}", longest());
     }
 
     #[test]
