@@ -16,7 +16,7 @@
 //! | … and it was the only one                             | abandon, confirm                 | 250                | `quarantine`   |
 //! | the dot answered 2xx                                  | confirm                          | 250                | `deliver`      |
 //! | the dot answered 4xx, 5xx                             | undo                             | the next hop's     | `refused`      |
-//! | the dot not answered                                  | undo                             | 451                | `in doubt`     |
+//! | the dot not answered                                  | staged copies become held        | 451                | `in doubt`     |
 //!
 //! *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
 
@@ -29,6 +29,9 @@ use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Class, Reply};
 use crate::store::quarantine::{HoldId, NewHold, Reason};
 use crate::store::{Store, StoreError};
+
+/// Stands for the rule where no rule gave the reason of a hold.
+const NEXT_HOP: &str = "(next hop)";
 
 /// Resolves when the client has gone away.
 pub type Gone<'a> = &'a mut (dyn Future<Output = ()> + Send + Unpin);
@@ -82,6 +85,8 @@ pub trait Holds {
     /// Durable, not yet shown as held.
     fn stage(&self, hold: NewHold) -> impl Future<Output = Result<HoldId, StoreError>> + Send;
     fn confirm(&self, hold: &HoldId);
+    /// Held, with this as a further reason.
+    fn doubt(&self, hold: &HoldId, reason: Reason);
     fn undo(&self, hold: &HoldId) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
@@ -92,6 +97,10 @@ impl Holds for Store {
 
     fn confirm(&self, hold: &HoldId) {
         Store::confirm(self, hold);
+    }
+
+    fn doubt(&self, hold: &HoldId, reason: Reason) {
+        Store::doubt(self, hold, reason);
     }
 
     async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
@@ -160,20 +169,7 @@ impl Work<'_> {
                 break Told { next_hop: Some(next_hop), ..Told::new(self.taken(), "quarantine") };
             }
         };
-        if told.reply.class() == Class::Done {
-            for id in &staged {
-                holds.confirm(id);
-            }
-            return Told { holds: staged, ..told };
-        }
-        for id in &staged {
-            if let Err(error) = holds.undo(id).await {
-                tracing::error!(
-                    "the copy {id} could not be taken out of the quarantine, although its message goes back to the client: {error}; delete it by hand"
-                );
-            }
-        }
-        told
+        settled(told, staged, holds).await
     }
 
     /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
@@ -189,7 +185,7 @@ impl Work<'_> {
             .into_iter()
             .map(|(path, answer)| {
                 let reason = format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line());
-                (path, Reason { rule: "(next hop)".to_owned(), reason })
+                (path, Reason { rule: NEXT_HOP.to_owned(), reason })
             })
             .unzip();
         envelope.recipients.retain(|path| !paths.contains(path));
@@ -250,6 +246,26 @@ impl Work<'_> {
     }
 }
 
+/// What the copies that were staged on the way come to: they go the way of the message.
+async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
+    if told.reply.class() == Class::Done {
+        staged.iter().for_each(|id| holds.confirm(id));
+        return Told { holds: staged, ..told };
+    }
+    if told.in_doubt {
+        let reason = "in doubt: the next hop did not answer the end of the data for the other recipients, and the client may send the message again";
+        let doubt = Reason { rule: NEXT_HOP.to_owned(), reason: reason.to_owned() };
+        staged.iter().for_each(|id| holds.doubt(id, doubt.clone()));
+        return Told { holds: staged, ..told };
+    }
+    for id in &staged {
+        if let Err(error) = holds.undo(id).await {
+            tracing::error!("the copy {id} lies in the quarantine for now, although its message goes back to the client: {error}");
+        }
+    }
+    told
+}
+
 fn never_fits(unfit: Unfit) -> Reply {
     match unfit {
         Unfit::TooLarge => reply::too_large(),
@@ -299,7 +315,7 @@ mod tests {
         }
     }
 
-    /// A quarantine that keeps what was done: `stage b`, `confirm 0`, `undo 0`.
+    /// A quarantine that keeps what was done: `stage b`, `confirm 0`, `doubt 0`, `undo 0`.
     #[derive(Default)]
     struct Shelf {
         done: Mutex<Vec<String>>,
@@ -318,6 +334,11 @@ mod tests {
 
         fn confirm(&self, hold: &HoldId) {
             self.done.lock().unwrap().push(format!("confirm {hold}"));
+        }
+
+        fn doubt(&self, hold: &HoldId, reason: Reason) {
+            assert!(reason.reason.starts_with("in doubt"), "{reason:?}");
+            self.done.lock().unwrap().push(format!("doubt {hold}"));
         }
 
         async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
@@ -556,7 +577,6 @@ mod tests {
             Delivery::Refused { next_hop: hop(), answer: answer(550) },
             Delivery::RefusedBefore { next_hop: hop(), answer: answer(450) },
             Delivery::Unavailable(RelayError::Unavailable("x".into())),
-            Delivery::InDoubt { next_hop: hop(), error: "x".into() },
             Delivery::ClientGone,
         ];
         for end in ends {
@@ -565,6 +585,16 @@ mod tests {
             assert!(told.reply.code() >= 400 && told.holds.is_empty());
             assert_eq!(case.shelf.done.lock().unwrap()[1..], ["undo 0"]);
         }
+    }
+
+    #[test]
+    fn a_copy_held_for_one_stays_held_when_nobody_knows_about_the_others() {
+        let silence = Delivery::InDoubt { next_hop: hop(), error: "closed".into() };
+        let mut case = with_one_brought_in([refused(&[("x@example.org", 550)]), silence]);
+        let told = case.told();
+        assert_eq!((told.reply.clone(), told.outcome, told.in_doubt), (reply::outcome_unknown(), "in doubt", true));
+        assert_eq!(told.holds, [HoldId("0".to_owned())], "the log names it");
+        assert_eq!(case.shelf.done.lock().unwrap()[1..], ["doubt 0"]);
     }
 
     #[test]

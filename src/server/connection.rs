@@ -271,7 +271,11 @@ impl Connection {
         };
         (self.held, self.began) = (None, None);
         let reply = self.session.message(reply);
-        Ok(self.say(&reply))
+        let next = self.say(&reply);
+        // Not with the answers to what was pipelined behind it: those may have to wait for the next hop, and a client that hears nothing of a message
+        // that was taken sends it again.
+        self.flush().await?;
+        Ok(next)
     }
 
     fn origin(&self) -> Arc<Origin> {

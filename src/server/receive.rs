@@ -185,7 +185,7 @@ fn told(refusal: &Refusal) -> Reply {
             tracing::warn!("message not taken for now: {refusal}; raise it, or take in fewer messages at once (limits.sessions)");
             reply::no_room()
         }
-        Refusal::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Refusal::Disk(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             tracing::error!("message not taken for now: {refusal}; make room where store.path is");
             reply::no_room()
         }

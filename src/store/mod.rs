@@ -71,6 +71,8 @@ struct Inner {
     reader: Mutex<Connection>,
     /// Content files made by this process so far: their numbers.
     files: AtomicU64,
+    /// Holds whose end could not be written; see [`quarantine`].
+    unsettled: Arc<Mutex<Vec<(quarantine::HoldId, quarantine::End)>>>,
     /// Whether it was said that the quarantine is nearly full.
     warned: AtomicBool,
 }
@@ -97,6 +99,7 @@ impl Store {
             committer,
             reader: Mutex::new(reader),
             files: AtomicU64::new(0),
+            unsettled: Arc::default(),
             warned: AtomicBool::new(false),
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -170,17 +173,16 @@ impl Drop for Inner {
 }
 
 fn make_directories(path: &Path) -> io::Result<()> {
-    let new = !path.exists();
+    // One that was there already may lie in a directory that only root may read: that one is not ours to sync.
+    let new: Vec<&Path> = path.ancestors().take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists()).collect();
     for directory in ["content", "tmp", "owners"] {
         disk::create_private_dir(&path.join(directory))?;
     }
     disk::sync_dir(path)?;
-    // A store that was there already may lie in a directory that only root may read.
-    match path.parent().filter(|_| new) {
-        Some(parent) if parent.as_os_str().is_empty() => disk::sync_dir(Path::new(".")),
-        Some(parent) => disk::sync_dir(parent),
-        None => Ok(()),
-    }
+    // A name is in the directory above: each that was made now is there to stay only once that one is synced.
+    new.into_iter().filter_map(Path::parent).try_for_each(|above| {
+        disk::sync_dir(if above.as_os_str().is_empty() { Path::new(".") } else { above })
+    })
 }
 
 /// What an error of the file system means for the store.
@@ -208,6 +210,9 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::ReadOnly) => {
                 StoreError::Unable("the store may not be written: check the owner and mode of store.path, and its file system".into())
             }
+            Some(ErrorCode::SystemIoFailure) => StoreError::Unable(format!(
+                "the disk of the store failed ({error}): look into the system's log, and at quotas and limits on file size for this user"
+            )),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Unable(format!("store.db is damaged ({error}): move store.path away and start with a fresh one, or restore it"))
             }
@@ -242,6 +247,18 @@ mod tests {
         assert_ne!(first.owner(), second.owner());
         drop((first, second));
         assert!(disk::list(&dir.path().join("owners")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_new_store_is_made_with_all_that_is_above_it_and_for_its_user_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("var/lib/store");
+        drop(Store::open(&path, Limits::default()).unwrap());
+        for name in ["", "content", "tmp", "owners"] {
+            let mode = path.join(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{name} {mode:o}");
+        }
     }
 
     #[test]

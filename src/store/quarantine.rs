@@ -3,13 +3,14 @@
 //! Here: what the server does. What an operator does is in [`super::desk`].
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::params;
 
-use super::committer::Bench;
+use super::committer::{Bench, stopped};
 use super::content::{self, Content, Form};
-use super::{Limits, Store, StoreError};
+use super::{Limits, Store, StoreError, record};
 use crate::base::random;
 use crate::message::Message;
 use crate::smtp::envelope::Envelope;
@@ -84,31 +85,52 @@ impl Store {
 
     /// Queues `pending → held`; what is pending is already durable.
     pub fn confirm(&self, hold: &HoldId) {
-        let (id, owner) = (hold.0.clone(), self.owner().to_owned());
-        let confirmed = move |bench: &mut Bench<'_>| {
-            let sql = "UPDATE hold SET state = 'held', owner = NULL, confirmed = 1 WHERE id = ?1 AND state = 'pending' AND owner = ?2";
-            Ok(bench.sql.prepare_cached(sql)?.execute([id, owner])?)
-        };
-        let id = hold.clone();
-        self.inner.committer.submit(content::Files::none(), confirmed, move |result| {
-            if let Err(error) = result {
-                tracing::error!(hold = %id, %error, "a hold stays unconfirmed; it is safe, and can be released once this process ended");
-            }
-        });
+        self.end(hold.clone(), End::Held, |_| ());
+    }
+
+    /// Queues `pending → held` of a copy whose message may or may not have gone to the others, with that as a further reason. Nobody was told 250: it stays
+    /// unconfirmed.
+    pub fn doubt(&self, hold: &HoldId, reason: Reason) {
+        self.end(hold.clone(), End::InDoubt(reason), |_| ());
     }
 
     /// Durably removes what was staged.
     ///
     /// # Errors
-    /// The store cannot; the row stays `pending` and is shown as held, unconfirmed, once this process is gone.
+    /// The store cannot. It is tried again later; until then the row stays `pending`, and is shown as held, unconfirmed, once this process is gone.
     pub async fn undo(&self, hold: &HoldId) -> Result<(), StoreError> {
-        let (id, owner) = (hold.0.clone(), self.owner().to_owned());
-        self.change(content::Files::none(), move |bench| {
-            let sql = "SELECT seq FROM hold WHERE id = ?1 AND state = 'pending' AND owner = ?2";
-            let rows = bench.sql.prepare_cached(sql)?.query_map([id, owner], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-            rows.into_iter().try_for_each(|seq| remove(bench, seq))
-        })
-        .await
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.end(hold.clone(), End::Undone, move |result| {
+            // Nobody waits any more: it is done all the same.
+            let _ = answer.send(result);
+        });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Ends a pending hold, and with it those whose end the store could not write before.
+    fn end(&self, hold: HoldId, end: End, told: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
+        self.end_again();
+        self.submit_end(hold, end, told);
+    }
+
+    /// Those whose end the store could not write before.
+    fn end_again(&self) {
+        let unsettled = std::mem::take(&mut *self.inner.unsettled.lock().unwrap_or_else(PoisonError::into_inner));
+        for (hold, end) in unsettled {
+            self.submit_end(hold, end, |_| ());
+        }
+    }
+
+    fn submit_end(&self, hold: HoldId, end: End, told: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
+        let (owner, unsettled, again) = (self.owner().to_owned(), Arc::clone(&self.inner.unsettled), (hold.clone(), end.clone()));
+        let work = move |bench: &mut Bench<'_>| end.write(bench, &hold.0, &owner);
+        self.inner.committer.submit(content::Files::none(), work, move |result| {
+            if let Err(error) = &result {
+                tracing::error!(hold = %again.0, %error, "a hold stays pending; it is safe; trying again with the next one, or within the hour");
+                unsettled.lock().unwrap_or_else(PoisonError::into_inner).push(again);
+            }
+            told(result);
+        });
     }
 
     /// Removes what is older than `store.quarantine.keep`, with a line in the log for each mail that was still held. To be called now and then.
@@ -118,6 +140,7 @@ impl Store {
     pub async fn expire(&self, now: Timestamp) -> Result<usize, StoreError> {
         let keep = jiff::SignedDuration::try_from(self.inner.limits.keep).unwrap_or(jiff::SignedDuration::MAX);
         let Ok(before) = now.checked_sub(keep) else { return Ok(0) };
+        self.end_again();
         let mut all = 0;
         loop {
             let expired = self.change(content::Files::none(), move |bench| expire(bench, before)).await?;
@@ -147,6 +170,37 @@ impl Store {
                 "the quarantine is at 80 % of store.quarantine.size: release or delete some, or raise it; when it is full mail that a rule holds gets 452"
             );
         }
+    }
+}
+
+/// What a pending hold comes to.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Held,
+    InDoubt(Reason),
+    Undone,
+}
+
+impl End {
+    /// Does nothing to a row that is not pending under this owner.
+    fn write(&self, bench: &mut Bench<'_>, id: &str, owner: &str) -> Result<(), StoreError> {
+        match self {
+            End::Held => {
+                let sql = "UPDATE hold SET state = 'held', owner = NULL, confirmed = 1 WHERE id = ?1 AND state = 'pending' AND owner = ?2";
+                bench.sql.prepare_cached(sql)?.execute([id, owner])?;
+            }
+            End::InDoubt(reason) => {
+                let sql = "UPDATE hold SET state = 'held', owner = NULL, reasons = json_insert(reasons, '$[#]', json(?3))
+                    WHERE id = ?1 AND state = 'pending' AND owner = ?2";
+                bench.sql.prepare_cached(sql)?.execute([id, owner, &record::json(&(&reason.rule, &reason.reason))])?;
+            }
+            End::Undone => {
+                let sql = "SELECT seq FROM hold WHERE id = ?1 AND state = 'pending' AND owner = ?2";
+                let rows = bench.sql.prepare_cached(sql)?.query_map([id, owner], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+                rows.into_iter().try_for_each(|seq| remove(bench, seq))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -266,6 +320,39 @@ mod tests {
             store.undo(&id).await.unwrap();
         }
         assert!(all(&store).is_empty());
+        drop(store);
+        assert_eq!(files(&dir), 0);
+    }
+
+    #[tokio::test]
+    async fn a_copy_in_doubt_is_held_with_that_as_a_further_reason_and_nobody_was_told_250() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let (id, other) = (stage(&store, 10).await.unwrap(), stage(&store, 10).await.unwrap());
+        let doubt = Reason { rule: "(next hop)".into(), reason: "in doubt: \"?\"".into() };
+        store.doubt(&id, doubt.clone());
+        store.undo(&id).await.unwrap();
+        let row = store.find(&id.0).unwrap();
+        assert_eq!((row.state, row.confirmed), (State::Held, false));
+        assert_eq!(row.record.reasons, [record("").reasons, vec![doubt]].concat());
+        let other = store.find(&other.0).unwrap();
+        assert_eq!((other.state, other.record.reasons), (State::Pending, record("").reasons));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_could_not_be_written_is_written_with_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let (confirmed, undone) = (stage(&store, 10).await.unwrap(), stage(&store, 100_000).await.unwrap());
+        let sql = |sql: &'static str| store.change_blocking(move |bench| Ok(bench.sql.execute_batch(sql)?)).unwrap();
+        sql("CREATE TRIGGER stuck BEFORE UPDATE ON hold BEGIN SELECT RAISE(ABORT, 'stuck'); END;
+            CREATE TRIGGER stays BEFORE DELETE ON hold BEGIN SELECT RAISE(ABORT, 'stays'); END");
+        store.confirm(&confirmed);
+        assert!(store.undo(&undone).await.is_err());
+        assert!(all(&store).iter().all(|row| row.state == State::Pending));
+        sql("DROP TRIGGER stuck; DROP TRIGGER stays");
+        store.expire(record("").time).await.unwrap();
+        assert_eq!(all(&store).iter().map(|row| (row.id.clone(), row.state)).collect::<Vec<_>>(), [(confirmed, State::Held)]);
         drop(store);
         assert_eq!(files(&dir), 0);
     }

@@ -138,11 +138,11 @@ impl Written {
     }
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers can be written as JSON")
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreError> {
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| damaged(&error))
 }
 
