@@ -170,6 +170,21 @@ impl Message {
         Ok(text.lines().find_map(|line| lines::inline_pgp(line.as_bytes())))
     }
 
+    /// The first part that is signed or encrypted. A text that cannot be read is none.
+    ///
+    /// # Errors
+    /// Disk, budget.
+    pub fn first_protected(&self) -> Result<Option<PartId>, Fault> {
+        for part in self.parts() {
+            match self.protection(part.id) {
+                Ok(Some(_)) => return Ok(Some(part.id)),
+                Ok(None) | Err(Fault::Message(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether base64 or quoted-printable of a leaf decodes whole (`malformed: bad_encoding` looks here, too).
     ///
     /// # Errors

@@ -41,8 +41,10 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 impl Action for Hash {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         // A signature or a cipher text is hidden with the rest or not at all: that is for the operator to decide, so it is never skipped.
-        if let Some(part) = run.mail.message.parts().iter().find(|part| part.protection.is_some()) {
-            return Err(ActionError::Message(format!("a signed or encrypted part ({}) cannot be hashed", part.media_type)));
+        let message = &run.mail.message;
+        if let Some(part) = message.first_protected()? {
+            let media_type = message.parts().iter().find(|found| found.id == part).map_or("", |part| &part.media_type);
+            return Err(ActionError::Message(format!("a signed or encrypted part ({media_type}) cannot be hashed")));
         }
         match self {
             Hash::Whole => whole(run)?,

@@ -157,6 +157,11 @@ impl Replace {
         if changes.is_empty() {
             return Ok(());
         }
+        // Inline PGP inside base64 or quoted-printable shows only now that the text is there.
+        if run.mail.message.protection(part)?.is_some() {
+            run.noted("a signed or encrypted part left alone");
+            return Ok(());
+        }
         run.mail.message.edit_text(part, &changes)?;
         if run.is_traced() {
             let after = run.mail.message.text(part)?;
@@ -188,7 +193,7 @@ impl Replace {
             let source = run.text(part)?;
             let seen = (html && view == View::Text).then(|| Visible::of(&source).text);
             let Some(captures) = self.pattern.regex().captures(seen.as_deref().unwrap_or(&source)) else { continue };
-            if run.mail.message.parts().iter().any(|part| part.protection.is_some()) {
+            if run.mail.message.first_protected()?.is_some() {
                 run.noted("the body has a signed or encrypted part and is left alone");
                 return Ok(());
             }
@@ -253,6 +258,19 @@ mod tests {
             let notes: Vec<String> =
                 trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
             assert!(notes.iter().any(|note| note.contains("left alone")), "{action}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn inline_pgp_inside_base64_is_left_alone() {
+        // -----BEGIN PGP SIGNED MESSAGE----- / one
+        let mail = "Content-Transfer-Encoding: base64\r\n\r\nLS0tLS1CRUdJTiBQR1AgU0lHTkVEIE1FU1NBR0UtLS0tLQ0Kb25lDQo=\r\n";
+        for action in [
+            "body.replace: {matches: one, with: two}",
+            "body.replace: {matches: one, whole: two}",
+            "body.replace: {matches: b25l, with: dHdv, view: raw}",
+        ] {
+            assert_eq!(after(mail, &[action]), mail, "{action}");
         }
     }
 
