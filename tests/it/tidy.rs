@@ -184,8 +184,9 @@ fn word(text: &str) -> String {
 fn says(line: &str, words: &str) -> bool {
     let of_name = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(words).any(|(at, _)| {
-        let after = &line[at + words.len()..];
-        !line[..at].ends_with(of_name) && !(words.ends_with(of_name) && after.starts_with(of_name))
+        let begins_inside = line[..at].ends_with(of_name);
+        let ends_inside = words.ends_with(of_name) && line[at + words.len()..].starts_with(of_name);
+        !begins_inside && !ends_inside
     })
 }
 
