@@ -249,13 +249,18 @@ impl Work<'_> {
 /// What the copies that were staged on the way come to: they go the way of the message.
 async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
     if told.reply.class() == Class::Done {
-        staged.iter().for_each(|id| holds.confirm(id));
+        for id in &staged {
+            holds.confirm(id);
+        }
         return Told { holds: staged, ..told };
     }
     if told.in_doubt {
-        let reason = "in doubt: the next hop did not answer the end of the data for the other recipients, and the client may send the message again";
+        let reason =
+            "in doubt: the next hop did not answer the end of the data for the other recipients, and the client may send the message again";
         let doubt = Reason { rule: NEXT_HOP.to_owned(), reason: reason.to_owned() };
-        staged.iter().for_each(|id| holds.doubt(id, doubt.clone()));
+        for id in &staged {
+            holds.doubt(id, doubt.clone());
+        }
         return Told { holds: staged, ..told };
     }
     for id in &staged {

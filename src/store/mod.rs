@@ -180,9 +180,9 @@ fn make_directories(path: &Path) -> io::Result<()> {
     }
     disk::sync_dir(path)?;
     // A name is in the directory above: each that was made now is there to stay only once that one is synced.
-    new.into_iter().filter_map(Path::parent).try_for_each(|above| {
-        disk::sync_dir(if above.as_os_str().is_empty() { Path::new(".") } else { above })
-    })
+    new.into_iter()
+        .filter_map(Path::parent)
+        .try_for_each(|above| disk::sync_dir(if above.as_os_str().is_empty() { Path::new(".") } else { above }))
 }
 
 /// What an error of the file system means for the store.
