@@ -28,6 +28,8 @@ pub struct Order<'a> {
     pub form: Form,
     /// Also if it is in doubt.
     pub force: bool,
+    /// Who asked for it.
+    pub by: &'a str,
     pub hostname: &'a str,
     /// How long it may take up to the dot.
     pub deadline: Duration,
@@ -60,7 +62,7 @@ pub enum ReleaseError {
 /// # Errors
 /// The row cannot be had, or the outcome not be written.
 pub async fn release(store: &Store, relay: &Relay, row: &Row, order: Order<'_>) -> Result<Outcome, ReleaseError> {
-    let claim = store.claim(row, order.force).await?;
+    let claim = store.claim(row, order.form, order.force, order.by).await?;
     let outcome = match message(store, row, order).await {
         Ok(message) => send(relay, &claim, &message, order.deadline).await,
         Err(error) => Outcome::NotNow(error.to_string()),
@@ -240,7 +242,7 @@ mod tests {
         store.find(&id.0).unwrap()
     }
 
-    const ORDER: Order<'static> = Order { form: Form::Held, force: false, hostname: "filter.example", deadline: Duration::from_secs(10) };
+    const ORDER: Order<'static> = Order { form: Form::Held, force: false, by: "operator (1000)", hostname: "filter.example", deadline: Duration::from_secs(10) };
 
     /// Releases a mail to such a next hop: the outcome, the row after it, and what the next hop heard.
     async fn released(order: Order<'_>, answers: &'static [(&'static str, &'static str)]) -> (Outcome, Row, Vec<String>) {

@@ -10,10 +10,11 @@
 //!
 //! A row of a dead owner is `held` (unconfirmed) or `in doubt` before anyone here sees it: every opening of the store takes over first.
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, named_params, params_from_iter};
 
 use super::committer::Bench;
 use super::content::{self, Form};
+use super::history::{self, APPENDED, Deed};
 use super::quarantine::HoldId;
 use super::record::{self, Record};
 use super::{Store, StoreError};
@@ -61,10 +62,12 @@ impl State {
 pub struct Row {
     pub id: HoldId,
     pub state: State,
-    /// False while nobody is known to have been told 250 for it: the server that took it died before it could say.
+    /// False while nobody is known to have been told 250 for it: the server that took it died before it could say, or the mail is in doubt.
     pub confirmed: bool,
     /// What the next hop last said to a release.
     pub reply: Option<String>,
+    /// Who decided what about it, oldest first.
+    pub history: Vec<Deed>,
     pub record: Record,
     seq: i64,
 }
@@ -77,6 +80,7 @@ pub struct Page(i64);
 #[derive(Debug)]
 pub struct Claim {
     pub row: Row,
+    by: String,
 }
 
 /// How a release went.
@@ -158,20 +162,30 @@ impl Store {
         Ok(content::message(self, row.seq, form)?)
     }
 
-    /// `held → releasing`, by force also `in doubt → releasing`: durable before it returns, so that no two send it.
+    /// `held → releasing`, by force also `in doubt → releasing`: durable before it returns, so that no two send it. `by` is who asked for it.
     ///
     /// # Errors
     /// The row is in another state, or the store cannot.
-    pub async fn claim(&self, row: &Row, force: bool) -> Result<Claim, DeskError> {
+    pub async fn claim(&self, row: &Row, form: Form, force: bool, by: &str) -> Result<Claim, DeskError> {
         let (owner, seq) = (self.owner().to_owned(), row.seq);
         let in_doubt = if force { State::InDoubt.word() } else { State::Held.word() };
+        let what = match (form, force) {
+            (Form::Held, false) => "release",
+            (Form::Held, true) => "release by force",
+            (Form::Received, false) => "release as received",
+            (Form::Received, true) => "release as received, by force",
+        };
+        let deed = history::entry(by, what);
         let claimed = self.change(content::Files::none(), move |bench| {
-            let sql = "UPDATE hold SET state = 'releasing', owner = ?2 WHERE seq = ?1 AND state IN ('held', ?3)";
-            Ok(bench.sql.prepare_cached(sql)?.execute(rusqlite::params![seq, owner, in_doubt])?)
+            let sql = format!(
+                "UPDATE hold SET state = 'releasing', owner = :owner, history = {APPENDED} WHERE seq = :seq AND state IN ('held', :in_doubt)"
+            );
+            let with = named_params! { ":seq": seq, ":owner": owner, ":in_doubt": in_doubt, ":deed": deed, ":most": history::MOST };
+            Ok(bench.sql.prepare_cached(&sql)?.execute(with)?)
         });
         match claimed.await? {
             0 => Err(self.refused(row)),
-            _ => Ok(Claim { row: Row { state: State::Releasing, ..row.clone() } }),
+            _ => Ok(Claim { row: Row { state: State::Releasing, ..row.clone() }, by: by.to_owned() }),
         }
     }
 
@@ -181,34 +195,45 @@ impl Store {
     /// The store cannot: the row is in doubt once this process is gone.
     pub async fn settle(&self, claim: Claim, settled: Settled) -> Result<(), StoreError> {
         let (owner, seq) = (self.owner().to_owned(), claim.row.seq);
+        let (state, reply, word) = match settled {
+            Settled::Released { reply } => (State::Released, reply, "released"),
+            Settled::Held { reply } => (State::Held, reply, "not released"),
+            Settled::InDoubt { reply } => (State::InDoubt, reply, "in doubt"),
+        };
+        tracing::info!(hold = %claim.row.id, by = claim.by, answer = reply, "{word}");
+        let deed = history::entry(&claim.by, &format!("{word}: {reply}"));
         self.change(content::Files::none(), move |bench| {
-            let (state, reply) = match settled {
-                Settled::Released { reply } => (State::Released, reply),
-                Settled::Held { reply } => (State::Held, reply),
-                Settled::InDoubt { reply } => (State::InDoubt, reply),
-            };
-            let sql = "UPDATE hold SET state = ?3, owner = NULL, reply = ?4 WHERE seq = ?1 AND state = 'releasing' AND owner = ?2";
-            let changed = bench.sql.prepare_cached(sql)?.execute(rusqlite::params![seq, owner, state.word(), reply])?;
+            let sql = format!(
+                "UPDATE hold SET state = :state, owner = NULL, reply = :reply, history = {APPENDED}
+                 WHERE seq = :seq AND state = 'releasing' AND owner = :owner"
+            );
+            let with = named_params! { ":seq": seq, ":owner": owner, ":state": state.word(), ":reply": reply, ":deed": deed, ":most": history::MOST };
+            let changed = bench.sql.prepare_cached(&sql)?.execute(with)?;
             if changed == 1 && state == State::Released { empty(bench, seq) } else { Ok(()) }
         })
         .await
     }
 
-    /// Deletes a mail that is held or in doubt; its row stays listed as deleted until `keep` is over. Blocks.
+    /// Deletes a mail that is held or in doubt; its row stays listed as deleted until `keep` is over. `by` is who asked for it. Blocks.
     ///
     /// # Errors
     /// The row is in another state, or the store cannot.
-    pub fn delete(&self, row: &Row) -> Result<(), DeskError> {
-        let seq = row.seq;
+    pub fn delete(&self, row: &Row, by: &str) -> Result<(), DeskError> {
+        let (seq, deed) = (row.seq, history::entry(by, "deleted"));
         let deleted = self.change_blocking(move |bench| {
-            let sql = "UPDATE hold SET state = 'deleted' WHERE seq = ?1 AND state IN ('held', 'in doubt')";
-            let changed = bench.sql.prepare_cached(sql)?.execute([seq])?;
+            let sql = format!("UPDATE hold SET state = 'deleted', history = {APPENDED} WHERE seq = :seq AND state IN ('held', 'in doubt')");
+            let with = named_params! { ":seq": seq, ":deed": deed, ":most": history::MOST };
+            let changed = bench.sql.prepare_cached(&sql)?.execute(with)?;
             if changed == 1 {
                 empty(bench, seq)?;
             }
             Ok(changed)
         })?;
-        if deleted == 0 { Err(self.refused(row)) } else { Ok(()) }
+        if deleted == 0 {
+            return Err(self.refused(row));
+        }
+        tracing::info!(hold = %row.id, by, "deleted");
+        Ok(())
     }
 
     /// Why a row could not be had: by the state it is in now.
@@ -228,7 +253,7 @@ fn empty(bench: &mut Bench<'_>, seq: i64) -> Result<(), StoreError> {
 }
 
 fn select() -> String {
-    format!("SELECT seq, id, state, confirmed, reply, {} FROM hold", record::COLUMNS)
+    format!("SELECT seq, id, state, confirmed, reply, history, {} FROM hold", record::COLUMNS)
 }
 
 fn rows<P: rusqlite::ToSql>(connection: &Connection, sql: &str, parameters: &[P]) -> Result<Vec<Row>, StoreError> {
@@ -242,7 +267,8 @@ fn rows<P: rusqlite::ToSql>(connection: &Connection, sql: &str, parameters: &[P]
             state: State::from_word(&row.get::<_, String>(2)?)?,
             confirmed: row.get(3)?,
             reply: row.get(4)?,
-            record: record::read(row, 5)?,
+            history: history::read(&row.get::<_, String>(5)?)?,
+            record: record::read(row, 6)?,
         });
     }
     Ok(rows)
@@ -255,6 +281,8 @@ mod tests {
     use crate::store::Limits;
     use crate::store::content::Content;
     use crate::store::record::tests::record;
+
+    const BY: &str = "operator (1000)";
 
     async fn held(store: &Store, subject: &str) -> Row {
         let content = Content::prepare(store, &[(Form::Held, vec![Piece::Memory("a: b\r\n\r\nhi".into())])]).unwrap();
@@ -284,13 +312,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (open(&dir), open(&dir));
         let row = held(&one, "x").await;
-        let claim = one.claim(&row, false).await.unwrap();
-        assert_eq!(two.claim(&row, true).await.unwrap_err(), DeskError::State { id: row.id.clone(), state: State::Releasing });
+        let claim = one.claim(&row, Form::Held, false, BY).await.unwrap();
+        assert_eq!(two.claim(&row, Form::Held, true, BY).await.unwrap_err(), DeskError::State { id: row.id.clone(), state: State::Releasing });
         one.settle(claim, Settled::Held { reply: "450 later".into() }).await.unwrap();
         let row = two.find(&row.id.0).unwrap();
         assert_eq!((row.state, row.reply.as_deref()), (State::Held, Some("450 later")));
         assert_eq!(bytes(&two, &row), b"a: b\r\n\r\nhi");
-        two.claim(&row, false).await.unwrap();
+        two.claim(&row, Form::Held, false, BY).await.unwrap();
     }
 
     #[tokio::test]
@@ -298,12 +326,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (dying, other) = (open(&dir), open(&dir));
         let row = held(&dying, "x").await;
-        drop(dying.claim(&row, false).await.unwrap());
+        drop(dying.claim(&row, Form::Held, false, BY).await.unwrap());
         drop(dying);
         let next = open(&dir);
         assert_eq!(next.find(&row.id.0).unwrap().state, State::InDoubt);
-        assert!(matches!(next.claim(&row, false).await, Err(DeskError::State { state: State::InDoubt, .. })));
-        next.claim(&row, true).await.unwrap();
+        assert!(matches!(next.claim(&row, Form::Held, false, BY).await, Err(DeskError::State { state: State::InDoubt, .. })));
+        next.claim(&row, Form::Held, true, BY).await.unwrap();
         drop(other);
     }
 
@@ -312,17 +340,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);
         let released = held(&store, "x").await;
-        let claim = store.claim(&released, false).await.unwrap();
+        let claim = store.claim(&released, Form::Held, false, BY).await.unwrap();
         store.settle(claim, Settled::Released { reply: "250 ok".into() }).await.unwrap();
         let deleted = held(&store, "y").await;
-        store.delete(&deleted).unwrap();
+        store.delete(&deleted, BY).unwrap();
         assert!(store.list(&State::OPEN, None, 10).unwrap().0.is_empty());
         let (rows, _) = store.list(&[State::Released, State::Deleted], None, 10).unwrap();
         assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Deleted, State::Released]);
         assert!(rows.iter().all(|row| bytes(&store, row).is_empty()));
         assert!(matches!(store.message(&rows[0], Form::Held), Err(DeskError::State { state: State::Deleted, .. })));
-        assert!(matches!(store.claim(&released, true).await, Err(DeskError::State { state: State::Released, .. })));
-        assert!(matches!(store.delete(&deleted), Err(DeskError::State { state: State::Deleted, .. })));
+        assert!(matches!(store.claim(&released, Form::Held, true, BY).await, Err(DeskError::State { state: State::Released, .. })));
+        assert!(matches!(store.delete(&deleted, BY), Err(DeskError::State { state: State::Deleted, .. })));
+    }
+
+    #[tokio::test]
+    async fn who_decided_what_stands_in_the_row_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        let row = held(&store, "x").await;
+        assert!(row.history.is_empty());
+        let claim = store.claim(&row, Form::Received, false, "one (1)").await.unwrap();
+        store.settle(claim, Settled::Held { reply: "450 \"later\"".into() }).await.unwrap();
+        store.delete(&row, "two (2)").unwrap();
+        assert!(store.delete(&row, "three (3)").is_err());
+        let history = store.find(&row.id.0).unwrap().history;
+        let told: Vec<_> = history.iter().map(|deed| (deed.who.as_str(), deed.what.as_str())).collect();
+        assert_eq!(told, [("one (1)", "release as received"), ("one (1)", "not released: 450 \"later\""), ("two (2)", "deleted")]);
+        assert!(history.is_sorted_by_key(|deed| deed.time));
+    }
+
+    #[tokio::test]
+    async fn a_history_keeps_its_newest_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        let row = held(&store, "x").await;
+        for number in 0..history::MOST {
+            let claim = store.claim(&row, Form::Held, false, &number.to_string()).await.unwrap();
+            store.settle(claim, Settled::Held { reply: "450".into() }).await.unwrap();
+        }
+        let history = store.find(&row.id.0).unwrap().history;
+        assert_eq!((history.len(), history[0].who.as_str(), history[99].who.as_str()), (history::MOST, "50", "99"));
     }
 
     #[tokio::test]
@@ -352,7 +409,7 @@ mod tests {
         assert_eq!(store.find(&row.id.0[..4].to_ascii_lowercase()).unwrap().id, row.id);
         assert_eq!(store.find(&format!("{}A", row.id)), Err(DeskError::NotFound(format!("{}A", row.id))));
         assert!(matches!(store.find("%"), Err(DeskError::NotFound(_))));
-        store.change_blocking(|bench| Ok(bench.sql.execute_batch("INSERT INTO hold SELECT seq + 1, 'ZZZZ1', state, owner, confirmed, reply, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message, 0 FROM hold")?)).unwrap();
+        store.change_blocking(|bench| Ok(bench.sql.execute_batch("INSERT INTO hold SELECT seq + 1, 'ZZZZ1', state, owner, confirmed, reply, history, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message, 0 FROM hold")?)).unwrap();
         store.change_blocking(|bench| Ok(bench.sql.execute_batch("UPDATE hold SET id = 'ZZZZ2' WHERE id <> 'ZZZZ1'")?)).unwrap();
         assert_eq!(store.find("zzzz"), Err(DeskError::Ambiguous("zzzz".into())));
     }

@@ -10,6 +10,7 @@
 mod committer;
 pub mod content;
 pub mod desk;
+pub mod history;
 mod owner;
 pub mod quarantine;
 mod record;

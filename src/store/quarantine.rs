@@ -291,7 +291,7 @@ mod tests {
         let id = stage(&store, 100_000).await.unwrap();
         let other = open(&dir, u64::MAX);
         assert_eq!(all(&other)[0].state, State::Pending);
-        assert!(matches!(other.delete(&all(&other)[0]), Err(DeskError::State { state: State::Pending, .. })));
+        assert!(matches!(other.delete(&all(&other)[0], "x"), Err(DeskError::State { state: State::Pending, .. })));
         drop(store);
         drop(other);
         let next = open(&dir, u64::MAX);
@@ -381,7 +381,7 @@ mod tests {
         store.confirm(&id);
         tokio::task::spawn_blocking(move || {
             let row = store.find(&first.0).unwrap();
-            store.delete(&row).unwrap();
+            store.delete(&row, "x").unwrap();
             store
         })
         .await

@@ -146,7 +146,7 @@ pub(super) fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreEr
     serde_json::from_str(text).map_err(|error| damaged(&error))
 }
 
-fn damaged(error: &dyn std::error::Error) -> StoreError {
+pub(super) fn damaged(error: &dyn std::error::Error) -> StoreError {
     StoreError::Unable(format!("a row of the store cannot be read: {error}"))
 }
 

@@ -28,6 +28,7 @@ CREATE TABLE hold (
     owner TEXT CHECK ((owner IS NOT NULL) = (state IN ('pending', 'releasing'))),
     confirmed INTEGER NOT NULL DEFAULT 0,
     reply TEXT,
+    history TEXT NOT NULL DEFAULT '[]',
     time INTEGER NOT NULL,
     reasons TEXT NOT NULL,
     rules TEXT NOT NULL,

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use super::super::{Exit, complain, say};
 use super::{refused, short};
+use crate::base::machine;
 use crate::config::Config;
 use crate::relay::release::{Order, Outcome, ReleaseError, release as send};
 use crate::relay::{Relay, Settings};
@@ -36,7 +37,9 @@ pub(super) struct Delete {
 
 pub(super) fn release(args: &Release, store: &Store, config: &Config) -> Result<Exit, Exit> {
     let rows = find(store, &args.ids)?;
+    let by = machine::user();
     let order = Order {
+        by: &by,
         form: if args.received { Form::Received } else { Form::Held },
         force: args.force,
         hostname: &config.hostname,
@@ -89,9 +92,10 @@ pub(super) fn delete(args: &Delete, store: &Store) -> Result<Exit, Exit> {
     if !args.yes && std::io::stdin().is_terminal() && !agreed(&rows) {
         return Ok(Exit::Success);
     }
+    let by = machine::user();
     let mut exit = Exit::Success;
     for row in &rows {
-        let deleted = match store.delete(row) {
+        let deleted = match store.delete(row, &by) {
             Ok(()) => say(&format!("{} deleted\n", row.id)),
             Err(error) => refused(&error),
         };

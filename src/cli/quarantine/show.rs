@@ -113,6 +113,8 @@ fn whole(row: &Row, inside: Option<&Inside>) -> Value {
     value["why"] = record.reasons.iter().map(|one| json!({"rule": one.rule, "reason": one.reason})).collect();
     value["confirmed"] = row.confirmed.into();
     value["reply"] = row.reply.clone().into();
+    value["history"] =
+        row.history.iter().map(|deed| json!({"time": deed.time.to_string(), "who": deed.who, "what": deed.what})).collect();
     value["helo"] = record.helo.clone().into();
     value["session"] = record.session.clone().into();
     value["message"] = record.message.clone().into();
@@ -177,6 +179,9 @@ fn summary(row: &Row) -> String {
     line("message", &format!("{} (session {})", record.message, record.session));
     if let Some(reply) = &row.reply {
         line("last reply", reply);
+    }
+    for deed in &row.history {
+        line("done", &format!("{} by {}: {}", deed.time, deed.who, deed.what));
     }
     out
 }
