@@ -242,7 +242,8 @@ mod tests {
         store.find(&id.0).unwrap()
     }
 
-    const ORDER: Order<'static> = Order { form: Form::Held, force: false, by: "operator (1000)", hostname: "filter.example", deadline: Duration::from_secs(10) };
+    const ORDER: Order<'static> =
+        Order { form: Form::Held, force: false, by: "operator (1000)", hostname: "filter.example", deadline: Duration::from_secs(10) };
 
     /// Releases a mail to such a next hop: the outcome, the row after it, and what the next hop heard.
     async fn released(order: Order<'_>, answers: &'static [(&'static str, &'static str)]) -> (Outcome, Row, Vec<String>) {

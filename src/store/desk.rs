@@ -313,7 +313,10 @@ mod tests {
         let (one, two) = (open(&dir), open(&dir));
         let row = held(&one, "x").await;
         let claim = one.claim(&row, Form::Held, false, BY).await.unwrap();
-        assert_eq!(two.claim(&row, Form::Held, true, BY).await.unwrap_err(), DeskError::State { id: row.id.clone(), state: State::Releasing });
+        assert_eq!(
+            two.claim(&row, Form::Held, true, BY).await.unwrap_err(),
+            DeskError::State { id: row.id.clone(), state: State::Releasing }
+        );
         one.settle(claim, Settled::Held { reply: "450 later".into() }).await.unwrap();
         let row = two.find(&row.id.0).unwrap();
         assert_eq!((row.state, row.reply.as_deref()), (State::Held, Some("450 later")));

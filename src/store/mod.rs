@@ -195,6 +195,9 @@ fn at(path: &Path, error: &io::Error) -> StoreError {
         }
         io::ErrorKind::ReadOnlyFilesystem => StoreError::Unable(format!("{path} is on a read-only file system: mount it writable")),
         io::ErrorKind::PermissionDenied => StoreError::Unable(format!("{path} may not be written by this user: check its owner and mode")),
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            StoreError::Unable(format!("{path} cannot be made: a file is where a directory should be: move it away, or set store.path"))
+        }
         _ => StoreError::Unable(format!("{path}: {error}")),
     }
 }

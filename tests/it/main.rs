@@ -10,6 +10,7 @@
 mod cli;
 mod demo;
 mod dialogs;
+mod disk;
 mod hostile;
 mod kill;
 mod parity;

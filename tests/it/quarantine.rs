@@ -4,6 +4,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
+use super::support::next_hop::{Act, NextHop, Script};
 use super::support::recorder::Recorder;
 use super::support::transom::{Transom, basics, transom};
 
@@ -131,6 +132,78 @@ fn a_deleted_mail_is_never_sent_and_stays_listed_as_deleted() {
     assert_eq!(rows(&server, "deleted").len(), 1);
     assert!(succeed(&server, &["show", &id]).contains("content is gone"));
     assert!(next_hop.taken().is_empty());
+}
+
+#[test]
+fn who_decided_what_and_when_is_shown() {
+    let refusing = NextHop::start([Script::good().at("RCPT TO:<c@", Act::Say("550 5.1.1 nobody\r\n"))]);
+    let next_hop = Recorder::start();
+    let server = start(&next_hop, "");
+    hold(&server, MAIL);
+    let id = only_id(&server);
+    let configuration = server.directory().join("elsewhere.yaml");
+    let text = std::fs::read_to_string(server.directory().join("transom.yaml")).unwrap();
+    std::fs::write(&configuration, text.replace(&next_hop.address().to_string(), &refusing.address.to_string())).unwrap();
+    let refused = server.command().args(["--config", "elsewhere.yaml", "quarantine", "release", &id]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(69), "{}", String::from_utf8_lossy(&refused.stderr));
+    succeed(&server, &["delete", &id]);
+
+    let row: Value = serde_json::from_str(&succeed(&server, &["show", &id, "--json"])).unwrap();
+    let history = row["history"].as_array().unwrap();
+    let what: Vec<&str> = history.iter().map(|deed| deed["what"].as_str().unwrap()).collect();
+    assert_eq!((what.len(), what[0], what[2]), (3, "release", "deleted"), "{what:?}");
+    assert!(what[1].starts_with("not released: ") && what[1].contains("nobody"), "{what:?}");
+    let uid = rustix::process::getuid().as_raw().to_string();
+    for deed in history {
+        assert!(deed["who"].as_str().unwrap().contains(&uid) && deed["time"].as_str().unwrap().ends_with('Z'), "{deed}");
+    }
+    let shown = succeed(&server, &["show", &id]);
+    assert!(shown.lines().any(|line| line.starts_with("done ") && line.contains(&uid) && line.ends_with(": deleted")), "{shown}");
+}
+
+#[test]
+fn a_copy_for_a_refused_recipient_stays_held_when_the_dot_is_not_answered() {
+    let script = Script::good().at("RCPT TO:<x@", Act::Say("550 5.1.1 nobody\r\n")).at(".", Act::Close);
+    let next_hop = NextHop::start([script]);
+    let rules = "rules: [{name: copy, then: [{recipient.add: {address: x@inside.example}}]}]\n";
+    let configuration = format!("{}chain: [{{include: rules/*.yaml}}]\n", basics(next_hop.address));
+    let server = Transom::start_with(&configuration, &[("rules/copy.yaml", rules)]);
+    let mut client = server.client();
+    client.hello();
+    let reply = client.send("a@outside.example", &["b@inside.example"], b"Subject: x\r\n\r\nhi\r\n");
+    assert!(reply.starts_with("451"), "{reply}");
+    server.wait_for_log("in doubt");
+
+    let row = rows(&server, "held,pending").remove(0);
+    let reasons: Vec<&str> = row["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect();
+    assert!(reasons[0].contains("550") && reasons[1].starts_with("in doubt"), "{reasons:?}");
+    assert_eq!(row["recipients"], serde_json::json!(["x@inside.example"]));
+    assert!(succeed(&server, &["list"]).contains("held, unconfirmed"));
+}
+
+#[test]
+fn a_quarantine_that_fills_up_says_so_in_time_and_once() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop, "store: {quarantine: {size: 20kB}}\n");
+    let mut client = server.client();
+    client.hello();
+    let mut held = 0;
+    let reply = loop {
+        let reply = client.send("a@outside.example", &["b@inside.example"], MAIL);
+        if !reply.starts_with("250") {
+            break reply;
+        }
+        held += 1;
+        assert!(held < 1000, "it is never full");
+    };
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    let full = server.wait_for_log("the quarantine is full");
+    assert!(full.contains("release or delete some, or raise it"), "{full}");
+    assert_eq!(server.log().matches("the quarantine is at 80 %").count(), 1);
+    assert_eq!(rows(&server, "held,pending").len(), held);
+    let reply = client.send("a@outside.example", &["b@inside.example"], b"Subject: x\r\n\r\nhi\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    next_hop.only();
 }
 
 #[test]

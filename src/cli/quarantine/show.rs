@@ -113,8 +113,7 @@ fn whole(row: &Row, inside: Option<&Inside>) -> Value {
     value["why"] = record.reasons.iter().map(|one| json!({"rule": one.rule, "reason": one.reason})).collect();
     value["confirmed"] = row.confirmed.into();
     value["reply"] = row.reply.clone().into();
-    value["history"] =
-        row.history.iter().map(|deed| json!({"time": deed.time.to_string(), "who": deed.who, "what": deed.what})).collect();
+    value["history"] = row.history.iter().map(|deed| json!({"time": deed.time.to_string(), "who": deed.who, "what": deed.what})).collect();
     value["helo"] = record.helo.clone().into();
     value["session"] = record.session.clone().into();
     value["message"] = record.message.clone().into();

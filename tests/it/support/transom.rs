@@ -42,19 +42,27 @@ impl Transom {
 
     /// Starts with this configuration, beside these further files (rule files, say).
     pub fn start_with(configuration: &str, files: &[(&str, &str)]) -> Transom {
-        let directory = Arc::new(TempDir::new().unwrap());
-        std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
-        for (name, text) in files {
-            let path = directory.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        Transom::start_in(directory)
+        Transom::start_in(laid_out(configuration, files))
+    }
+
+    /// The same, for [`Transom::disk_takes`].
+    pub fn start_limitable(configuration: &str, files: &[(&str, &str)]) -> Transom {
+        let directory = laid_out(configuration, files);
+        // Otherwise the first write over the limit ends it with a signal, where a full disk gives an error.
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_transom")]);
+        Transom::spawn(at_home(shell, directory.path()), directory)
     }
 
     /// Starts with what lies in `directory`; so a server that was killed can be started again.
     pub fn start_in(directory: Arc<TempDir>) -> Transom {
-        let mut child = transom(directory.path()).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = transom(directory.path());
+        command.arg("serve");
+        Transom::spawn(command, directory)
+    }
+
+    fn spawn(mut command: Command, directory: Arc<TempDir>) -> Transom {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, writer) = (child.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || {
@@ -112,6 +120,12 @@ impl Transom {
         transom(self.directory.path())
     }
 
+    /// From now on its files may have so many bytes; all it wants if none is given.
+    pub fn disk_takes(&self, bytes: Option<u64>) {
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(rustix::process::Pid::from_child(&self.child)), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -139,7 +153,21 @@ impl Drop for Transom {
 
 /// The binary under test, in `directory`, without what the environment says about it.
 pub fn transom(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_transom"));
+    at_home(Command::new(env!("CARGO_BIN_EXE_transom")), directory)
+}
+
+fn laid_out(configuration: &str, files: &[(&str, &str)]) -> Arc<TempDir> {
+    let directory = Arc::new(TempDir::new().unwrap());
+    std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+fn at_home(mut command: Command, directory: &Path) -> Command {
     command.current_dir(directory).stdin(Stdio::null());
     command.env_remove("TRANSOM_CONFIG").env_remove("STATE_DIRECTORY").env_remove("RUST_LOG").env("NO_COLOR", "1");
     command
