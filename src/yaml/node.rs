@@ -118,6 +118,7 @@ impl Node {
             Kind::Null => "nothing".to_owned(),
             Kind::Scalar { text, .. } if text.is_empty() => "an empty text".to_owned(),
             Kind::Scalar { text, .. } => format!("`{}`", shortened(text)),
+            Kind::List(items) if items.is_empty() => "an empty list".to_owned(),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),
         }

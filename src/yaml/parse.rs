@@ -99,8 +99,13 @@ impl Builder<'_, '_> {
 
     fn unreadable(&mut self, error: &ScanError) -> Reported {
         let at = self.places.byte(*error.marker());
-        let span = self.places.source.span(at, at);
-        self.problems.error(&span, format!("not YAML: {}", error.info()), "look at indentation, quotes and brackets up to here")
+        let source = self.places.source;
+        if error.info().contains("found a tab")
+            && let Some(tab) = indenting_tab(&source.text, at)
+        {
+            return self.problems.error(&source.span(tab, tab + 1), "a tab at the beginning of a line", "YAML is indented with blanks");
+        }
+        self.problems.error(&source.span(at, at), format!("not YAML: {}", error.info()), advice(error.info()))
     }
 
     fn refuse(&mut self, span: &Span, anchor: usize, tag: Option<&Tag>) {
@@ -150,6 +155,45 @@ impl Builder<'_, '_> {
     }
 }
 
+/// The first tab from `from` on that stands where a line is indented.
+fn indenting_tab(text: &str, from: usize) -> Option<usize> {
+    let start = text.get(..from)?.rfind('\n').map_or(0, |end| end + 1);
+    let mut at = start;
+    for line in text[start..].split_inclusive('\n') {
+        let tab = at + line.bytes().take_while(|byte| *byte == b' ').count();
+        if text.as_bytes().get(tab) == Some(&b'\t') {
+            return Some(tab);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// What an operator most likely did, by what the scanner stumbled over.
+fn advice(info: &str) -> &'static str {
+    const ADVICE: &[(&str, &str)] = &[
+        ("mapping values are not allowed", "a text with `: ` in it wants quotes; else a key stands deeper than those above it"),
+        ("unknown escape character", "a pattern stands in single quotes: '\\d'"),
+        ("unknown anchor", "a text that begins with `*` wants quotes"),
+        ("expected ',' or '}'", "a text with one of { } [ ] , in it wants quotes; else a bracket is not closed"),
+        ("expected ',' or ']'", "a text with one of { } [ ] , in it wants quotes; else a bracket is not closed"),
+        (
+            "block mapping, did not find expected key",
+            "a text that begins with `[` or `{` wants quotes; else this line is not indented as those above it",
+        ),
+        ("expected '-' indicator", "this line is not indented as the items or keys above it"),
+        ("in flow construct", "a bracket above is not closed"),
+        ("in quoted scalar", "the quote is not closed"),
+        ("unexpected end of stream", "the quote is not closed"),
+        ("expected node content", "a bracket is not closed, or a text that begins with `]`, `}` or `,` wants quotes"),
+        ("unexpected character", "a text that begins with this character wants quotes"),
+        ("sequence entries are not allowed", "a text that begins with `- ` wants quotes; a list begins on the next line"),
+        ("expect ':'", "the line above has no `: ` after its key"),
+    ];
+    let found = ADVICE.iter().find(|(part, _)| info.contains(part));
+    found.map_or("look at indentation, quotes and brackets up to here", |(_, advice)| advice)
+}
+
 /// A key; what is wrong with it is reported, and the value under it is read all the same.
 fn new_key(node: Node, entries: &[(Key, Node)], problems: &mut Problems) -> Key {
     let Node { kind, span } = node;
@@ -157,8 +201,10 @@ fn new_key(node: Node, entries: &[(Key, Node)], problems: &mut Problems) -> Key 
         Kind::Scalar { text, plain } => {
             if plain && text == "<<" {
                 problems.error(&span, "a merge key", "`<<` is not used here: write the keys out");
+                String::new()
+            } else {
+                text
             }
-            text
         }
         Kind::Null => {
             problems.error(&span, "a key without a name", "");
@@ -279,6 +325,32 @@ mod tests {
     fn nesting_is_bounded_however_it_is_written() {
         assert_eq!(told(&"[".repeat(100_000)).len(), 1);
         assert_eq!(told(&"- ".repeat(10_000)), ["1:129 nested deeper than 64 levels"]);
+    }
+
+    #[test]
+    fn the_usual_slips_are_told_with_what_to_do() {
+        for (text, place, advice) in [
+            ("a: {b: [x] y}", "1:12", "wants quotes"),
+            ("a: {b: ${c}}", "1:9", "wants quotes"),
+            ("a: b\nc: d: e\n", "2:5", "`: `"),
+            ("a: \"\\d\"", "1:4", "single quotes"),
+            ("a: {b: *c}", "1:8", "begins with `*`"),
+            ("a:\n  b: [c] d\n", "2:10", "begins with `[`"),
+            ("a:\n  - b: c\n   d: e\n", "3:4", "not indented"),
+            ("a: {b: c\nd: e\n", "2:2", "not closed"),
+            ("a: 'b\nc: d\n", "1:4", "not closed"),
+            ("a: \"b\n", "1:4", "not closed"),
+            ("a: @x\n", "1:4", "wants quotes"),
+            ("a: x\nb\nc: d\n", "3:1", "the line above"),
+            ("a:\n  - b: c\n\td: e\n", "3:1", "with blanks"),
+        ] {
+            let mut problems = Problems::default();
+            assert!(parse(&Source::new("test.yaml", text), &mut problems).is_none(), "{text}");
+            let problem = problems.iter().next().unwrap();
+            let (line, column) = problem.span.as_ref().unwrap().line_column();
+            assert_eq!(format!("{line}:{column}"), place, "{text}: {}", problem.title);
+            assert!(problem.label.contains(advice), "{text}: {} / {}", problem.title, problem.label);
+        }
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Problems {
         let valid: Vec<&str> = valid.into_iter().collect();
         let label = match nearest(word, valid.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if valid.is_empty() || valid.len() > MOST_LISTED => String::new(),
+            None if valid.is_empty() => "none is known here".to_owned(),
+            None if valid.len() > MOST_LISTED => String::new(),
             None => format!("known: {}", valid.join(", ")),
         };
         self.error(span, format!("unknown {what} `{}`", shortened(word)), label)

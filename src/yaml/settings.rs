@@ -43,7 +43,9 @@ impl<'n> Settings<'n> {
 
     /// The node under `key`, marked as known and taken.
     pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.valid.push(key);
+        if !self.valid.contains(&key) {
+            self.valid.push(key);
+        }
         // The parser has reported a duplicate; taking all of them keeps it from being an unknown key as well.
         let mut found = None;
         for entry in self.entries.iter_mut().filter(|entry| entry.key.text == key) {
