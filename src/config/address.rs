@@ -1,7 +1,7 @@
 //! Addresses: to listen on, to relay to.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::yaml::{FromNode, Node, Problems, Reported};
@@ -42,6 +42,23 @@ pub enum NextHop {
         port: u16,
     },
     Unix(PathBuf),
+}
+
+impl NextHop {
+    /// Whether who connects to it surely reaches that listener of this machine.
+    #[must_use]
+    pub fn leads_to(&self, listener: &Address) -> bool {
+        match (self, listener) {
+            (NextHop::Unix(hop), Address::Unix(path)) => hop == path,
+            (NextHop::Tcp { host, port }, Address::Tcp(address)) => {
+                let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
+                let own = address.ip().to_canonical();
+                let reaches = |hop: IpAddr| hop == own || own.is_unspecified() && hop.is_loopback();
+                *port == address.port() && host.parse().is_ok_and(|hop: IpAddr| reaches(hop.to_canonical()))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for NextHop {
@@ -177,6 +194,23 @@ mod tests {
             ("10.0.0.1:25", false),
         ] {
             assert_eq!(read::<Address>(text).unwrap().is_local(), local, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_next_hop_that_is_the_listener_itself_is_recognised() {
+        for (hop, listener, same) in [
+            ("127.0.0.1:25", "127.0.0.1:25", true),
+            ("127.0.0.1:25", "127.0.0.1:26", false),
+            ("localhost:25", "127.0.0.1:25", true),
+            ("127.0.0.1:25", "0.0.0.0:25", true),
+            ("127.0.0.1:25", "[::]:25", true),
+            ("192.0.2.1:25", "0.0.0.0:25", false),
+            ("mx1.example.org:25", "0.0.0.0:25", false),
+            ("unix:a", "unix:a", true),
+            ("unix:a", "unix:b", false),
+        ] {
+            assert_eq!(read::<NextHop>(hop).unwrap().leads_to(&read(listener).unwrap()), same, "{hop} {listener}");
         }
     }
 }

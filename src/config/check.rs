@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::address::Address;
+use super::address::{Address, NextHop};
 use super::file::{Limits, Listener, OriginOf};
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
@@ -23,6 +23,25 @@ pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
             once(&mut addresses, listener.address.to_string(), &place("address"), "listener has the address", problems);
         }
         exposure(configuration, &listener, &place("address"), problems);
+    }
+}
+
+/// A next hop that is a listener of this server would be sent its own mail until a hop counter ends it.
+pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
+    let listeners: Vec<Listener> = configuration
+        .get("listeners")
+        .and_then(Node::list)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|node| Listener::from_node(node, &mut Problems::default()).ok())
+        .collect();
+    let hops = configuration.get("relay").and_then(|relay| relay.get("next_hops")).and_then(Node::list).unwrap_or_default();
+    for node in hops {
+        let Ok(hop) = NextHop::from_node(node, &mut Problems::default()) else { continue };
+        if let Some(listener) = listeners.iter().find(|listener| hop.leads_to(&listener.address)) {
+            let title = format!("the next hop {hop} is this server's own listener: mail would go in circles");
+            problems.error(&node.span, title, format!("the listener `{}` is bound to {}", listener.name, listener.address));
+        }
     }
 }
 

@@ -91,6 +91,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let finished = settings.finish(problems);
 
     check::listeners(node, problems);
+    check::next_hops(node, problems);
     check::inside(node, problems);
     check::limits(node, &limits, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
@@ -282,6 +283,28 @@ listeners:
 ",
         );
         assert_eq!(told, ["a second listener is called `a`", "a second listener has the address `127.0.0.1:25`"]);
+    }
+
+    #[test]
+    fn mail_is_not_sent_in_circles() {
+        let told = told("listeners: [{name: in, address: '127.0.0.1:25'}]\nrelay: {next_hops: ['mx:25', '127.0.0.1:25']}");
+        assert_eq!(told, ["the next hop 127.0.0.1:25 is this server's own listener: mail would go in circles"]);
+    }
+
+    #[test]
+    fn a_wrong_chain_entry_hides_nothing_of_its_files() {
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml, mode: observe}}]");
+        let told = load_files(&[("transom.yaml", &text), ("a.yaml", "rules: [{name: one, then: [tagg: y]}]")], Options::default());
+        assert_eq!(told.map(|_| ()).unwrap_err(), ["unknown key in a chain entry: `mode`", "unknown action `tagg`"]);
+    }
+
+    #[test]
+    fn two_rules_of_one_name_are_told_once_wherever_they_stand() {
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml}}, {{include: b.yaml}}]");
+        let rule = "{name: one, then: [discard]}";
+        let files =
+            [("transom.yaml", text.as_str()), ("a.yaml", &format!("rules: [{rule}, {rule}]")), ("b.yaml", &format!("rules: [{rule}]"))];
+        assert_eq!(load_files(&files, Options::default()).map(|_| ()).unwrap_err(), ["a second rule is called `one`"; 2]);
     }
 
     #[test]
