@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::mail::{Inside, Mail};
 use crate::yaml::Problems;
 use entry::NamedConditions;
-use rule::{RuleFile, Shared};
+use rule::{Rule, RuleFile, Shared};
 use ruling::Ruling;
 use trace::Trace;
 
@@ -61,10 +61,13 @@ pub struct Chain {
 impl Chain {
     /// A chain of rule files in the order given. Reports names that two rules bear.
     pub fn build(files: Vec<Arc<RuleFile>>, shared: &Shared, problems: &mut Problems) -> Chain {
-        let mut seen: HashMap<Arc<str>, String> = HashMap::new();
+        let mut seen: HashMap<Arc<str>, &Rule> = HashMap::new();
         for rule in files.iter().flat_map(|file| &file.rules) {
-            if let Some(first) = seen.insert(Arc::clone(&rule.name), rule.place()) {
-                problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), format!("the first one stands in {first}"));
+            let first = *seen.entry(Arc::clone(&rule.name)).or_insert(rule);
+            // Two of one file were reported when it was read.
+            if !Arc::ptr_eq(&first.span.source, &rule.span.source) {
+                let label = format!("the first one stands in {}", first.place());
+                problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), label);
             }
         }
         Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside), conditions: shared.conditions.clone() }

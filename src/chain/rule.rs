@@ -172,18 +172,8 @@ impl RuleFile {
             let mut load = shared.load(&conditions, problems);
             file.rules.extend(rule(node, &mut load));
         }
-        let mut names: HashMap<&str, usize> = HashMap::new();
-        for rule in &file.rules {
-            if let Some(line) = names.insert(&rule.name, rule.span.line_column().0) {
-                problems.error(
-                    &rule.span,
-                    format!("a second rule is called `{}`", rule.name),
-                    format!("the first one stands in line {line}"),
-                );
-            }
-        }
         // A rule that could not be read has a name all the same.
-        let names: Vec<&str> = rules.iter().filter_map(name_of).collect();
+        let names = names(rules, problems);
         for node in list(&mut settings, "tests", problems) {
             let mut load = shared.load(&conditions, problems);
             file.tests.extend(Test::load(node, &names, &mut load));
@@ -204,8 +194,24 @@ fn list<'n>(settings: &mut Settings<'n>, key: &'static str, problems: &mut Probl
     }
 }
 
-fn name_of(rule: &Node) -> Option<&str> {
-    rule.map()?.iter().find(|(key, _)| key.text == "name")?.1.scalar()
+/// What the rules are called; no two alike.
+fn names<'n>(rules: &'n [Node], problems: &mut Problems) -> Vec<&'n str> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for node in rules.iter().filter_map(name_of) {
+        let name = node.scalar().unwrap_or_default();
+        if name.is_empty() {
+            problems.error(&node.span, "a rule without a name", "logs, tests and what is held name the rule");
+        } else if let Some(line) = first.get(name) {
+            problems.error(&node.span, format!("a second rule is called `{name}`"), format!("the first one stands in line {line}"));
+        } else {
+            first.insert(name, node.span.line_column().0);
+        }
+    }
+    rules.iter().filter_map(name_of).filter_map(Node::scalar).collect()
+}
+
+fn name_of(rule: &Node) -> Option<&Node> {
+    Some(&rule.map()?.iter().find(|(key, node)| key.text == "name" && node.scalar().is_some())?.1)
 }
 
 fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
@@ -217,7 +223,7 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
     // The actions may use what `when` captures, so it is read first. `unless` holds for no mail that the actions see.
     let when = settings.node("when").map(|node| condition::load(node, load)).transpose();
     let groups = load.groups.clone();
-    let unless = settings.node("unless").map(|node| condition::load(node, load)).transpose();
+    let unless = settings.node("unless").map(|node| condition::unless(node, load)).transpose();
     load.groups = groups;
     let then = steps(&mut settings, "then", load);
     load.groups.clear();
@@ -328,6 +334,8 @@ mod tests {
     #[test]
     fn two_rules_of_one_name_are_a_mistake() {
         assert!(problems("rules: [{name: a, then: [discard]}, {name: a, then: [discard]}]").contains("a second rule is called `a`"));
+        assert!(problems("rules: [{name: a, then: [discrad]}, {name: a, then: [discard]}]").contains("a second rule is called `a`"));
+        assert!(problems("rules: [{name: '', then: [discard]}]").contains("a rule without a name"));
     }
 
     #[test]

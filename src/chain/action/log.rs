@@ -31,6 +31,7 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 impl Action for Log {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let text = self.0.fill(Place::Log, None, run)?;
+        run.noted(&text);
         run.log(text);
         Ok(Flow::Next)
     }

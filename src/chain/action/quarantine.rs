@@ -36,6 +36,7 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 impl Action for Quarantine {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let reason = self.0.fill(Place::Log, None, run)?;
+        run.noted(&reason);
         run.hold(reason);
         Ok(Flow::Next)
     }

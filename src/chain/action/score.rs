@@ -50,6 +50,9 @@ fn points(node: &Node, problems: &mut Problems) -> Result<f64, Reported> {
 impl Action for Score {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         run.add_score(&self.name, self.add);
+        if run.is_traced() {
+            run.noted(format!("{} {:+}", self.name, self.add).trim());
+        }
         Ok(Flow::Next)
     }
 }

@@ -34,6 +34,7 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
 impl Action for Tag {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         run.add_tag(self.0.as_str());
+        run.noted(&self.0);
         Ok(Flow::Next)
     }
 }

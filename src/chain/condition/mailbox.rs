@@ -92,7 +92,7 @@ pub const RECIPIENTS: Entry<dyn Condition> = Entry {
     keys: &[
         KeyDoc { name: "some", wants: "mailbox tests", about: "One recipient passes: `address`, `local`, `domain`." },
         KeyDoc { name: "every", wants: "mailbox tests", about: "All recipients pass." },
-        KeyDoc { name: "under, at_least, at_most, equals", wants: "a number", about: "How many recipients there are." },
+        KeyDoc { name: "over, under, at_least, at_most, equals", wants: "a number", about: "How many recipients there are." },
     ],
     example: "recipients: {over: 1, some: {domain: example.net}}",
     before: "(recipient a@example.org)\r\n(recipient b@example.net)\r\nSubject: hi\r\n\r\n",

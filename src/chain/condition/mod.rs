@@ -85,6 +85,14 @@ pub fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repo
     }
 }
 
+/// What stands under `unless`, told under that word: `explain` shows which of a rule's conditions kept it from firing.
+///
+/// # Errors
+/// As [`load`].
+pub fn unless(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    self::load(node, load).map(|condition| logic::told("unless", node, condition))
+}
+
 /// What tests of conditions begin with.
 #[cfg(test)]
 mod testing {
