@@ -6,7 +6,6 @@
 //! | going to the file | added to what waits | written |
 //! | refused | swallowed | nothing |
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -212,10 +211,10 @@ impl Receiver {
         }
         if file.scratch.is_none() {
             let name = format!("{}.{}", room.owner, random::ulid());
-            file.scratch = Some(Scratch::create(&room.directory, &name).map_err(disk)?);
+            file.scratch = Some(Scratch::create(&room.directory, &name)?);
         }
         let scratch = file.scratch.as_ref().expect("it was made above");
-        scratch.write_at(&self.buffer, file.written).map_err(disk)?;
+        scratch.write_at(&self.buffer, file.written)?;
         file.written += self.buffer.len() as u64;
         self.buffer = Vec::new();
         self.share = self.budget.share();
@@ -253,10 +252,6 @@ impl Receiver {
     pub fn in_file(&self) -> bool {
         self.file.is_some()
     }
-}
-
-fn disk(error: io::Error) -> Refusal {
-    if error.kind() == io::ErrorKind::StorageFull { Refusal::NoDisk } else { Refusal::Disk(error) }
 }
 
 /// The fields of a header block.

@@ -195,3 +195,17 @@ fn told(refusal: &Refusal) -> Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_452_whoever_found_it_full_and_a_broken_one_451() {
+        for full in [Refusal::NoDisk, Refusal::Disk(io::ErrorKind::StorageFull.into()), Refusal::Disk(io::ErrorKind::QuotaExceeded.into())]
+        {
+            assert_eq!(told(&full), reply::no_room());
+        }
+        assert_eq!(told(&Refusal::Disk(io::ErrorKind::NotADirectory.into())), reply::trouble());
+    }
+}
