@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the place the ban points to")]
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -211,6 +211,31 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Bytes in a file.
+///
+/// # Errors
+/// What the file system says.
+pub fn size(path: &Path) -> io::Result<u64> {
+    fs::metadata(path).map(|found| found.len())
+}
+
+/// A new file that takes so many bytes on the disk; none when they are not to be had.
+///
+/// # Errors
+/// It exists already, or what the file system says.
+pub fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    let allocated = match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        // fallocate(2): file systems that know no other way than writing.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => io::copy(&mut io::repeat(0).take(bytes), &mut file).and_then(|_| file.sync_all()),
+        allocated => allocated.map_err(io::Error::from),
+    };
+    if allocated.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    allocated
+}
+
 /// Removes a file.
 ///
 /// # Errors
@@ -316,6 +341,18 @@ mod tests {
         let scratch = Scratch::create(dir.path(), "o.1").unwrap();
         assert_eq!(scratch.link(&dir.path().join("a")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(read(&dir.path().join("a")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn room_that_is_allocated_is_taken_from_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("room");
+        allocate(&path, 100_000).unwrap();
+        assert_eq!(size(&path).unwrap(), 100_000);
+        assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 100_000);
+        assert!(allocate(&dir.path().join("more"), 1 << 60).is_err());
+        assert_eq!(list(dir.path()).unwrap(), ["room"]);
     }
 
     #[test]

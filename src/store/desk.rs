@@ -176,7 +176,7 @@ impl Store {
             (Form::Received, true) => "release as received, by force",
         };
         let deed = history::entry(by, what);
-        let claimed = self.change(content::Files::none(), move |bench| {
+        let claimed = self.decide(move |bench| {
             let sql = format!(
                 "UPDATE hold SET state = 'releasing', owner = :owner, history = {APPENDED} WHERE seq = :seq AND state IN ('held', :in_doubt)"
             );
@@ -202,7 +202,7 @@ impl Store {
         };
         tracing::info!(hold = %claim.row.id, by = claim.by, answer = reply, "{word}");
         let deed = history::entry(&claim.by, &format!("{word}: {reply}"));
-        self.change(content::Files::none(), move |bench| {
+        self.decide(move |bench| {
             let sql = format!(
                 "UPDATE hold SET state = :state, owner = NULL, reply = :reply, history = {APPENDED}
                  WHERE seq = :seq AND state = 'releasing' AND owner = :owner"
@@ -220,7 +220,7 @@ impl Store {
     /// The row is in another state, or the store cannot.
     pub fn delete(&self, row: &Row, by: &str) -> Result<(), DeskError> {
         let (seq, deed) = (row.seq, history::entry(by, "deleted"));
-        let deleted = self.change_blocking(move |bench| {
+        let deleted = self.decide_blocking(move |bench| {
             let sql = format!("UPDATE hold SET state = 'deleted', history = {APPENDED} WHERE seq = :seq AND state IN ('held', 'in doubt')");
             let with = named_params! { ":seq": seq, ":deed": deed, ":most": history::MOST };
             let changed = bench.sql.prepare_cached(&sql)?.execute(with)?;

@@ -6,6 +6,7 @@
 //! | `content/OWNER.N` | content too large for a row ([`content`]); there before the row that names it, gone after it |
 //! | `tmp/` | content of messages on their way, of no use after a crash |
 //! | `owners/ID` | locked while that process lives ([`owner`]) |
+//! | `reserve` | room for tidying up when the disk is full ([`reserve`]) |
 //! | `lock` | held while a process joins or takes over from the dead |
 mod committer;
 pub mod content;
@@ -14,6 +15,7 @@ pub mod history;
 mod owner;
 pub mod quarantine;
 mod record;
+mod reserve;
 mod schema;
 
 use std::io;
@@ -84,13 +86,9 @@ impl Store {
     /// # Errors
     /// Cannot be read or written, or made by a newer version.
     pub fn open(path: &Path, limits: Limits) -> Result<Store, StoreError> {
-        make_directories(path).map_err(|error| at(path, &error))?;
-        let joining = disk::Lock::wait(&path.join("lock")).map_err(|error| at(path, &error))?;
-        let mut connection = schema::open(path)?;
-        let token = schema::token(&connection)?;
-        let owner = Owner::join(path, &mut connection, random::ulid().to_string())?;
-        let reader = schema::open(path)?;
-        drop(joining);
+        let Entered { connection, reader, token, owner } = reserve::or_with_it(path, || enter(path))?;
+        // Without it everything works but new holds, and those say why.
+        let _ = reserve::keep(path);
         let committer = Committer::start(connection, path.join("content"))?;
         let inner = Inner {
             path: path.to_path_buf(),
@@ -158,6 +156,27 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(committer::stopped()))
     }
 
+    /// [`Store::change`] for what the operator decides: it may use the reserve.
+    async fn decide<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Bench<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
+    {
+        match self.change(Files::none(), work.clone()).await {
+            Err(StoreError::Full(_)) if reserve::give_up(&self.inner.path) => self.change(Files::none(), work).await,
+            done => done,
+        }
+    }
+
+    /// [`Store::decide`] for callers that are not async.
+    fn decide_blocking<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Bench<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
+    {
+        reserve::or_with_it(&self.inner.path, || self.change_blocking(work.clone()))
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let reader = self.inner.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         look(&reader)
@@ -169,8 +188,28 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(mut connection) = self.committer.stop() {
             self.owner.leave(&self.path, &mut connection);
+            // The next process that holds something tries again.
+            let _ = reserve::keep(&self.path);
         }
     }
+}
+
+struct Entered {
+    connection: Connection,
+    reader: Connection,
+    token: String,
+    owner: Owner,
+}
+
+/// Makes what is missing, takes over from dead owners and becomes one.
+fn enter(path: &Path) -> Result<Entered, StoreError> {
+    make_directories(path).map_err(|error| at(path, &error))?;
+    let _joining = disk::Lock::wait(&path.join("lock")).map_err(|error| at(path, &error))?;
+    let mut connection = schema::open(path)?;
+    let token = schema::token(&connection)?;
+    let reader = schema::open(path)?;
+    let owner = Owner::join(path, &mut connection, random::ulid().to_string())?;
+    Ok(Entered { connection, reader, token, owner })
 }
 
 fn make_directories(path: &Path) -> io::Result<()> {
@@ -204,8 +243,10 @@ fn at(path: &Path, error: &io::Error) -> StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
+        // Without room SQLite cannot make its shared memory, which is a file.
+        let no_shared_memory = error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => {
+            Some(code) if code == ErrorCode::DiskFull || no_shared_memory => {
                 StoreError::Full("no room on the disk for the store: make room, or set store.path to another disk".into())
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -251,6 +292,22 @@ mod tests {
         assert_ne!(first.owner(), second.owner());
         drop((first, second));
         assert!(disk::list(&dir.path().join("owners")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_the_operator_decides_is_written_on_a_full_disk_too_and_the_room_for_it_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Limits::default()).unwrap();
+        let reserve = dir.path().join("reserve");
+        let full = {
+            let reserve = reserve.clone();
+            move |_: &mut Bench<'_>| if reserve.exists() { Err(StoreError::Full("full".into())) } else { Ok(()) }
+        };
+        assert!(store.change_blocking(full.clone()).is_err());
+        assert_eq!(store.decide_blocking(full), Ok(()));
+        assert!(!reserve.exists());
+        drop(store);
+        assert!(reserve.exists());
     }
 
     #[test]

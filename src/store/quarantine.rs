@@ -10,7 +10,7 @@ use rusqlite::params;
 
 use super::committer::{Bench, stopped};
 use super::content::{self, Content, Form};
-use super::{Limits, Store, StoreError, record};
+use super::{Limits, Store, StoreError, record, reserve};
 use crate::base::random;
 use crate::message::Message;
 use crate::smtp::envelope::Envelope;
@@ -68,6 +68,7 @@ impl Store {
     pub async fn stage(&self, hold: NewHold) -> Result<HoldId, StoreError> {
         let store = self.clone();
         let prepared = tokio::task::spawn_blocking(move || {
+            reserve::keep(&store.inner.path)?;
             let forms = [(Form::Received, hold.received.pieces()), (Form::Held, hold.held.pieces())];
             Content::prepare(&store, &forms).map(|content| (Record::of(&hold), content))
         });
