@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::builder::Resettable;
+
 use super::{Exit, Global, command, complain, say};
 use crate::base::disk;
 
@@ -46,12 +48,21 @@ fn pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut open = vec![("transom".to_owned(), root)];
     while let Some((name, command)) = open.pop() {
         open.extend(command.get_subcommands().map(|inner| (format!("{name}-{}", inner.get_name()), inner.clone())));
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page)?;
+        clap_mangen::Man::new(command.after_help(Resettable::Reset)).title(name.to_uppercase()).render(&mut page)?;
+        page.extend(verbatim(&examples).into_bytes());
         all.push((format!("{name}.1"), page));
     }
     all.sort();
     Ok(all)
+}
+
+/// What stands below a command's help, each line as it is: `clap_mangen` would fill the examples into a paragraph.
+fn verbatim(text: &str) -> String {
+    let Some((_, text)) = text.split_once("Examples:\n") else { return String::new() };
+    let line = |line: &str| format!("\\&{}\n", line.replace('\\', "\\e").replace('-', "\\-"));
+    format!(".SH EXAMPLES\n.nf\n{}.fi\n", text.lines().map(line).collect::<String>())
 }
 
 #[cfg(test)]
@@ -64,5 +75,13 @@ mod tests {
         for name in ["transom.1", "transom-serve.1", "transom-check.1", "transom-quarantine.1", "transom-man.1"] {
             assert!(names.iter().any(|page| page == name), "{name} in {names:?}");
         }
+    }
+
+    #[test]
+    fn an_example_stays_on_its_line() {
+        let (_, page) = pages().unwrap().into_iter().find(|(name, _)| name == "transom-check.1").unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("\n.SH EXAMPLES\n.nf\n\\&  transom check\n\\&  transom check \\-\\-config"), "{page}");
+        assert!(!page.contains(".SH EXTRA"), "{page}");
     }
 }

@@ -181,7 +181,7 @@ fn every_subcommand_has_a_manual_page() {
     assert_eq!((told.status, told.error.as_str()), (0, ""));
     for name in SUBCOMMANDS {
         let page = std::fs::read_to_string(directory.path().join(format!("pages/transom-{name}.1"))).unwrap();
-        assert!(page.contains(".TH TRANSOM") && page.contains("Examples:"), "{name}: {page}");
+        assert!(page.contains(".TH TRANSOM") && page.contains(".SH EXAMPLES"), "{name}: {page}");
     }
     assert!(told.out.contains("pages/transom.1\n"));
 }
