@@ -86,7 +86,10 @@ fn edit(edit: &Edit, out: &mut String) {
         return;
     }
     if edit.before.is_empty() && edit.after.is_empty() {
-        let _ = writeln!(out, "{head}");
+        // A verdict says all by its name; an edit that is not there is told, so that nobody looks for it.
+        let edits = ["header.", "body.", "sender.", "recipient."].iter().any(|kind| edit.action.starts_with(kind));
+        let nothing = if edits { format!("  {DIM}nothing to change{DIM:#}") } else { String::new() };
+        let _ = writeln!(out, "{head}{nothing}");
         return;
     }
     let indent = " ".repeat(head.chars().count());

@@ -15,6 +15,7 @@ use crate::store::desk::Row;
 /// Sends mail on to its recipients, as it would have been delivered, past the rules
 #[derive(Debug, clap::Args)]
 pub(super) struct Release {
+    /// Ids as `list` shows them; the first letters of one are enough
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
     /// As it was received, without what the rules changed
@@ -28,9 +29,10 @@ pub(super) struct Release {
 /// Deletes mail for good; its row stays listed as deleted until store.quarantine.keep is over
 #[derive(Debug, clap::Args)]
 pub(super) struct Delete {
+    /// Ids as `list` shows them; the first letters of one are enough
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-    /// Do not ask
+    /// Do not ask; without a terminal nothing is asked
     #[arg(long, short)]
     yes: bool,
 }

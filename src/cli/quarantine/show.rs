@@ -19,6 +19,7 @@ const COMPARED: u64 = 1 << 20;
 /// Shows one mail: why it is held, its headers, text and structure, and what the rules changed
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// The id as `list` shows it; its first letters are enough
     #[arg(value_name = "ID")]
     id: String,
     /// An object, on standard output
