@@ -39,7 +39,7 @@ pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
     for node in hops {
         let Ok(hop) = NextHop::from_node(node, &mut Problems::default()) else { continue };
         if let Some(listener) = listeners.iter().find(|listener| hop.leads_to(&listener.address)) {
-            let title = format!("the next hop {hop} is this server's own listener: mail would go in circles");
+            let title = format!("the next hop {hop} is this server itself: mail would go in circles");
             problems.error(&node.span, title, format!("the listener `{}` is bound to {}", listener.name, listener.address));
         }
     }

@@ -1,7 +1,7 @@
 //! Clients that are slow, greedy, gone or many, and the end of a server.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -211,13 +211,16 @@ fn a_shutdown_does_not_wait_for_ever_for_the_rest_of_a_message() {
 #[test]
 fn a_next_hop_that_is_this_server_itself_is_a_configuration_error() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let configuration = basics(free).replace("127.0.0.1:0}", &format!("\"{free}\"}}"));
-    std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
-    let output = transom(directory.path()).arg("serve").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("this server itself"), "{said}");
+    // The first shows in the file; the second only when the next hop has been asked who it is.
+    for (listener, inside) in [(free, ""), (SocketAddr::from(([0, 0, 0, 0], free.port())), "inside: {}\n")] {
+        let directory = tempfile::tempdir().unwrap();
+        let configuration = basics(free).replace("127.0.0.1:0}", &format!("\"{listener}\"}}"));
+        std::fs::write(directory.path().join("transom.yaml"), configuration + inside).unwrap();
+        let output = transom(directory.path()).arg("serve").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("this server itself"), "{said}");
+    }
 }
 
 #[test]
