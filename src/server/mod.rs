@@ -126,6 +126,7 @@ impl Server {
             self.shared.hurry.cancel();
             self.sessions.wait().await;
         }
+        self.shared.store.end_again();
         self.shared.relay.close().await;
         probed
     }

@@ -114,8 +114,8 @@ impl Store {
         self.submit_end(hold, end, told);
     }
 
-    /// Those whose end the store could not write before.
-    fn end_again(&self) {
+    /// Queues those whose end the store could not write before; for the last time when the server ends.
+    pub fn end_again(&self) {
         let unsettled = std::mem::take(&mut *self.inner.unsettled.lock().unwrap_or_else(PoisonError::into_inner));
         for (hold, end) in unsettled {
             self.submit_end(hold, end, |_| ());

@@ -74,12 +74,8 @@ fn a_disk_that_takes_nothing_more_defers_what_needs_it_and_nothing_is_left_behin
     assert_eq!((held(&server), files(&server)), (3, 1));
 }
 
-#[test]
-fn an_end_that_the_disk_did_not_take_is_written_once_it_does() {
-    let next_hop = Recorder::start();
-    let server = start(&next_hop);
-    let mut client = client(&server);
-    // Each time room for one page more of the log: sooner or later a hold is staged, and its confirmation finds no room.
+/// Holds mail while the disk gets a page of room each time, until a hold is staged whose confirmation finds none.
+fn leave_one_pending(server: &Transom, client: &mut Client) {
     let mut room = fs::metadata(server.directory().join("store/store.db-wal")).unwrap().len();
     while !server.log().contains("a hold stays pending") {
         assert!(room < 8_000_000, "the limit was never in the way");
@@ -88,6 +84,14 @@ fn an_end_that_the_disk_did_not_take_is_written_once_it_does() {
         room += 4120;
     }
     server.disk_takes(None);
+}
+
+#[test]
+fn an_end_that_the_disk_did_not_take_is_written_once_it_does() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop);
+    let mut client = client(&server);
+    leave_one_pending(&server, &mut client);
     send(&mut client, HELD, "250");
     let until = Instant::now() + PATIENCE;
     let pending = || {
@@ -97,6 +101,20 @@ fn an_end_that_the_disk_did_not_take_is_written_once_it_does() {
     while pending() {
         assert!(Instant::now() < until, "some stay pending: {}", server.log());
     }
+}
+
+#[test]
+fn an_end_that_the_disk_did_not_take_is_written_at_the_latest_when_the_server_ends() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop);
+    let mut client = client(&server);
+    leave_one_pending(&server, &mut client);
+    drop(client);
+    let directory = server.keep_directory();
+    assert!(server.terminate().success());
+    let output = transom(directory.path()).args(["quarantine", "list"]).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    assert!(list.contains("held") && !list.contains("unconfirmed"), "{list}");
 }
 
 #[test]
