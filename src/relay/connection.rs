@@ -18,6 +18,8 @@ use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
 const REFUSED: u32 = 3;
 const RESETS: u32 = 5;
 const AGE: Duration = Duration::from_mins(4);
+/// Bytes of replies that may wait while commands are written: more than a hundred replies of twenty full lines.
+const MOST_WAITING: usize = 2 * 1024 * 1024;
 /// How long QUIT may take; nobody waits for it but the shutdown.
 const QUIT: Duration = Duration::from_secs(2);
 
@@ -120,26 +122,34 @@ impl Connection {
     /// Writes commands, reading what is answered meanwhile, so that neither side can wait for the other with full buffers (RFC 2920 3.1).
     ///
     /// # Errors
-    /// Closed, or not taken in time.
+    /// Closed, not taken in time, or answered without end.
     pub async fn say(&mut self, commands: &str, count: usize) -> Result<(), Trouble> {
         self.unanswered += count;
+        // One limit for all: a next hop that talks and does not listen is not silent, but gets nowhere.
+        match timeout(self.reply_within, self.write_and_read(commands)).await {
+            Ok(said) => said,
+            Err(_) => Err(silent("takes no command", self.reply_within, "timeouts.next_hop")),
+        }
+    }
+
+    async fn write_and_read(&mut self, commands: &str) -> Result<(), Trouble> {
         let (mut input, mut output) = split(&mut self.stream);
         let mut left = commands.as_bytes();
         let mut buffer = [0; 4096];
         while !left.is_empty() {
-            let step = async {
-                tokio::select! {
-                    written = output.write(left) => written.map(|count| (count, 0)),
-                    read = input.read(&mut buffer) => read.map(|count| (0, count)),
-                }
+            let (written, read) = tokio::select! {
+                written = output.write(left) => (written.map_err(|_| Trouble::Closed)?, 0),
+                read = input.read(&mut buffer) => (0, read.map_err(|_| Trouble::Closed)?),
             };
-            match timeout(self.reply_within, step).await {
-                Ok(Ok((0, 0)) | Err(_)) => return Err(Trouble::Closed),
-                Ok(Ok((written, read))) => {
-                    left = &left[written..];
-                    self.replies.push(&buffer[..read]);
-                }
-                Err(_) => return Err(silent("takes no command", self.reply_within, "timeouts.next_hop")),
+            if (written, read) == (0, 0) {
+                return Err(Trouble::Closed);
+            }
+            left = &left[written..];
+            self.replies.push(&buffer[..read]);
+            if self.replies.waiting() > MOST_WAITING {
+                return Err(Trouble::Other(format!(
+                    "says more than {MOST_WAITING} bytes and reads no command; see that an SMTP server listens there"
+                )));
             }
         }
         Ok(())
@@ -216,8 +226,9 @@ impl Connection {
     /// Ends a transaction that has not reached DATA.
     ///
     /// # Errors
-    /// RSET was not answered 250.
+    /// RSET was not answered 250, or a reply nobody asked for would have been taken for its answer.
     pub async fn reset(&mut self) -> Result<(), Trouble> {
+        self.quiet()?;
         self.resets += 1;
         self.say("RSET\r\n", 1).await?;
         self.expect(Stage::Reset).await?;

@@ -61,18 +61,16 @@ pub async fn send(
                         )))
                     })?);
                     at += length;
-                    sender.write(connection, gone).await?;
+                    sender.write(connection, gone, false).await?;
                 }
             }
         }
         if sender.waiting >= CHUNK {
-            sender.write(connection, gone).await?;
+            sender.write(connection, gone, false).await?;
         }
     }
     sender.out.push(sender.stuffer.end());
-    // A reply too many, read after the dot, would be taken for the dot's (SEMANTICS 11).
-    connection.quiet().map_err(Stopped::Trouble)?;
-    sender.write(connection, gone).await?;
+    sender.write(connection, gone, true).await?;
     connection.count_dot();
     Ok(())
 }
@@ -102,12 +100,21 @@ impl Sender {
         self.waiting += bytes.len() as u64;
     }
 
-    /// Writes what waits. Stops at any word of the next hop: before the dot there is nothing it could have to say.
-    async fn write(&mut self, connection: &mut Connection, gone: &mut (dyn Future<Output = ()> + Send + Unpin)) -> Result<(), Stopped> {
+    /// Writes what waits, the dot with it where it is the `last`. Stops at any word of the next hop: before the dot there is nothing it could have to say.
+    async fn write(
+        &mut self,
+        connection: &mut Connection,
+        gone: &mut (dyn Future<Output = ()> + Send + Unpin),
+        last: bool,
+    ) -> Result<(), Stopped> {
         let mut out = Slices { all: std::mem::take(&mut self.out), done: 0 };
         self.waiting = 0;
         self.meter.last = clock::monotonic();
         while !out.is_empty() {
+            if last {
+                // This write may carry the dot. A reply too many, read after it, would be taken for the dot's (SEMANTICS 11).
+                connection.quiet().map_err(Stopped::Trouble)?;
+            }
             let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
             let (mut input, mut output) = split(connection.stream());
             let mut byte = [0; 1];

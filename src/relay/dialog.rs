@@ -74,7 +74,11 @@ impl Offered {
             Meaning::Trouble => return Err(offered.failed(Trouble::Said(Stage::Mail, mail), stale)),
         }
         let answers: Vec<Answer> = answers.collect();
-        if stale && let Some(first) = answers.first().filter(|first| is_farewell(first)) {
+        // Where a later one was accepted the first was refused, and nothing has ended.
+        if stale
+            && !offered.accepted_one
+            && let Some(first) = answers.first().filter(|first| is_farewell(first))
+        {
             let trouble = Trouble::Said(Stage::Recipient, first.clone());
             return Err(offered.failed(trouble, stale));
         }
@@ -175,11 +179,7 @@ impl Offered {
     /// # Errors
     /// The connection is gone.
     pub async fn reset(mut self) -> Result<Lease, Failed> {
-        let reset = match self.lease.connection.quiet() {
-            Ok(()) => self.lease.connection.reset().await,
-            Err(trouble) => Err(trouble),
-        };
-        match reset {
+        match self.lease.connection.reset().await {
             Ok(()) => Ok(self.lease),
             Err(trouble) => Err(self.failed(trouble, true)),
         }

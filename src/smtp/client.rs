@@ -148,10 +148,10 @@ impl Replies {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether everything that came has been asked for.
+    /// Bytes that came and were not asked for yet.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
     }
 
     /// What came and was not asked for, for logs.
@@ -339,7 +339,7 @@ mod tests {
             assert_eq!(answers[0].lines, ["No such", "", "user"]);
             assert_eq!(answers[0].enhanced, Some(Enhanced(5, 1, 1)));
             assert_eq!(answers[1], Answer { code: 250, enhanced: None, lines: vec!["Ok".into()] });
-            assert!(replies.is_empty());
+            assert_eq!(replies.waiting(), 0);
         }
     }
 

@@ -426,6 +426,60 @@ async fn one_that_talks_in_the_pause_is_closed_and_not_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_talked_in_the_pause_does_not_go_back_to_the_pool() {
+    let hop =
+        NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("250 2.1.5 ok\r\n", "250 2.0.0 what\r\n")), Script::good()]);
+    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let mut first = transaction(&relay);
+    assert_eq!(codes(&first.recipients(&paths(&["b@example.org"])).await), [250]);
+    hop.say_it_now();
+    first.abandon();
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
+    assert_eq!((hop.log().connections, hop.log().of(0).last().copied()), (2, Some("RCPT TO:<b@example.org>")));
+}
+
+#[tokio::test]
+async fn a_refused_first_recipient_does_not_end_a_reused_connection() {
+    let hop = NextHop::start([Script::good().at("RCPT TO:<nobody@", Act::Say("554 no such user\r\n"))]);
+    let relay = relay(&[&hop]);
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    let answers = transaction(&relay).recipients(&paths(&["nobody@example.org", "c@example.org"])).await;
+    assert_eq!((codes(&answers), hop.log().connections), (vec![554, 250], 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_recipients_that_is_given_up_leaves_no_connection_behind() {
+    let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("", "250 2.1.5 late\r\n")), Script::good()]);
+    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), next_hop: Duration::from_secs(10), ..settings(&[&hop]) });
+    let mut first = transaction(&relay);
+    let asked = paths(&["b@example.org"]);
+    tokio::select! {
+        _ = first.recipients(&asked) => panic!("nobody answered"),
+        _ = tokio::task::spawn_blocking({ let hop = hop.clone(); move || hop.wait_for(|log| log.count("RCPT") == 1) }) => {}
+    }
+    assert!(!first.is_open());
+    assert_eq!(word(&deliver(&mut transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
+    assert_eq!(hop.log().connections, 2, "the one with an answer to come is not used again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_dot_a_client_that_leaves_changes_nothing() {
+    let hop = NextHop::start([Script::good().at(".", Act::SayAndLater("", "250 2.0.0 taken\r\n"))]);
+    let relay = Relay::new(Settings { after_dot: Duration::from_secs(20), ..settings(&[&hop]) });
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
+    let waiter = hop.clone();
+    let speak = tokio::task::spawn_blocking(move || {
+        waiter.wait_for(|log| log.messages.len() == 1);
+        leave.send(()).unwrap();
+        waiter.say_it_now();
+    });
+    let mut gone = Box::pin(async { drop(left.await) });
+    let delivery = transaction(&relay).deliver(&envelope(&["b@example.org"]), &small(), soon(), &mut gone).await;
+    assert_eq!(word(&delivery), "accepted 250");
+    speak.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_broken_off_never_gets_a_dot() {
     let content: &'static [u8] =
         [&b"Subject: x\r\n\r\n"[..], &b"0123456789012345678901234567890123456789\r\n".repeat(200_000)].concat().leak();
