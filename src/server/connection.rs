@@ -4,11 +4,11 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout, timeout_at};
 use ulid::Ulid;
 
 use super::hold::{Held, holding};
@@ -31,6 +31,8 @@ use crate::smtp::session::{Question, Session, Step};
 const MOST_TOGETHER: usize = 100;
 /// Answers waiting to be written; more is written before the input is used up.
 const MOST_OUTPUT: usize = 16 * 1024;
+/// How long a client may take to read its last replies when `timeouts.shutdown` is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long, and for how many bytes, a closed client may go on sending before its connection is reset, which could destroy the last reply.
 const LINGER: (Duration, u64) = (Duration::from_secs(2), 10_000_000);
 
@@ -45,6 +47,8 @@ pub struct Connection {
     held: Option<Held>,
     /// When the open transaction began.
     began: Option<Timestamp>,
+    /// When the last whole line was answered.
+    answered: Instant,
     id: Ulid,
     peer: Option<IpAddr>,
     door: Arc<Door>,
@@ -67,6 +71,11 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
     let _ = timeout(Duration::from_secs(1), stream.write_all(&output)).await;
 }
 
+/// What goes wrong on the way to the next hop has been logged there.
+fn recipient_reply(answer: Result<Answer, RelayError>) -> Reply {
+    answer.map_or_else(|_| reply::trouble(), |answer| reply::passed(Stage::Recipient, &answer))
+}
+
 impl Connection {
     pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, door: Arc<Door>, shared: Arc<Shared>, place: Admitted) -> Connection {
         Connection {
@@ -77,6 +86,7 @@ impl Connection {
             asked: Vec::new(),
             held: None,
             began: None,
+            answered: clock::monotonic(),
             id: random::ulid(),
             peer,
             door,
@@ -119,19 +129,29 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let write = timeout(self.shared.timeouts.command, self.stream.write_all(&self.output));
-        let written = holding(&mut self.held, &self.shared.relay, self.shared.hold, write).await;
+        let Connection { stream, output, held, shared, .. } = self;
+        let work = async {
+            tokio::select! {
+                biased;
+                written = stream.write_all(output) => written,
+                () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
+                () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
+            }
+        };
+        let written = holding(held, &shared.relay, shared.hold, work).await;
         self.output.clear();
-        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        written
     }
 
     async fn wait(&mut self) -> Event {
+        // A line that comes in drop by drop is as good as silence.
+        let patience = self.answered + self.shared.timeouts.command;
         let Connection { stream, input, held, shared, .. } = self;
         let work = async {
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => Event::Stop,
-                read = timeout(shared.timeouts.command, input.fill(stream)) => match read {
+                read = timeout_at(patience.into(), input.fill(stream)) => match read {
                     Err(_) => Event::Silent,
                     Ok(Ok(0) | Err(_)) => Event::End,
                     Ok(Ok(_)) => Event::Bytes,
@@ -143,7 +163,9 @@ impl Connection {
 
     /// Answers all whole lines of the input.
     async fn answer(&mut self) -> io::Result<ControlFlow<()>> {
+        let mut lines = false;
         while let Some(line) = self.input.next_line() {
+            lines = true;
             let next = match line {
                 Line::TooLong => match self.settle().await {
                     ControlFlow::Continue(()) => {
@@ -161,7 +183,11 @@ impl Connection {
                 self.flush().await?;
             }
         }
-        Ok(self.settle().await)
+        let next = self.settle().await;
+        if lines {
+            self.answered = clock::monotonic();
+        }
+        Ok(next)
     }
 
     async fn line(&mut self, line: Range<usize>) -> io::Result<ControlFlow<()>> {
@@ -220,23 +246,11 @@ impl Connection {
             answers = held.transaction.recipients(paths) => answers,
         };
         held.touch();
-        answers.into_iter().map(|answer| self.recipient_reply(answer)).collect()
-    }
-
-    fn recipient_reply(&self, answer: Result<Answer, RelayError>) -> Reply {
-        match answer {
-            Ok(answer) => {
-                if !reply::is_verdict(Stage::Recipient, &answer) {
-                    let said = format!("{} {}", answer.code, answer.lines.join(" / "));
-                    tracing::error!(session = %self.id, said, "the next hop's answer to RCPT speaks of us, not of the recipient; check what it wants from us");
-                }
-                reply::passed(Stage::Recipient, &answer)
-            }
-            Err(error) => {
-                tracing::warn!(session = %self.id, "recipient not taken for now: {error}");
-                reply::trouble()
-            }
+        let troubled = answers.iter().filter(|answer| answer.is_err()).count();
+        if troubled > 0 {
+            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken for now, for the trouble with the next hop told above");
         }
+        answers.into_iter().map(recipient_reply).collect()
     }
 
     /// DATA: takes the message in, has it judged, tells the client.

@@ -39,8 +39,12 @@ pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration,
         done = &mut work => return done,
         () = due(open.since, relay, limit) => {}
     }
-    let (done, ()) = tokio::join!(work, Box::pin(open.transaction.give_back()));
-    done
+    // The client does not wait for the next hop's answer to RSET: when it goes on before that, the connection is closed instead.
+    tokio::select! {
+        biased;
+        done = &mut work => done,
+        () = Box::pin(open.transaction.give_back()) => work.await,
+    }
 }
 
 async fn due(since: Instant, relay: &Relay, limit: Duration) {

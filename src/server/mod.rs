@@ -134,13 +134,7 @@ impl Server {
     /// Learns what the next hops offer. One that does not answer in time is asked on, beside the mail; one that is ourselves ends the start.
     async fn probe(&self) -> Result<(), StartError> {
         let relay = self.shared.relay.clone();
-        let mut probe = tokio::spawn(async move {
-            let probed = relay.probe().await;
-            if let Err(error) = &probed {
-                tracing::warn!("what the next hops offer is not known: {error}");
-            }
-            probed
-        });
+        let mut probe = tokio::spawn(async move { relay.probe().await });
         let in_time = timeout(PROBE, &mut probe).await;
         if let Ok(Ok(Err(RelayError::Loop(text)))) = in_time { Err(StartError::Loop(text)) } else { Ok(()) }
     }

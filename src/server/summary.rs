@@ -20,7 +20,7 @@ pub struct Summary<'a> {
     pub outcome: &'a str,
     pub fired: String,
     pub next_hop: Option<&'a str>,
-    /// What the next hop said last.
+    /// What the next hop said last, or the trouble with it; left out where the client hears the same.
     pub answer: Option<&'a str>,
     /// What lies in the quarantine now.
     pub holds: String,
@@ -41,6 +41,7 @@ impl Summary<'_> {
     /// Writes it.
     pub fn log(&self) {
         let Summary { origin, .. } = self;
+        let reply = self.reply.to_string();
         tracing::info!(
             id = %origin.id,
             session = %origin.session,
@@ -53,8 +54,8 @@ impl Summary<'_> {
             fired = (!self.fired.is_empty()).then_some(self.fired.as_str()),
             hold = (!self.holds.is_empty()).then_some(self.holds.as_str()),
             next_hop = self.next_hop,
-            answer = self.answer,
-            reply = %self.reply,
+            answer = self.answer.filter(|answer| *answer != reply),
+            reply,
             ms = self.times.text(),
             "mail"
         );

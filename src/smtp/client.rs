@@ -50,10 +50,8 @@ impl Answer {
             Some(enhanced) => format!("{} {enhanced}", self.code),
             None => self.code.to_string(),
         };
-        for line in self.lines.iter().filter(|line| !line.is_empty()) {
-            text.push(' ');
-            text.push_str(line);
-        }
+        text.push(' ');
+        text.push_str(&self.lines.join(" / "));
         text
     }
 

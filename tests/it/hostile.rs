@@ -1,13 +1,13 @@
 //! Clients that are slow, greedy, gone or many, and the end of a server.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::support::PATIENCE;
 use super::support::client::{Client, stuffed};
-use super::support::next_hop::{NextHop, Script};
+use super::support::next_hop::{Act, NextHop, Script};
 use super::support::recorder::Recorder;
 use super::support::transom::{Transom, basics, transom};
 
@@ -206,6 +206,69 @@ fn a_shutdown_does_not_wait_for_ever_for_the_rest_of_a_message() {
     drop(client);
     assert_eq!(ended.join().unwrap().code(), Some(0));
     assert!(next_hop.taken().is_empty());
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever_for_a_client_that_reads_nothing() {
+    let lines: String = (0..20).map(|line| format!("250{}2.1.5 {}\r\n", if line < 19 { '-' } else { ' ' }, "x".repeat(490))).collect();
+    let next_hop = NextHop::start([Script::good().at("RCPT", Act::Say(lines.leak()))]);
+    let transom = Transom::start(next_hop.address, "timeouts: {shutdown: 1s}\n");
+    let mut client = transom.client();
+    client.hello();
+    client.expect("MAIL FROM:<a@example.org>", "250");
+    client.raw((0..1000).map(|number| format!("RCPT TO:<r{number}@example.net>\r\n")).collect::<String>().as_bytes());
+    // Its replies have nowhere to go, and after `connections.hold` its connection is given back.
+    next_hop.wait_for(|log| log.count("RSET") == 1);
+    assert_eq!(transom.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_line_that_comes_drop_by_drop_is_silence() {
+    let next_hop = NextHop::start([Script::good()]);
+    let transom = Transom::start(next_hop.address, "timeouts: {command: 1s}\n");
+    let mut client = transom.client();
+    client.hello();
+    let (began, mut heard) = (Instant::now(), [0; 100]);
+    client.socket().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let count = loop {
+        assert!(began.elapsed() < PATIENCE, "it may go on for ever");
+        client.raw(b"x");
+        if let Ok(count) = client.socket().read(&mut heard) {
+            break count;
+        }
+    };
+    assert!(heard[..count].starts_with(b"421 4.4.2 "));
+}
+
+#[test]
+fn the_same_session_in_any_packets_has_the_same_replies() {
+    let session = [
+        "EHLO client.example\r\n",
+        "MAIL FROM:<a@example.org> SIZE=100\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<broken\r\nRCPT TO:<nobody@example.net>\r\nVRFY\r\nRCPT TO:<c@example.net>\r\nDATA\r\n",
+        "Subject: one\r\n\r\n..\r\n.dot\r\n\r\n.\r\nRSET\r\nMAIL FROM:<>\r\nMAIL FROM:<>\r\nRCPT TO:<d@example.net>\r\nNOOP\r\nDATA\r\n",
+        "Subject: two\r\n\r\nbare\n.\r\nx\r\n.\r\nNOOP\r\nQUIT\r\n",
+    ];
+    let replies = [1, 7, 7, 3];
+    let next_hop = NextHop::start([Script::good().at("RCPT TO:<nobody@", Act::Say("550 5.1.1 no\r\n"))]);
+    let transom = Transom::start(next_hop.address, "");
+    let play = |size: usize| {
+        let mut client = transom.client();
+        let mut heard = Vec::new();
+        for (part, count) in session.iter().zip(replies) {
+            part.as_bytes().chunks(size).for_each(|piece| client.raw(piece));
+            heard.extend((0..count).map(|_| client.reply()));
+        }
+        assert!(client.is_closed());
+        heard
+    };
+    let whole = play(10_000);
+    let codes: Vec<&str> = whole.iter().map(|reply| &reply[..3]).collect();
+    assert_eq!(codes, "250 250 250 501 550 501 250 354 250 250 250 503 250 250 354 550 250 221".split(' ').collect::<Vec<_>>());
+    for size in [1, 2, 3, 5, 7, 11, 13, 29, 64, 100] {
+        assert_eq!(play(size), whole, "in packets of {size}");
+    }
+    let log = next_hop.log();
+    assert!(log.messages.len() == 11 && log.messages.iter().all(|message| message.ends_with(b"\r\n\r\n..\r\ndot\r\n\r\n")), "{log:?}");
 }
 
 #[test]
