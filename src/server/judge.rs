@@ -74,7 +74,10 @@ pub async fn judge(
             () = shared.hurry.cancelled() => {}
         }
     });
-    let told = commit(work, &mut transaction, &shared.store, &mut gone).await;
+    let mut told = commit(work, &mut transaction, &shared.store, &mut gone).await;
+    if told.outcome == "gone" && shared.hurry.is_cancelled() {
+        told.outcome = "shutdown";
+    }
     case.log(&ruling, &told, decided);
     told.reply
 }
