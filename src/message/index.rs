@@ -19,6 +19,7 @@ use super::flags::{Flag, Flags};
 use super::lines::{Line, Lines, embedded_name, inline_pgp, is_bad_header_line};
 use super::part::{Declared, Part, PartId, Protection, is_content_field, shown_name};
 use super::slot::Slot;
+use super::words;
 
 /// Names of files inside one text that are kept.
 const EMBEDDED_NAMES: usize = 100;
@@ -114,19 +115,20 @@ impl Indexer {
             Some((multipart, last)) => self.delimit(multipart, last, line),
             None if self.state == State::Header => self.header_line(line),
             None => {
-                self.mark(line.eight_bit);
+                self.mark(line);
                 self.look_for_files(line.bytes);
             }
         }
     }
 
     fn delimiter(&mut self, line: &Line<'_>) -> Option<(usize, bool)> {
-        if self.state == State::Sealed || !line.bytes.starts_with(b"--") || !line.is_whole() {
+        if self.state == State::Sealed || !line.bytes.starts_with(b"--") {
             return None;
         }
         match self.boundaries.find(line.bytes, !self.index.flags.has(Flag::BadDelimiter)) {
-            Found::Delimiter { multipart, last } => Some((multipart, last)),
-            Found::Bad => {
+            Found::Delimiter { multipart, last } if line.is_whole() => Some((multipart, last)),
+            // Blanks without end behind a delimiter: some readers take it for one.
+            Found::Bad | Found::Delimiter { .. } => {
                 self.index.flags.raise(Flag::BadDelimiter);
                 None
             }
@@ -154,7 +156,7 @@ impl Indexer {
         self.leaf = None;
         self.begin_slot(start);
         self.index.slots.last_mut().expect("it has just begun").joined = start < span.start;
-        self.mark(line.eight_bit);
+        self.mark(line);
         if last {
             self.boundaries.close(multipart);
             self.begin_slot(span.end);
@@ -172,9 +174,9 @@ impl Indexer {
     }
 
     fn leave_multipart(&mut self) {
-        self.multiparts.pop();
+        let empty = self.multiparts.pop().is_some_and(|part| self.index.parts[part].leaf);
         let closed = self.boundaries.pop();
-        self.index.flags.raise_if(!closed, Flag::MissingBoundary);
+        self.index.flags.raise_if(!closed || empty, Flag::MissingBoundary);
     }
 
     /// The rest is one opaque leaf: the part just begun.
@@ -197,9 +199,10 @@ impl Indexer {
         self.index.slots.push(Slot::new(at));
     }
 
-    fn mark(&mut self, eight_bit: bool) {
-        if eight_bit && let Some(slot) = self.index.slots.last_mut() {
-            slot.eight_bit = true;
+    fn mark(&mut self, line: &Line<'_>) {
+        if let Some(slot) = self.index.slots.last_mut() {
+            slot.eight_bit |= line.eight_bit;
+            slot.longest = slot.longest.max(line.length());
         }
     }
 
@@ -241,14 +244,16 @@ impl Indexer {
         part.size = at.saturating_sub(self.index.slots[part.slots.start].span.start);
     }
 
-    fn header_line(&mut self, Line { bytes: line, span, eight_bit, .. }: &Line<'_>) {
+    fn header_line(&mut self, whole: &Line<'_>) {
+        let Line { bytes: line, span, eight_bit, .. } = whole;
         if matches!(*line, b"\r\n" | b"\n") {
             self.end_header(span.clone());
             return;
         }
-        self.mark(*eight_bit);
+        self.mark(whole);
         self.index.flags.raise_if(*eight_bit, Flag::EightBitHeader);
-        let mut too_many = line.len() as u64 != span.end - span.start;
+        self.index.flags.raise_if(hides_control(line), Flag::ControlCharacters);
+        let mut too_many = !whole.is_whole();
         if matches!(line[0], b' ' | b'\t') {
             self.index.flags.raise_if(!self.header.started, Flag::BadHeaderLine);
             if let Some(current) = &mut self.header.current {
@@ -367,6 +372,11 @@ impl Indexer {
         }
         self.index
     }
+}
+
+/// Whether an encoded word in this header line decodes to control characters.
+pub fn hides_control(line: &[u8]) -> bool {
+    memchr::memmem::find(line, b"=?").is_some() && words::read(line, true).control
 }
 
 /// Encrypted says more than signed.

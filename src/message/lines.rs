@@ -15,6 +15,8 @@ pub struct Line<'a> {
     /// Where it stands, in full.
     pub span: Range<u64>,
     pub eight_bit: bool,
+    /// The length of its line end.
+    pub end: u64,
     /// The length of the line end before it.
     pub end_before: u64,
 }
@@ -23,6 +25,11 @@ impl Line<'_> {
     /// Whether all of it is in `bytes`.
     pub fn is_whole(&self) -> bool {
         self.bytes.len() as u64 == self.span.end - self.span.start
+    }
+
+    /// Its length without its line end.
+    pub fn length(&self) -> u64 {
+        self.span.end - self.span.start - self.end
     }
 }
 
@@ -55,8 +62,7 @@ impl Lines {
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end + 1);
             if self.length == 0 {
-                self.hand_out(&line[..line.len().min(LONGEST)], line.len() as u64, !line.is_ascii(), each);
-                self.end_before = line_end(line);
+                self.hand_out(&line[..line.len().min(LONGEST)], line.len() as u64, !line.is_ascii(), line_end(line), each);
             } else {
                 self.keep(line);
                 self.hand_out_kept(each);
@@ -108,16 +114,16 @@ impl Lines {
     fn hand_out_kept(&mut self, each: &mut dyn FnMut(&Line<'_>)) {
         let mut line = std::mem::take(&mut self.kept);
         let (length, eight_bit) = (std::mem::take(&mut self.length), std::mem::take(&mut self.eight_bit));
-        self.hand_out(&line, length, eight_bit, each);
-        self.end_before = line_end(&self.tail);
+        self.hand_out(&line, length, eight_bit, line_end(&self.tail), each);
         line.clear();
         self.kept = line;
     }
 
-    fn hand_out(&mut self, bytes: &[u8], length: u64, eight_bit: bool, each: &mut dyn FnMut(&Line<'_>)) {
+    fn hand_out(&mut self, bytes: &[u8], length: u64, eight_bit: bool, end: u64, each: &mut dyn FnMut(&Line<'_>)) {
         let span = self.at..self.at + length;
         self.at = span.end;
-        each(&Line { bytes, span, eight_bit, end_before: self.end_before });
+        each(&Line { bytes, span, eight_bit, end, end_before: self.end_before });
+        self.end_before = end;
     }
 }
 
@@ -167,7 +173,8 @@ mod tests {
         let read = |step: usize| {
             let mut lines = Lines::new(5);
             let mut list = Vec::new();
-            let mut each = |line: &Line<'_>| list.push((line.bytes.len(), line.span.clone(), line.eight_bit, line.end_before));
+            let mut each =
+                |line: &Line<'_>| list.push((line.bytes.len(), line.span.clone(), line.eight_bit, line.end_before, line.length()));
             for chunk in text.chunks(step) {
                 lines.push(chunk, &mut each);
             }
@@ -178,6 +185,8 @@ mod tests {
         assert_eq!(whole.0[2].0, LONGEST);
         assert_eq!(whole.0[3].3, 2);
         assert_eq!(whole.0[4].3, 1);
+        let lengths: Vec<u64> = whole.0.iter().map(|line| line.4).collect();
+        assert_eq!(lengths, [1, 0, LONGEST as u64 + 10, 1, 2]);
         for step in [1, 2, 3, 1000] {
             assert_eq!(read(step), whole, "{step}");
         }

@@ -46,6 +46,7 @@ use bytes::Bytes;
 
 pub use content::Piece;
 pub use field::{Change, Field};
+pub use flags::Flag;
 pub use part::{Part, PartId, Protection};
 pub use receiver::Receiver;
 
@@ -282,6 +283,32 @@ impl Message {
     #[must_use]
     pub fn malformed(&self) -> Vec<&'static str> {
         self.body.index.flags.names()
+    }
+
+    /// Whether a flag was raised when the message came in. `bad_encoding` and `too_large` are raised by parts that do not decode, too: [`Message::decodes_whole`],
+    /// [`Message::too_large`].
+    #[must_use]
+    pub fn has_flag(&self, flag: Flag) -> bool {
+        self.body.index.flags.has(flag)
+    }
+
+    /// The length of the longest line as the message now stands, header included, without its line end.
+    #[must_use]
+    pub fn longest_line(&self) -> u64 {
+        let header = self.fields.iter().map(|field| slot::longest_line(field.raw())).max();
+        let body = self.body.index.slots.iter().map(|slot| slot.longest).max();
+        header.max(body).unwrap_or(0)
+    }
+
+    /// The header of a part as it now stands; that of an attached message is the header of the part below it.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn header(&self, part: PartId) -> Result<Vec<Field>, Fault> {
+        match self.part(part).header {
+            None => Ok(self.fields.to_vec()),
+            Some(slot) => Ok(receiver::split(&self.slot_bytes(&self.body.index.slots[slot])?)),
+        }
     }
 
     /// The leaf parts whose text a reader sees inline (type text/*, not an attachment), those of attached messages too if `nested`. What a limit kept closed is

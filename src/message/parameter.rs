@@ -42,7 +42,7 @@ impl Structured {
         let mut list = split(&unfolded).into_iter();
         let value = String::from_utf8_lossy(&list.next().unwrap_or_default().0).trim().to_ascii_lowercase();
         let mut structured = Structured { value, ..Structured::default() };
-        let raws: Vec<Raw> = list.filter_map(|(name, value)| raw_parameter(&name, value?)).collect();
+        let raws: Vec<Raw> = list.filter_map(|(name, value)| raw_parameter(&name, value?, &mut structured.flags)).collect();
         structured.plain(&raws);
         structured.extended(&raws);
         structured.joined(&raws);
@@ -154,11 +154,16 @@ fn segments(raw: &[u8]) -> Vec<&[u8]> {
     list
 }
 
-fn raw_parameter(name: &[u8], value: Vec<u8>) -> Option<Raw> {
+fn raw_parameter(name: &[u8], value: Vec<u8>, flags: &mut Flags) -> Option<Raw> {
     let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
     let (name, extended) = name.strip_suffix('*').map_or((name.as_str(), false), |name| (name, true));
     match name.rsplit_once('*') {
-        Some((base, number)) => Some(Raw { name: base.to_owned(), piece: Some(number.parse().ok()?), extended, value }),
+        Some((base, number)) => {
+            // RFC 2231 3: a number without sign and without zeros before it. Readers differ on all others.
+            let piece = number.parse::<u32>().ok();
+            flags.raise_if(piece.is_none_or(|piece| piece.to_string() != number), Flag::AmbiguousParameter);
+            Some(Raw { name: base.to_owned(), piece: Some(piece?), extended, value })
+        }
         None if name.is_empty() => None,
         None => Some(Raw { name: name.to_owned(), piece: None, extended, value }),
     }
@@ -279,6 +284,9 @@ mod tests {
         assert_eq!(value.flags, Flags::default());
         assert!(parse("a; f*1=b; f*0=a").flags.has(Flag::AmbiguousParameter));
         assert!(parse("a; f*0=a; f*2=b").flags.has(Flag::AmbiguousParameter));
+        assert!(parse("a; f*0=a; f*0=b").flags.has(Flag::AmbiguousParameter));
+        assert!(parse("a; f*0=a; f*01=b").flags.has(Flag::AmbiguousParameter));
+        assert!(parse("a; f*x=b").flags.has(Flag::AmbiguousParameter));
         assert!(parse("a; f=a; f=b").flags.has(Flag::AmbiguousParameter));
     }
 

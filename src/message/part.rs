@@ -132,14 +132,14 @@ impl Declared {
         }
         self.flags = self.flags.and(value.flags);
         self.add_names(value.all("name"));
+        let boundaries: Vec<&str> = value.all("boundary").collect();
+        self.flags.raise_if(boundaries.len() + usize::from(!first && self.boundary.is_some()) > 1, Flag::TwoBoundaries);
         if !first {
             return;
         }
         self.charset = value.get("charset").map(|label| label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
         let unknown = kind.starts_with("text/") && self.charset.as_deref().is_some_and(|label| charset::find(label).is_none());
         self.flags.raise_if(unknown, Flag::BadEncoding);
-        let boundaries: Vec<&str> = value.all("boundary").collect();
-        self.flags.raise_if(boundaries.len() > 1, Flag::TwoBoundaries);
         self.boundary =
             boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
         self.protection = match kind.as_str() {
@@ -182,15 +182,13 @@ impl Declared {
     }
 
     fn finish(&mut self) {
+        let embeds =
+            ["application/ms-tnef", "application/vnd.ms-tnef", "message/partial", "message/external-body", "application/mac-binhex40"];
+        self.flags.raise_if(self.media_types.iter().any(|kind| embeds.contains(&kind.as_str())), Flag::EmbeddedFile);
         let kind = self.media_types[0].as_str();
         let composite = kind.starts_with("multipart/") || kind == "message/rfc822" || kind == "message/global";
         let plain = matches!(self.encoding.as_str(), "7bit" | "8bit" | "binary");
         self.flags.raise_if(composite && !plain, Flag::BadEncoding);
-        let embeds = matches!(
-            kind,
-            "application/ms-tnef" | "application/vnd.ms-tnef" | "message/partial" | "message/external-body" | "application/mac-binhex40"
-        );
-        self.flags.raise_if(embeds, Flag::EmbeddedFile);
         self.flags.raise_if(kind.starts_with("multipart/") && self.boundary.is_none(), Flag::MissingBoundary);
     }
 

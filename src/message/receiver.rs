@@ -13,10 +13,10 @@ use bytes::Bytes;
 use super::content::{Content, PIECE, Piece, hold};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::index::Indexer;
+use super::index::{Indexer, hides_control};
 use super::lines::is_bad_header_line;
 use super::part::Declared;
-use super::{Limits, Message, Refusal, Room, words};
+use super::{Limits, Message, Refusal, Room};
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
 use crate::base::random;
@@ -170,6 +170,7 @@ impl Receiver {
     fn read_header(&mut self, end: usize) -> Declared {
         let block = &self.buffer[..end - self.header.end.map_or(0, |(_, blank)| blank)];
         self.flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
+        self.flags.raise_if(self.header.end.is_some_and(|(_, blank)| blank == 1), Flag::BareLineEnding);
         let fields = split(&Bytes::copy_from_slice(block));
         self.flags = self.flags.and(outer_flags(&fields));
         Declared::read(fields.iter(), "text/plain")
@@ -282,8 +283,7 @@ fn outer_flags(fields: &[Field]) -> Flags {
         flags.raise_if(is_bad_header_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
         flags.raise_if(memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r'), Flag::BareLineEnding);
         flags.raise_if(memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1).is_some_and(|next| *next != b'\n')), Flag::BareLineEnding);
-        let control = memchr::memmem::find(raw, b"=?").is_some() && words::read(field.raw_value(), true).control;
-        flags.raise_if(control, Flag::ControlCharacters);
+        flags.raise_if(hides_control(field.raw_value()), Flag::ControlCharacters);
         if let Some(which) = ONCE.iter().position(|name| field.is(name)) {
             flags.raise_if(seen[which], Flag::DuplicateField);
             seen[which] = true;

@@ -17,6 +17,8 @@ pub struct Slot {
     pub new: Option<Bytes>,
     /// Whether it has bytes over 127.
     pub eight_bit: bool,
+    /// The length of its longest line, without line end.
+    pub longest: u64,
     /// A delimiter: whether the line end before its line belongs to it.
     pub joined: bool,
     /// Its text, once it was asked for.
@@ -25,12 +27,13 @@ pub struct Slot {
 
 impl Slot {
     pub fn new(at: u64) -> Slot {
-        Slot { span: at..at, new: None, eight_bit: false, joined: true, text: OnceLock::new() }
+        Slot { span: at..at, new: None, eight_bit: false, longest: 0, joined: true, text: OnceLock::new() }
     }
 
     /// A slot with other bytes.
     pub fn replace(&mut self, bytes: Bytes) {
         self.eight_bit = !bytes.is_ascii();
+        self.longest = longest_line(&bytes);
         self.text = OnceLock::new();
         self.new = Some(bytes);
     }
@@ -43,4 +46,10 @@ impl Slot {
         let original = self.new.is_none().then(|| content.pieces(self.span.clone()));
         self.new.iter().cloned().map(Piece::Memory).chain(original.into_iter().flatten())
     }
+}
+
+/// The length of the longest line, without line end.
+pub fn longest_line(bytes: &[u8]) -> u64 {
+    let length = |line: &[u8]| line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line)).len();
+    bytes.split_inclusive(|byte| *byte == b'\n').map(length).max().unwrap_or(0) as u64
 }

@@ -96,11 +96,17 @@ impl Message {
         if let Some(text) = slot.text.get() {
             return Ok(Arc::clone(text));
         }
+        let text = self.read_text(part, slot)?;
+        let text = text.ok_or_else(|| Fault::Message(format!("part {} is larger than limits.chain.text", id.0)))?;
+        Ok(Arc::clone(slot.text.get_or_init(|| Arc::new(text))))
+    }
+
+    /// None: it is larger than `limits.text`.
+    fn read_text(&self, part: &Part, slot: &Slot) -> Result<Option<Text>, Fault> {
         let transfer = Message::transfer(part)?;
         let limit = self.limits.text;
-        let too_large = || Fault::Message(format!("part {} is larger than limits.chain.text", id.0));
         if slot.size() / transfer.widest() > limit {
-            return Err(too_large());
+            return Ok(None);
         }
         let mut share = self.budget.share();
         if !share.grow(slot.size()) {
@@ -111,15 +117,29 @@ impl Message {
         let charset = charset::choose(part.charset.as_deref(), &decoded);
         let text = charset::decode(charset.encoding, &decoded);
         if text.len() as u64 > limit {
-            return Err(too_large());
+            return Ok(None);
         }
         let text: Arc<str> = if memchr::memchr(b'\r', text.as_bytes()).is_some() { text.replace("\r\n", "\n").into() } else { text.into() };
         share.shrink(u64::MAX);
         if !share.grow(text.len() as u64) {
             return Err(Fault::NoMemory);
         }
-        let text = Arc::new(Text { content: text, charset, _share: share });
-        Ok(Arc::clone(slot.text.get_or_init(|| text)))
+        Ok(Some(Text { content: text, charset, _share: share }))
+    }
+
+    /// Whether the text of a part is larger than `limits.text`, so that no rule can test it (`malformed: too_large`). Decodes only where the size leaves it open.
+    ///
+    /// # Errors
+    /// Unopened, does not decode, budget, disk.
+    pub fn too_large(&self, id: PartId) -> Result<bool, Fault> {
+        // No charset needs more than three bytes of UTF-8 for a byte.
+        const WIDEST: u64 = 3;
+        let (part, slot) = self.leaf(id)?;
+        if slot.text.get().is_some() || slot.size().saturating_mul(WIDEST) <= self.limits.text {
+            return Ok(false);
+        }
+        let text = self.read_text(part, slot)?;
+        Ok(text.map(|text| slot.text.get_or_init(|| Arc::new(text))).is_none())
     }
 
     /// The content of a leaf, transfer encoding decoded.
@@ -188,16 +208,28 @@ impl Message {
     /// Whether base64 or quoted-printable of a leaf decodes whole (`malformed: bad_encoding` looks here, too).
     ///
     /// # Errors
-    /// Disk.
+    /// Unopened, budget, disk.
     pub fn decodes_whole(&self, part: PartId) -> Result<bool, Fault> {
         let (part, slot) = self.leaf(part)?;
-        let encoded = || self.slot_bytes(slot);
-        Ok(match Transfer::find(&part.encoding) {
-            Some(Transfer::Base64) => base64::decode(&encoded()?).1,
-            Some(Transfer::Quoted) => quoted::decode(&encoded()?).1,
-            Some(Transfer::Identity) => true,
-            None => false,
-        })
+        match Transfer::find(&part.encoding) {
+            Some(Transfer::Base64) => {
+                let (mut decoder, mut content) = (base64::Decoder::default(), Vec::new());
+                self.encoded(part.id, &mut |piece| {
+                    decoder.push(piece, &mut content);
+                    content.clear();
+                })?;
+                Ok(decoder.finish(&mut content))
+            }
+            Some(Transfer::Quoted) => {
+                let mut share = self.budget.share();
+                if self.in_file() && !share.grow(slot.size()) {
+                    return Err(Fault::NoMemory);
+                }
+                Ok(quoted::decode(&self.slot_bytes(slot)?).1)
+            }
+            Some(Transfer::Identity) => Ok(true),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn room_for(&self, bytes: Vec<u8>) -> Result<Bytes, Fault> {
