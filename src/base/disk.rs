@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Opened here only.
@@ -177,6 +177,23 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// What the file system says.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
+}
+
+/// What tells one state of a file from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: std::time::SystemTime,
+    size: u64,
+    inode: u64,
+}
+
+/// The state that a file is in.
+///
+/// # Errors
+/// What the file system says.
+pub fn stamp(path: &Path) -> io::Result<Stamp> {
+    let data = fs::metadata(path)?;
+    Ok(Stamp { modified: data.modified()?, size: data.len(), inode: data.ino() })
 }
 
 /// A file for reading.

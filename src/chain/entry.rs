@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Limits;
 use super::condition::Condition;
+use super::list::Lists;
 use super::pattern::Patterns;
 use crate::mail::Inside;
 use crate::yaml::{Kind, Node, Problems, Reported, Settings, nearest};
@@ -58,12 +59,16 @@ pub struct Load<'a> {
     pub inside: &'a Inside,
     /// Named conditions that may be used here.
     pub conditions: &'a NamedConditions,
+    /// Named lists that may be used here.
+    pub lists: &'a Lists,
     /// All patterns of the chain, each compiled once.
     pub patterns: &'a mut Patterns,
     /// Named groups captured so far: complete when the actions are read.
     pub groups: BTreeSet<String>,
     /// Name of the rule being read.
     pub rule: Arc<str>,
+    /// Whether that rule may edit signed parts.
+    pub break_signatures: bool,
 }
 
 impl Load<'_> {

@@ -8,6 +8,9 @@ pub mod entry;
 pub mod example;
 pub mod facts;
 pub mod html;
+pub mod list;
+pub mod named;
+mod network;
 pub mod pattern;
 pub mod rule;
 pub mod ruling;
@@ -27,6 +30,9 @@ use std::time::Duration;
 use crate::mail::{Inside, Mail};
 use crate::yaml::Problems;
 use entry::NamedConditions;
+use list::Lists;
+use named::NamedPatterns;
+use pattern::Patterns;
 use rule::{Rule, RuleFile, Shared};
 use ruling::Ruling;
 use trace::Trace;
@@ -39,13 +45,15 @@ pub struct Limits {
     pub decoded: u64,
     /// Bytes of a compiled pattern.
     pub pattern_size: u64,
+    /// Entries of one named list.
+    pub list_entries: u64,
     /// Recipients that rules may add.
     pub added_recipients: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { time: Duration::from_secs(10), decoded: 200_000_000, pattern_size: 1_000_000, added_recipients: 100 }
+        Limits { time: Duration::from_secs(10), decoded: 200_000_000, pattern_size: 1_000_000, list_entries: 1_000_000, added_recipients: 100 }
     }
 }
 
@@ -56,6 +64,8 @@ pub struct Chain {
     limits: Limits,
     inside: Arc<Inside>,
     conditions: NamedConditions,
+    lists: Lists,
+    patterns: NamedPatterns,
 }
 
 impl Chain {
@@ -70,13 +80,27 @@ impl Chain {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), label);
             }
         }
-        Chain { files, limits: shared.limits, inside: Arc::clone(&shared.inside), conditions: shared.conditions.clone() }
+        Chain {
+            files,
+            limits: shared.limits,
+            inside: Arc::clone(&shared.inside),
+            conditions: shared.conditions.clone(),
+            lists: shared.lists.clone(),
+            patterns: shared.patterns.named.clone(),
+        }
     }
 
     /// What another rule file needs to be read as if it stood in this chain.
     #[must_use]
     pub fn shared(&self) -> Shared {
-        Shared { limits: self.limits, inside: Arc::clone(&self.inside), conditions: self.conditions.clone(), ..Shared::default() }
+        let patterns = Patterns::with_named(self.patterns.clone());
+        Shared {
+            limits: self.limits,
+            inside: Arc::clone(&self.inside),
+            conditions: self.conditions.clone(),
+            lists: self.lists.clone(),
+            patterns,
+        }
     }
 
     /// The rule files, in order.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast;
 
+use super::named::NamedPatterns;
+
 /// What changes the meaning of a pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
@@ -58,9 +60,17 @@ impl Pattern {
 #[derive(Debug, Default)]
 pub struct Patterns {
     known: HashMap<(String, Flags), Arc<Pattern>>,
+    /// Those that `pattern: NAME` can mean.
+    pub named: NamedPatterns,
 }
 
 impl Patterns {
+    /// None yet, but those with a name.
+    #[must_use]
+    pub fn with_named(named: NamedPatterns) -> Patterns {
+        Patterns { known: HashMap::new(), named }
+    }
+
     /// The pattern `text` with these flags, compiled if it is new; no larger than `size` bytes compiled.
     ///
     /// # Errors
@@ -76,7 +86,11 @@ impl Patterns {
     }
 }
 
-fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
+/// The pattern as the library is to read it, its syntax checked.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub(super) fn source(text: &str, flags: Flags) -> Result<String, String> {
     if text.is_empty() {
         return Err("an empty pattern would match everything".to_owned());
     }
@@ -84,6 +98,22 @@ fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
         return Err("a control character in a pattern: write it in single quotes".to_owned());
     }
     let source = if flags.unicode { text.to_owned() } else { ascii_classes(text)? };
+    regex_syntax::parse(&source).map_err(|error| last_line(&error.to_string()))?;
+    Ok(source)
+}
+
+impl Pattern {
+    /// Compiles a pattern that is not shared.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub(super) fn of(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
+        compile(text, flags, size)
+    }
+}
+
+fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
+    let source = source(text, flags)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let regex = RegexBuilder::new(&source)
         .case_insensitive(!flags.exact)
@@ -96,7 +126,7 @@ fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
     Ok(Pattern { regex, text: text.to_owned(), names })
 }
 
-fn told(error: &regex::Error) -> String {
+pub(super) fn told(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(limit) => format!("larger than limits.chain.pattern_size ({limit} bytes) when compiled"),
         other => last_line(&other.to_string()),

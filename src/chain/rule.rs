@@ -9,6 +9,7 @@ use super::action;
 use super::condition::{self, Condition};
 use super::entry::{Load, Named, NamedConditions, find, no_settings, unknown};
 use super::facts::Facts;
+use super::list::Lists;
 use super::pattern::Patterns;
 use super::run::{Action, ActionError};
 use super::string::word;
@@ -105,6 +106,8 @@ pub struct Shared {
     pub inside: Arc<Inside>,
     /// `conditions:` of transom.yaml.
     pub conditions: NamedConditions,
+    /// `lists:` of transom.yaml.
+    pub lists: Lists,
     pub patterns: Patterns,
 }
 
@@ -137,9 +140,11 @@ impl Shared {
             limits: self.limits,
             inside: &self.inside,
             conditions,
+            lists: &self.lists,
             patterns: &mut self.patterns,
             groups: BTreeSet::default(),
             rule: Arc::from(""),
+            break_signatures: false,
         }
     }
 }
@@ -220,6 +225,7 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
     let name = settings.need::<String>("name", load.problems);
     load.rule = Arc::from(name.as_deref().unwrap_or(""));
     let about = settings.take::<String>("about", load.problems);
+    load.break_signatures = settings.or("break_signatures", false, load.problems);
     // The actions may use what `when` captures, so it is read first. `unless` holds for no mail that the actions see.
     let when = settings.node("when").map(|node| condition::load(node, load)).transpose();
     let groups = load.groups.clone();

@@ -1,6 +1,7 @@
-//! String tests, the same in every operand: `equals contains starts_with ends_with matches glob in exists empty`, with `case` and `unicode`; `all any not` inside.
+//! String tests, the same in every operand: `equals contains starts_with ends_with matches glob in pattern from_address exists empty`, with `case` and `unicode`; `all any not` inside.
 
 mod read;
+mod received;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,14 +9,17 @@ use std::sync::Arc;
 
 use super::entry::{KeyDoc, Load};
 use super::facts::{Facts, Groups};
+use super::list::List;
+use super::named::NamedPattern;
+use super::network::Networks;
 use super::pattern::{Flags, Pattern};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 
 /// The keys of a string test, as one line of the manual.
 pub const VALUE_TESTS: KeyDoc = KeyDoc {
-    name: "equals, contains, starts_with, ends_with, matches, glob, in, exists, empty",
-    wants: "a text, or a list: one of them (`exists`, `empty`: true or false)",
-    about: "Tests of the value; several are all of them, on the same value. Case is ignored unless `case: exact`; `unicode: true` lets \\w \\d \\s \\b in `matches` know all scripts; `all`, `any`, `not` combine tests.",
+    name: "equals, contains, starts_with, ends_with, matches, glob, in, pattern, from_address, exists, empty",
+    wants: "a text, or a list: one of them (`in`: the name of a list, or texts in brackets; `pattern`: the name of a pattern; `from_address`: networks; `exists`, `empty`: true or false)",
+    about: "Tests of the value; several are all of them, on the same value. `from_address` is for Received: the address of the client it names. Case is ignored unless `case: exact`; `unicode: true` lets \\w \\d \\s \\b in `matches` know all scripts; `all`, `any`, `not` combine tests.",
 };
 
 /// Which form of a value a test sees or an edit touches.
@@ -86,6 +90,15 @@ enum Test {
     Literal(Arc<Pattern>),
     /// Any of these patterns.
     Matches(Vec<Arc<Pattern>>),
+    /// In a named list.
+    Listed {
+        list: Arc<List>,
+        exact: bool,
+    },
+    /// A named pattern matches.
+    Named(Arc<NamedPattern>),
+    /// The client that a Received names is in one of these networks.
+    FromAddress(Networks),
     Exists(bool),
     Empty(bool),
 }
@@ -220,6 +233,9 @@ impl Test {
             Test::Equals { texts, exact: false } => texts.contains(fold(value).as_ref()),
             Test::Literal(pattern) => pattern.regex().is_match(value),
             Test::Matches(patterns) => patterns.iter().any(|pattern| matches(pattern, value, groups)),
+            Test::Listed { list, exact } => list.has(value, *exact),
+            Test::Named(pattern) => pattern.is_in(value),
+            Test::FromAddress(networks) => received::client(value).is_some_and(|address| networks.hold(address)),
             Test::Exists(wanted) => *wanted,
             Test::Empty(wanted) => value.trim().is_empty() == *wanted,
         })
@@ -262,24 +278,35 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::super::entry::NamedConditions;
+    use super::super::list::Lists;
     use super::super::pattern::Patterns;
     use super::*;
     use crate::chain::Limits;
     use crate::mail::Inside;
     use crate::yaml::{Source, parse};
 
+    fn lists() -> Lists {
+        let mut problems = Problems::default();
+        let text = "{partners: {kind: domain, values: [.partner.example]}, names: {kind: text, values: [Anna, Bo]}}";
+        let node = parse(&Source::new("transom.yaml", text), &mut problems).unwrap();
+        Lists::load(&node, std::path::Path::new(""), Limits::default(), &mut problems)
+    }
+
     fn load(text: &str) -> Result<StringTest, String> {
         let mut problems = Problems::default();
         let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
         let (inside, conditions, mut patterns) = (Inside::default(), NamedConditions::new(), Patterns::default());
+        let lists = lists();
         let mut load = Load {
             problems: &mut problems,
             limits: Limits::default(),
             inside: &inside,
             conditions: &conditions,
+            lists: &lists,
             patterns: &mut patterns,
             groups: std::collections::BTreeSet::default(),
             rule: Arc::from("r"),
+            break_signatures: false,
         };
         let read = StringTest::load(&node, &mut load);
         read.map_err(|_| problems.iter().map(|problem| format!("{}: {}", problem.title, problem.label)).collect::<Vec<_>>().join("\n"))
@@ -297,6 +324,11 @@ mod tests {
             ("matches: '^b+$'", "a\nbb\nc", "abb"),
             ("glob: 'in?oice*.pdf'", "Invoice\n1.PDF", "my invoice.pdf"),
             ("in: [1.10, no, 386]", "1.10", "1.1"),
+            ("in: partners", "a.PARTNER.example", "partner.example"),
+            ("in: names", "ANNA", "Ann"),
+            ("{in: names, case: exact}", "Anna", "anna"),
+            ("pattern: card_number", "card 4111 1111 1111 1111", "card 4111 1111 1111 1112"),
+            ("from_address: [10.0.0.0/8]", "from x (y [10.1.1.1]) by z", "from [10.1.1.1] (y [192.0.2.1]) by z"),
             ("exists: true", "", "-"),
             ("empty: true", " \t", "x"),
             ("empty: false", "x", ""),

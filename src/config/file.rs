@@ -93,6 +93,8 @@ pub struct ChainLimits {
     /// One decoded text part.
     pub text: Size,
     pub pattern_size: Size,
+    /// In one named list.
+    pub list_entries: u64,
     pub added_recipients: u64,
 }
 
@@ -103,6 +105,7 @@ impl ChainLimits {
             time: self.time,
             decoded: self.decoded.0,
             pattern_size: self.pattern_size.0,
+            list_entries: self.list_entries,
             added_recipients: self.added_recipients,
         }
     }
@@ -146,6 +149,7 @@ impl Default for Limits {
                 decoded: Size(200_000_000),
                 text: Size(16_000_000),
                 pattern_size: Size(1_000_000),
+                list_entries: 1_000_000,
                 added_recipients: 100,
             },
         }

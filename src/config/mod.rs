@@ -19,6 +19,7 @@ pub use file::{
 };
 
 use crate::base::{disk, machine};
+use crate::chain::list::Lists;
 use crate::chain::rule::Shared;
 use crate::chain::{self, Chain};
 use crate::mail::Inside;
@@ -84,8 +85,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let limits = settings.or("limits", Limits::default(), problems);
     let timeouts = settings.or("timeouts", Timeouts::default(), problems);
     let relay = settings.need::<Relay>("relay", problems);
-    let conditions = settings.node("conditions");
-    let chain_entries = settings.node("chain");
+    let entries =
+        Rules { lists: settings.node("lists"), patterns: settings.node("patterns"), conditions: settings.node("conditions"), chain: settings.node("chain") };
     let store = settings.or("store", StoreSection::default(), problems);
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
@@ -95,7 +96,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::inside(node, problems);
     check::limits(node, &limits, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
-    let entries = (!options.without_chain).then_some((conditions, chain_entries));
+    let entries = if options.without_chain { Rules::default() } else { entries };
     let chain = rules(entries, base, limits.chain, shared_inside, problems);
     if !options.without_tests && !problems.any_error() {
         // Rules that do not do what they promise are not started.
@@ -117,20 +118,34 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     })
 }
 
-/// The rules, if they are wanted: `conditions` and `chain` of the configuration.
+/// The sections that make the rules.
+#[derive(Default)]
+struct Rules<'n> {
+    lists: Option<&'n Node>,
+    patterns: Option<&'n Node>,
+    conditions: Option<&'n Node>,
+    chain: Option<&'n Node>,
+}
+
+/// The rules: conditions use lists and patterns, rules use all three.
 fn rules(
-    entries: Option<(Option<&Node>, Option<&Node>)>,
+    entries: Rules<'_>,
     base: &Path,
     limits: ChainLimits,
     inside: Arc<Inside>,
     problems: &mut Problems,
 ) -> Chain {
     let mut shared = Shared { limits: limits.of_chain(), inside, ..Shared::default() };
-    let (conditions, chain) = entries.unwrap_or_default();
-    if let Some(node) = conditions {
+    if let Some(node) = entries.lists {
+        shared.lists = Lists::load(node, base, shared.limits, problems);
+    }
+    if let Some(node) = entries.patterns {
+        shared.patterns.load_named(node, shared.limits.pattern_size, problems);
+    }
+    if let Some(node) = entries.conditions {
         shared.conditions = shared.named(node, problems);
     }
-    let files = chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
+    let files = entries.chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
     Chain::build(files, &shared, problems)
 }
 

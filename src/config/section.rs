@@ -169,6 +169,7 @@ impl FromNode for ChainLimits {
             decoded: positive(&mut settings, "decoded", default.decoded, problems),
             text: positive(&mut settings, "text", default.text, problems),
             pattern_size: positive(&mut settings, "pattern_size", default.pattern_size, problems),
+            list_entries: positive(&mut settings, "list_entries", default.list_entries, problems),
             added_recipients: settings.or("added_recipients", default.added_recipients, problems),
         };
         settings.finish(problems)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use transom::chain::condition::{self, Condition};
 use transom::chain::entry::{Entry, Load, NamedConditions};
+use transom::chain::list::Lists;
 use transom::chain::pattern::Patterns;
 use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::{Chain, Limits, example, test};
@@ -77,16 +78,18 @@ fn example_of(name: &str, yaml: &str) -> Arc<Source> {
 }
 
 fn load(source: &Arc<Source>, conditions: &NamedConditions) -> Box<dyn Condition> {
-    let (mut problems, inside, mut patterns) = (Problems::default(), Inside::default(), Patterns::default());
+    let (mut problems, inside, lists, mut patterns) = (Problems::default(), Inside::default(), Lists::default(), Patterns::default());
     let node = yaml::parse(source, &mut problems).unwrap();
     let mut load = Load {
         problems: &mut problems,
         limits: Limits::default(),
         inside: &inside,
         conditions,
+        lists: &lists,
         patterns: &mut patterns,
         groups: BTreeSet::default(),
         rule: Arc::from("example"),
+        break_signatures: false,
     };
     let read = condition::load(&node, &mut load);
     read.unwrap_or_else(|_| panic!("{}", problems.render(false)))

@@ -1,23 +1,20 @@
 //! `client`: who brought the mail.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::Condition;
 use super::operand::{Operand, passes, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
+use crate::chain::network::{self, Networks};
 use crate::chain::run::ActionError;
 use crate::chain::string::StringTest;
-use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
+use crate::yaml::{Reported, Settings};
 
 #[derive(Debug)]
 struct Client(Operand<Keys>);
 
 #[derive(Debug)]
 struct Keys {
-    address: Option<Vec<IpNet>>,
+    address: Option<Networks>,
     name: Option<StringTest>,
     helo: Option<StringTest>,
     listener: Option<StringTest>,
@@ -29,7 +26,7 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
     keys: &[
         KeyDoc {
             name: "address",
-            wants: "a network such as 10.0.0.0/8, an address, or a list of them",
+            wants: network::WANTS,
             about: "Its address; a client on a Unix socket has none.",
         },
         KeyDoc { name: "name", wants: "string tests", about: "The name of its address, where it is known." },
@@ -43,27 +40,9 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
 };
 
 fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Reported> {
-    let address = settings.node("address").map(|node| networks(node, load)).transpose();
+    let address = settings.node("address").map(|node| Networks::load(node, load)).transpose();
     let (name, helo, listener) = (string(settings, "name", load), string(settings, "helo", load), string(settings, "listener", load));
     Ok(Keys { address: address?, name: name?, helo: helo?, listener: listener? })
-}
-
-fn networks(node: &Node, load: &mut Load<'_>) -> Result<Vec<IpNet>, Reported> {
-    let items = match &node.kind {
-        Kind::List(items) => items.iter().collect(),
-        _ => vec![node],
-    };
-    let read: Vec<_> = items.into_iter().map(|item| network(item, load)).collect();
-    read.into_iter().collect()
-}
-
-/// A network; an address without `/n` is one host.
-fn network(node: &Node, load: &mut Load<'_>) -> Result<IpNet, Reported> {
-    let text = String::from_node(node, load.problems)?;
-    let host = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse::<IpNet>().or_else(|_| host()).map_err(|_| {
-        load.problems.error(&node.span, format!("`{text}` is no network"), "an address or a network such as 10.0.0.0/8 is wanted")
-    })
 }
 
 impl Condition for Client {
@@ -74,7 +53,7 @@ impl Condition for Client {
             if let Some(address) = address.filter(|_| keys.address.is_some()) {
                 facts.saw(&address);
             }
-            let inside = |networks: &Vec<IpNet>| address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)));
+            let inside = |networks: &Networks| address.is_some_and(|address| networks.hold(address));
             Ok(keys.address.as_ref().is_none_or(inside)
                 && passes(keys.name.as_ref(), client.name.as_deref(), facts)
                 && passes(keys.helo.as_ref(), Some(facts.helo()), facts)

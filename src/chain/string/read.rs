@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{StringTest, Test, fold, word};
 use crate::chain::entry::Load;
+use crate::chain::network::Networks;
 use crate::chain::pattern::{Flags, Pattern};
 use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
 
@@ -68,9 +69,14 @@ fn several(key: &str, node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<
 
 type Reader = fn(&Node, Flags, &mut Load<'_>) -> Result<Test, Reported>;
 
-const TESTS: [(&str, Reader); 9] = [
+const TESTS: [(&str, Reader); 11] = [
     ("equals", equals),
-    ("in", equals),
+    ("in", |node, flags, load| match &node.kind {
+        Kind::List(_) => equals(node, flags, load),
+        _ => load.lists.named(node, load.problems).map(|list| Test::Listed { list, exact: flags.exact }),
+    }),
+    ("pattern", |node, _, load| load.patterns.named.get(node, load.problems).map(Test::Named)),
+    ("from_address", |node, _, load| Networks::load(node, load).map(Test::FromAddress)),
     ("contains", |node, flags, load| literal(node, flags, load, regex::escape)),
     ("starts_with", |node, flags, load| literal(node, flags, load, |text| format!(r"\A{}", regex::escape(text)))),
     ("ends_with", |node, flags, load| literal(node, flags, load, |text| format!(r"{}\z", regex::escape(text)))),

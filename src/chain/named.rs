@@ -1,0 +1,233 @@
+//! Named patterns: `pattern: card_number` and those under `patterns:` of transom.yaml, each with the check that its matches have to pass.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use super::pattern::{Flags, Pattern, Patterns};
+use super::string::word;
+use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Span, nearest};
+
+/// A match longer than this that fails its check is passed over as a whole; within a shorter one the next is looked for from its second letter on.
+const LOOKED_INTO: usize = 64;
+
+/// What a match has to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    None,
+    /// ISO/IEC 7812-1 annex B, over the digits of the match.
+    Luhn,
+    /// ISO 7064 MOD 97-10, over the letters and digits of an IBAN.
+    Iban,
+}
+
+impl FromNode for Check {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Check, Reported> {
+        word(node, &[("none", Check::None), ("luhn", Check::Luhn)], problems)
+    }
+}
+
+impl Check {
+    fn passes(self, text: &str) -> bool {
+        match self {
+            Check::None => true,
+            Check::Luhn => luhn(text),
+            Check::Iban => iban(text),
+        }
+    }
+}
+
+fn luhn(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|letter| letter.to_digit(10)).collect();
+    let doubled = |digit: u32| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
+    let sum: u32 = digits.iter().rev().enumerate().map(|(at, digit)| if at % 2 == 1 { doubled(*digit) } else { *digit }).sum();
+    digits.len() > 1 && sum.is_multiple_of(10)
+}
+
+/// The country and its check digits move behind the rest, letters count from 10.
+fn iban(text: &str) -> bool {
+    let letters: Vec<u32> = text.chars().filter_map(|letter| letter.to_digit(36)).collect();
+    if !(15..=34).contains(&letters.len()) {
+        return false;
+    }
+    let moved = letters[4..].iter().chain(&letters[..4]);
+    moved.fold(0, |rest, letter| (rest * if *letter > 9 { 100 } else { 10 } + letter) % 97) == 1
+}
+
+/// A pattern and its check.
+#[derive(Debug)]
+pub struct NamedPattern {
+    pattern: Arc<Pattern>,
+    check: Check,
+}
+
+impl NamedPattern {
+    /// Whether it matches somewhere in the text, with a match that passes the check.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        let mut from = 0;
+        while let Some(found) = self.pattern.regex().find_at(text, from) {
+            if self.check.passes(found.as_str()) {
+                return true;
+            }
+            let second = found.as_str().char_indices().nth(1).map_or(found.end(), |(at, _)| found.start() + at);
+            let next = if found.len() > LOOKED_INTO { found.end() } else { second };
+            // A match of nothing must not be found for ever.
+            from = if next > from { next } else { text[from..].chars().next().map_or(text.len() + 1, |letter| from + letter.len_utf8()) };
+            if from > text.len() {
+                break;
+            }
+        }
+        false
+    }
+}
+
+/// The patterns that everybody has.
+const BUILT_IN: [(&str, &str, bool, Check); 2] = [
+    // As it stands on a card: in one piece, in fours, or 4-6-5 and 4-6-4.
+    ("card_number", r"\b(?:[2-6]\d{12,18}|[2-6]\d{3}(?:[ -]\d{4}){3}|3\d{3}[ -]\d{6}[ -]\d{4,5})\b", false, Check::Luhn),
+    // ISO 13616: capitals, in one piece or in fours.
+    ("iban", r"\b[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)\b", true, Check::Iban),
+];
+
+/// Patterns by name.
+#[derive(Clone, Debug)]
+pub struct NamedPatterns(BTreeMap<String, Arc<NamedPattern>>);
+
+impl Default for NamedPatterns {
+    fn default() -> NamedPatterns {
+        static ALL: LazyLock<NamedPatterns> = LazyLock::new(built_in);
+        ALL.clone()
+    }
+}
+
+fn built_in() -> NamedPatterns {
+    let all = BUILT_IN.into_iter().map(|(name, text, exact, check)| {
+        let pattern = Pattern::of(text, Flags { exact, unicode: false }, 1_000_000).expect("a built-in pattern");
+        (name.to_owned(), Arc::new(NamedPattern { pattern: Arc::new(pattern), check }))
+    });
+    NamedPatterns(all.collect())
+}
+
+impl NamedPatterns {
+    /// The pattern that a word names.
+    ///
+    /// # Errors
+    /// [`Reported`] if there is none of that name.
+    pub fn get(&self, node: &Node, problems: &mut Problems) -> Result<Arc<NamedPattern>, Reported> {
+        let name = String::from_node(node, problems)?;
+        if let Some(pattern) = self.0.get(&name) {
+            return Ok(Arc::clone(pattern));
+        }
+        let label = match nearest(&name, self.0.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+                format!("known: {}; `patterns:` in transom.yaml adds more; a pattern itself stands under `matches`", known.join(", "))
+            }
+        };
+        Err(problems.error(&node.span, format!("no pattern is called `{name}`"), label))
+    }
+
+    fn add(&mut self, name: &str, span: &Span, pattern: NamedPattern, problems: &mut Problems) {
+        if self.0.contains_key(name) {
+            problems.error(span, format!("`{name}` is the name of a built-in pattern"), "another name is wanted");
+        } else {
+            self.0.insert(name.to_owned(), Arc::new(pattern));
+        }
+    }
+}
+
+impl Patterns {
+    /// Reads `patterns:`. Every problem in every pattern is reported.
+    pub fn load_named(&mut self, node: &Node, size: u64, problems: &mut Problems) {
+        let Some(entries) = node.map() else {
+            problems.error(&node.span, "`patterns` wants a mapping", "names, each with `matches`");
+            return;
+        };
+        for (name, node) in entries {
+            if let Ok(pattern) = self.named_pattern(&name.text, node, size, problems) {
+                self.named.add(&name.text, &name.span, pattern, problems);
+            }
+        }
+    }
+
+    fn named_pattern(&mut self, name: &str, node: &Node, size: u64, problems: &mut Problems) -> Result<NamedPattern, Reported> {
+        let mut settings = Settings::of(format!("the pattern `{name}`"), node, problems)?;
+        let exact = settings.node("case").map(|node| word(node, &[("exact", true), ("ignore", false)], problems)).transpose();
+        let unicode = settings.or("unicode", false, problems);
+        let text = settings.need::<String>("matches", problems);
+        let check = settings.or("check", Check::None, problems);
+        settings.finish(problems)?;
+        let flags = Flags { exact: exact?.unwrap_or(false), unicode };
+        let place = node.get("matches").unwrap_or(node);
+        let pattern =
+            self.compile(&text?, flags, size).map_err(|why| problems.error(&place.span, "this pattern cannot be used", why))?;
+        Ok(NamedPattern { pattern, check })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Source, parse};
+
+    fn named(name: &str, text: &str) -> bool {
+        NamedPatterns::default().0[name].is_in(text)
+    }
+
+    fn load(text: &str) -> Result<Patterns, Vec<String>> {
+        let (mut problems, mut patterns) = (Problems::default(), Patterns::default());
+        let node = parse(&Source::new("transom.yaml", text), &mut problems).unwrap();
+        patterns.load_named(&node, 1_000_000, &mut problems);
+        let told: Vec<_> = problems.iter().map(|problem| format!("{} | {}", problem.title, problem.label)).collect();
+        if told.is_empty() { Ok(patterns) } else { Err(told) }
+    }
+
+    #[test]
+    fn a_card_number_has_its_form_and_its_check_digit() {
+        for text in ["card 4111 1111 1111 1111.", "4111-1111-1111-1111", "5555555555554444", "3782 822463 10005", "id 2234 4111 1111 1111 1111"] {
+            assert!(named("card_number", text), "{text}");
+        }
+        for text in ["4111 1111 1111 1112", "41111111111111110000000000", "4111 1111", "x4111111111111111", "1111 1111 1111 1117"] {
+            assert!(!named("card_number", text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_iban_has_its_check_digits() {
+        for text in ["DE89 3704 0044 0532 0130 00", "to GB82WEST12345698765432, please", "NO93 8601 1117 947"] {
+            assert!(named("iban", text), "{text}");
+        }
+        for text in ["DE88 3704 0044 0532 0130 00", "gb82west12345698765432", "DE89 3704"] {
+            assert!(!named("iban", text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_fails_its_check_hides_no_later_one() {
+        let patterns = load(r"{four: {matches: '\d{4}', check: luhn}, any: {matches: 'x*', check: luhn}}").unwrap();
+        assert!(patterns.named.0["four"].is_in("a 10018"));
+        assert!(!patterns.named.0["four"].is_in("1111 x"));
+        assert!(!patterns.named.0["any"].is_in("aé xx"));
+    }
+
+    #[test]
+    fn a_long_run_of_digits_is_looked_at_in_linear_time() {
+        let patterns = load(r"{digits: {matches: '\d+', check: luhn}}").unwrap();
+        assert!(!patterns.named.0["digits"].is_in(&("1".repeat(2_000_001) + "8")));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (text, expected) in [
+            ("{a: {}}", "the pattern `a` has no `matches`"),
+            ("{a: {matches: 'x('}}", "this pattern cannot be used"),
+            ("{a: {matches: x, check: lun}}", "did you mean `luhn`?"),
+            ("{iban: {matches: x}}", "built-in"),
+            ("[a]", "`patterns` wants a mapping"),
+        ] {
+            let told = load(text).map(|_| ()).unwrap_err();
+            assert!(told.len() == 1 && told[0].contains(expected), "{expected}: {told:#?}");
+        }
+    }
+}
