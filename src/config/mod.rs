@@ -4,6 +4,7 @@
 
 mod address;
 mod check;
+mod definitions;
 mod file;
 mod include;
 mod section;
@@ -19,11 +20,11 @@ pub use file::{
 };
 
 use crate::base::{disk, machine};
-use crate::chain::list::Lists;
 use crate::chain::rule::Shared;
 use crate::chain::{self, Chain};
 use crate::mail::Inside;
 use crate::yaml::{Node, Problems, Reported, Settings, Source, parse};
+use definitions::Definitions;
 use section::StoreSection;
 
 /// How a configuration is loaded.
@@ -85,8 +86,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let limits = settings.or("limits", Limits::default(), problems);
     let timeouts = settings.or("timeouts", Timeouts::default(), problems);
     let relay = settings.need::<Relay>("relay", problems);
-    let entries =
-        Rules { lists: settings.node("lists"), patterns: settings.node("patterns"), conditions: settings.node("conditions"), chain: settings.node("chain") };
+    let definitions = Definitions::take(&mut settings);
+    let chain_entries = settings.node("chain");
     let store = settings.or("store", StoreSection::default(), problems);
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
@@ -96,7 +97,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::inside(node, problems);
     check::limits(node, &limits, problems);
     let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
-    let entries = if options.without_chain { Rules::default() } else { entries };
+    let entries = (!options.without_chain).then_some((definitions, chain_entries));
     let chain = rules(entries, base, limits.chain, shared_inside, problems);
     if !options.without_tests && !problems.any_error() {
         // Rules that do not do what they promise are not started.
@@ -118,34 +119,18 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     })
 }
 
-/// The sections that make the rules.
-#[derive(Default)]
-struct Rules<'n> {
-    lists: Option<&'n Node>,
-    patterns: Option<&'n Node>,
-    conditions: Option<&'n Node>,
-    chain: Option<&'n Node>,
-}
-
-/// The rules: conditions use lists and patterns, rules use all three.
+/// The rules, if they are wanted: what gives names, and `chain` of the configuration.
 fn rules(
-    entries: Rules<'_>,
+    entries: Option<(Definitions<'_>, Option<&Node>)>,
     base: &Path,
     limits: ChainLimits,
     inside: Arc<Inside>,
     problems: &mut Problems,
 ) -> Chain {
     let mut shared = Shared { limits: limits.of_chain(), inside, ..Shared::default() };
-    if let Some(node) = entries.lists {
-        shared.lists = Lists::load(node, base, shared.limits, problems);
-    }
-    if let Some(node) = entries.patterns {
-        shared.patterns.load_named(node, shared.limits.pattern_size, problems);
-    }
-    if let Some(node) = entries.conditions {
-        shared.conditions = shared.named(node, problems);
-    }
-    let files = entries.chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
+    let (definitions, chain) = entries.unwrap_or_default();
+    definitions.read(base, &mut shared, problems);
+    let files = chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
     Chain::build(files, &shared, problems)
 }
 
@@ -296,6 +281,42 @@ listeners:
         assert_eq!(told.map(|_| ()).unwrap_err(), ["unknown key in a chain entry: `mode`", "unknown action `tagg`"]);
     }
 
+    const NAMED: &str = r"
+rules:
+  - {name: a partner, when: {sender: {domain: {in: partners}}}, then: [tag: partner]}
+  - {name: a bad host, when: {client: {address: {in: bad}}}, then: [tag: bad]}
+  - {name: a number, when: {subject: {pattern: staff}}, then: [tag: staff]}
+tests:
+  - {name: the file, inline: 'Subject: S-49927398716', envelope: {from: a@b.partner.example}, expect: {fired: [a partner, a number]}}
+  - {name: its own, inline: 'Subject: S-49927398717', lists: {partners: [outside.example], bad: [192.0.2.0/24]}, expect: {fired: [a partner, a bad host]}}
+  - {name: as before, inline: 'Subject: x', expect: {fired: []}}
+";
+
+    const NAMES: &str = r"
+lists: {partners: {file: partners.txt, kind: domain}, bad: {kind: cidr, values: [10.0.0.0/8]}}
+patterns: {staff: {matches: '\bS-\d{11}\b', check: luhn}}
+chain: [{include: a.yaml}]
+";
+
+    #[test]
+    fn rules_use_lists_and_patterns_by_name_and_tests_bring_entries_of_their_own() {
+        let text = format!("{SMALLEST}{NAMES}");
+        let files = [("transom.yaml", text.as_str()), ("partners.txt", "# ours\n\n.partner.example\n"), ("a.yaml", NAMED)];
+        assert_eq!(load_files(&files, Options::default()).map(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn each_bad_line_of_a_list_and_each_unknown_name_is_told() {
+        let text = format!("{SMALLEST}{NAMES}");
+        let files = [("transom.yaml", text.as_str()), ("partners.txt", "a.example\n*.b.example\nc d\n"), ("a.yaml", NAMED)];
+        let told = load_files(&files, Options::default()).map(|_| ()).unwrap_err();
+        assert_eq!(told[..2], ["`*.b.example` is no domain: the subdomains of b.example are `.b.example`", "`c d` is no domain"]);
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml}}]");
+        let told = load_files(&[("transom.yaml", &text), ("a.yaml", NAMED)], Options::default()).map(|_| ()).unwrap_err();
+        let unknown = ["no list is called `partners`", "no list is called `bad`", "no pattern is called `staff`"];
+        assert_eq!(told[..3], unknown, "{told:#?}");
+    }
+
     #[test]
     fn two_rules_of_one_name_are_told_once_wherever_they_stand() {
         let text = format!("{SMALLEST}chain: [{{include: a.yaml}}, {{include: b.yaml}}]");
@@ -381,7 +402,7 @@ tests: [{name: it is delivered, inline: \"Subject: a\\n\\nb\\n\", expect: {outco
 
     #[test]
     fn keys_of_what_is_not_built_are_unknown() {
-        for key in ["routes: {}", "lists: {}", "patterns: {}", "keys: {}", "admin: {}", "chain_tests: a"] {
+        for key in ["routes: {}", "keys: {}", "admin: {}", "chain_tests: a"] {
             let told = told(&format!("{SMALLEST}{key}"));
             assert_eq!(told, [format!("unknown key in the configuration: `{}`", key.split(':').next().unwrap())]);
         }

@@ -86,6 +86,14 @@ pub fn after(message: &str, actions: &[&str]) -> String {
     bytes(&ruling)
 }
 
+/// As [`after`], by a rule that says `break_signatures: true`.
+pub fn after_breaking(message: &str, actions: &[&str]) -> String {
+    let yaml = rules(actions).replacen("    then:", "    break_signatures: true\n    then:", 1);
+    let ruling = chain(&yaml).unwrap_or_else(|problems| panic!("{problems:#?}")).run(mail(message.as_bytes()));
+    assert!(ruling.failures.is_empty(), "{:?}", ruling.failures);
+    bytes(&ruling)
+}
+
 /// A message with these recipients after these actions, none of which fails: the recipients that are left.
 pub fn recipients(given: &[&str], actions: &[&str]) -> Vec<String> {
     let mut mail = mail(b"Subject: hi\r\n\r\n");

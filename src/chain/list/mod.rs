@@ -332,9 +332,9 @@ mod tests {
         (directory, list)
     }
 
-    /// Looks as if enough time had passed.
-    fn look(list: &List) {
-        list.look(list.file.as_ref().unwrap(), clock::monotonic() + LOOK);
+    /// Looks as if so many seconds had passed.
+    fn look(list: &List, seconds: u32) {
+        list.look(list.file.as_ref().unwrap(), clock::monotonic() + LOOK * seconds);
     }
 
     #[test]
@@ -380,16 +380,16 @@ mod tests {
         let (list, path) = (list.unwrap(), directory.path().join("a.txt"));
         disk::write(&path, b"a.example\nbb.example\n").unwrap();
         assert!(!list.has("bb.example", false), "looked at more than once a second");
-        look(&list);
+        look(&list, 2);
         assert!(list.has("bb.example", false));
         disk::write(&path, b"c.example\nnot a domain\n").unwrap();
-        look(&list);
+        look(&list, 4);
         assert!(list.has("bb.example", false) && !list.has("c.example", false));
         disk::remove_file(&path).unwrap();
-        look(&list);
+        look(&list, 6);
         assert!(list.has("bb.example", false));
         disk::write(&path, b"c.example\n").unwrap();
-        look(&list);
+        look(&list, 8);
         assert!(!list.has("bb.example", false) && list.has("c.example", false));
     }
 

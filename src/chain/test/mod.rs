@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::entry::Load;
 use super::example;
+use super::list::Instead;
 use super::rule::RuleFile;
 use super::{Chain, Limits};
 use crate::base::disk;
@@ -29,6 +30,7 @@ pub struct Test {
     content: Content,
     envelope: Envelope,
     origin: Arc<Origin>,
+    lists: Instead,
     expect: Expect,
 }
 
@@ -66,6 +68,7 @@ impl Test {
         let inline = settings.take::<String>("inline", load.problems);
         let envelope = envelope(settings.node("envelope"), load);
         let origin = origin(settings.node("client"), load);
+        let lists = settings.node("lists").map(|node| load.lists.instead(node, load.problems)).transpose();
         let expect = match settings.node("expect") {
             Some(node) => Expect::load(node, rules, load),
             None => Err(load.problems.error(
@@ -83,7 +86,8 @@ impl Test {
                 return Err(load.problems.error(&span, title, "`message: FILE` or `inline: |` with the message itself is wanted"));
             }
         };
-        Ok(Test { name: name?, span, content, envelope: envelope?, origin: Arc::new(origin?), expect: expect? })
+        let (name, envelope, origin, lists) = (name?, envelope?, Arc::new(origin?), lists?.unwrap_or_default());
+        Ok(Test { name, span, content, envelope, origin, lists, expect: expect? })
     }
 
     /// The mail that the test sends.
@@ -102,6 +106,7 @@ impl Test {
     fn run(&self, chain: &Chain, directory: &Path) -> Report {
         let place = format!("{}:{}", self.span.source.name, self.span.line_column().0);
         let mut report = Report { test: self.name.clone(), place, span: self.span.clone(), failures: Vec::new(), update: None };
+        let _lists = self.lists.put();
         match self.mail(directory) {
             Ok(mail) => {
                 let received = mail.message.clone();

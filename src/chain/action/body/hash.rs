@@ -8,16 +8,23 @@ use crate::message::PartId;
 use crate::message::digest::LfDigest;
 use crate::yaml::{Node, Reported};
 
+/// What is hashed, and whether signed and encrypted parts may be.
+#[derive(Debug)]
+struct Hash {
+    of: Of,
+    break_signatures: bool,
+}
+
 /// What is hashed on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
+enum Of {
     Whole,
     Parts,
 }
 
 pub const ENTRY: Entry<dyn Action> = Entry {
     name: "body.hash",
-    about: "Replaces the body by the SHA-256 of the whole message as it now is (`whole`), or the content of each part by that of its encoded content (`parts`), line ends as LF. A body whose structure cannot be read keeps its parts as they are; signed and encrypted parts are an error.",
+    about: "Replaces the body by the SHA-256 of the whole message as it now is (`whole`), or the content of each part by that of its encoded content (`parts`), line ends as LF. A body whose structure cannot be read keeps its parts as they are; signed and encrypted parts are an error, unless the rule says `break_signatures: true`.",
     keys: &[KeyDoc {
         name: "of",
         wants: "whole or parts",
@@ -33,22 +40,24 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let node = spelled(node, "of");
     let mut settings = load.settings("body.hash", &node)?;
     let of =
-        needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Hash::Whole), ("parts", Hash::Parts)], load.problems));
+        needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Of::Whole), ("parts", Of::Parts)], load.problems));
     settings.finish(load.problems)?;
-    Ok(Box::new(of?))
+    Ok(Box::new(Hash { of: of?, break_signatures: load.break_signatures }))
 }
 
 impl Action for Hash {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         // A signature or a cipher text is hidden with the rest or not at all: that is for the operator to decide, so it is never skipped.
         let message = &run.mail.message;
-        if let Some(part) = message.first_protected()? {
+        if !self.break_signatures
+            && let Some(part) = message.first_protected()?
+        {
             let media_type = message.parts().iter().find(|found| found.id == part).map_or("", |part| &part.media_type);
             return Err(ActionError::Message(format!("a signed or encrypted part ({media_type}) cannot be hashed")));
         }
-        match self {
-            Hash::Whole => whole(run)?,
-            Hash::Parts => parts(run)?,
+        match self.of {
+            Of::Whole => whole(run)?,
+            Of::Parts => parts(run)?,
         }
         Ok(Flow::Next)
     }
@@ -97,7 +106,7 @@ fn parts(run: &mut Run) -> Result<(), ActionError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{after, bytes, ruling};
+    use crate::chain::action::testing::{after, after_breaking, bytes, ruling};
 
     #[test]
     fn whole_is_the_hash_of_header_and_body_as_transformed_so_far() {
@@ -142,11 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn signed_and_encrypted_parts_are_an_error() {
+    fn signed_and_encrypted_parts_are_an_error_unless_the_rule_breaks_signatures() {
         let mail = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
         for action in ["body.hash: parts", "body.hash: whole"] {
             let ruling = ruling(mail, &[action]);
             assert_eq!((ruling.word(), bytes(&ruling).as_str(), ruling.failures.len()), ("quarantine", mail, 1), "{action}");
+            let broken = after_breaking(mail, &[action]);
+            assert!(broken.contains("HIDDEN.") && !broken.contains("one"), "{broken}");
         }
     }
 }

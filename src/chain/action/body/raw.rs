@@ -9,7 +9,7 @@ use crate::chain::text::{Filling, Place};
 /// # Errors
 /// The body is larger than `limits.chain.text`, or could not be read.
 pub(super) fn apply(action: &Replace, run: &mut Run) -> Result<(), ActionError> {
-    if run.mail.message.first_protected()?.is_some() {
+    if !action.break_signatures && run.mail.message.first_protected()?.is_some() {
         run.noted("the body has a signed or encrypted part and is left alone");
         return Ok(());
     }

@@ -6,7 +6,7 @@
 //! | `text`    | what a reader sees of each: HTML without its tags  | the letters that are seen; tags between them stay         |
 //! | `raw`     | the whole body as it is sent                       | the matches; the structure is then read anew              |
 //!
-//! Signed and encrypted parts are left alone, and `explain` says so.
+//! Signed and encrypted parts are left alone, and `explain` says so; with `break_signatures: true` on the rule they are parts like others.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct Replace {
     view: View,
     /// Media types in lower case, `text/*` too; empty: all that are read.
     types: Vec<String>,
+    pub(super) break_signatures: bool,
 }
 
 /// What a match leads to.
@@ -44,7 +45,7 @@ pub(super) enum Becomes {
 
 pub const ENTRY: Entry<dyn Action> = Entry {
     name: "body.replace",
-    about: "Replaces every match of a pattern in the text of the body, written back in each part's own encoding; or the whole body, if the pattern matches in it. Signed and encrypted parts are left alone.",
+    about: "Replaces every match of a pattern in the text of the body, written back in each part's own encoding; or the whole body, if the pattern matches in it. Signed and encrypted parts are left alone, unless the rule says `break_signatures: true`.",
     keys: &[MATCHES, WITH, WHOLE, VIEW, TYPES],
     example: "body.replace: {matches: '\\b(\\d{4})-\\d{4}\\b', with: '$1-XXXX'}",
     before: "Subject: hi\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe, number 1234-5678=\r\n!\r\n",
@@ -72,7 +73,7 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     if let (View::Raw, Some(node)) = (view, listed) {
         return Err(load.problems.error(&node.span, "`types` and `view: raw` exclude each other", "the raw body is one text, not parts"));
     }
-    Ok(Box::new(Replace { pattern: pattern?, result: result?, view, types: types?.unwrap_or_default() }))
+    Ok(Box::new(Replace { pattern: pattern?, result: result?, view, types: types?.unwrap_or_default(), break_signatures: load.break_signatures }))
 }
 
 /// `with` or `whole`, exactly one of them.
@@ -127,10 +128,11 @@ impl Replace {
         let wanted = |part: &&Part| self.types.is_empty() || self.types.iter().any(|wanted| is_of(&part.media_type, wanted));
         let readable = message.readable(false);
         let parts: Vec<&Part> = message.parts().iter().filter(|part| readable.contains(&part.id)).filter(wanted).collect();
-        let protected = parts.iter().filter(|part| part.protection.is_some()).count();
+        let closed = |part: &&&Part| part.protection.is_some() && !self.break_signatures;
+        let protected = parts.iter().filter(closed).count();
         let open = parts
             .iter()
-            .filter(|part| part.protection.is_none())
+            .filter(|part| !closed(part))
             .map(|part| (part.id, part.media_types.iter().any(|kind| kind == "text/html")))
             .collect();
         if protected > 0 {
@@ -158,7 +160,7 @@ impl Replace {
             return Ok(());
         }
         // Inline PGP inside base64 or quoted-printable shows only now that the text is there.
-        if run.mail.message.protection(part)?.is_some() {
+        if !self.break_signatures && run.mail.message.protection(part)?.is_some() {
             run.noted("a signed or encrypted part left alone");
             return Ok(());
         }
@@ -193,7 +195,7 @@ impl Replace {
             let source = run.text(part)?;
             let seen = (html && view == View::Text).then(|| Visible::of(&source).text);
             let Some(captures) = self.pattern.regex().captures(seen.as_deref().unwrap_or(&source)) else { continue };
-            if run.mail.message.first_protected()?.is_some() {
+            if !self.break_signatures && run.mail.message.first_protected()?.is_some() {
                 run.noted("the body has a signed or encrypted part and is left alone");
                 return Ok(());
             }
@@ -216,7 +218,7 @@ fn is_of(media_type: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{after, bytes, refused, ruling, trace};
+    use crate::chain::action::testing::{after, after_breaking, bytes, refused, ruling, trace};
 
     const HTML: &str = "MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p title=\"secret\">a sec<b>ret</b></p>\r\n";
 
@@ -259,6 +261,18 @@ mod tests {
                 trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
             assert!(notes.iter().any(|note| note.contains("left alone")), "{action}: {notes:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_breaks_signatures_edits_signed_parts_like_others() {
+        let signed = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
+        for view in ["decoded", "text", "raw"] {
+            let action = format!("body.replace: {{matches: one, with: two, view: {view}}}");
+            assert_eq!(after_breaking(signed, &[&action]), signed.replace("one", "two"), "{view}");
+        }
+        assert!(after_breaking(signed, &["body.replace: {matches: one, whole: two}"]).ends_with("\r\n\r\ntwo"));
+        let inline = "Content-Transfer-Encoding: base64\r\n\r\nLS0tLS1CRUdJTiBQR1AgU0lHTkVEIE1FU1NBR0UtLS0tLQ0Kb25lDQo=\r\n";
+        assert!(after_breaking(inline, &["body.replace: {matches: one, with: two}"]).ends_with("0KdHdvDQo=\r\n"));
     }
 
     #[test]
