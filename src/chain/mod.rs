@@ -53,7 +53,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { time: Duration::from_secs(10), decoded: 200_000_000, pattern_size: 1_000_000, list_entries: 1_000_000, added_recipients: 100 }
+        Limits {
+            time: Duration::from_secs(10),
+            decoded: 200_000_000,
+            pattern_size: 1_000_000,
+            list_entries: 1_000_000,
+            added_recipients: 100,
+        }
     }
 }
 

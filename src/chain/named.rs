@@ -116,12 +116,11 @@ impl NamedPatterns {
         if let Some(pattern) = self.0.get(&name) {
             return Ok(Arc::clone(pattern));
         }
-        let label = match nearest(&name, self.0.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-                format!("known: {}; `patterns:` in transom.yaml adds more; a pattern itself stands under `matches`", known.join(", "))
-            }
+        let label = if let Some(near) = nearest(&name, self.0.keys().map(String::as_str)) {
+            format!("did you mean `{near}`?")
+        } else {
+            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            format!("known: {}; `patterns:` in transom.yaml adds more; a pattern itself stands under `matches`", known.join(", "))
         };
         Err(problems.error(&node.span, format!("no pattern is called `{name}`"), label))
     }
@@ -192,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_card_number_has_its_form_and_its_check_digit() {
-        for text in ["card 4111 1111 1111 1111.", "4111-1111-1111-1111", "5555555555554444", "3782 822463 10005", "id 2234 4111 1111 1111 1111"] {
+        for text in
+            ["card 4111 1111 1111 1111.", "4111-1111-1111-1111", "5555555555554444", "3782 822463 10005", "id 2234 4111 1111 1111 1111"]
+        {
             assert!(named("card_number", text), "{text}");
         }
         for text in ["4111 1111 1111 1112", "41111111111111110000000000", "4111 1111", "x4111111111111111", "1111 1111 1111 1117"] {

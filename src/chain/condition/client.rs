@@ -24,11 +24,7 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
     name: "client",
     about: "Tests who brought the mail.",
     keys: &[
-        KeyDoc {
-            name: "address",
-            wants: network::WANTS,
-            about: "Its address; a client on a Unix socket has none.",
-        },
+        KeyDoc { name: "address", wants: network::WANTS, about: "Its address; a client on a Unix socket has none." },
         KeyDoc { name: "name", wants: "string tests", about: "The name of its address, where it is known." },
         KeyDoc { name: "helo", wants: "string tests", about: "What it said in EHLO or HELO." },
         KeyDoc { name: "listener", wants: "string tests", about: "The name of the listener it came to; its address if it has no name." },

@@ -47,8 +47,8 @@ impl Content {
         match kind {
             Kind::Address => each(entries, |entry| address(entry)).map(|all| Content::Texts(Texts::of(all))),
             Kind::Text => Ok(Content::Texts(Texts::of(entries.iter().copied()))),
-            Kind::Domain => each(entries, |entry| domain(entry)).map(|all| Content::Domains(Domains::of(all))),
-            Kind::Cidr => each(entries, |entry| network(entry)).map(|all| Content::Networks(Networks::of(all))),
+            Kind::Domain => each(entries, domain).map(|all| Content::Domains(Domains::of(all))),
+            Kind::Cidr => each(entries, network).map(|all| Content::Networks(Networks::of(all))),
             Kind::Regex => Patterns::of(entries, limits).map(Content::Patterns),
         }
     }

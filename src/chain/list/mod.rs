@@ -14,12 +14,14 @@ use tracing::{error, info};
 
 use super::Limits;
 use super::string::word;
-use crate::base::disk::{self, Stamp};
 use crate::base::clock;
+use crate::base::disk::{self, Stamp};
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Source, Span};
 
 /// How often a file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many wrong lines a line of the log tells.
+const TOLD: usize = 5;
 
 /// What the entries of a list are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +116,16 @@ impl List {
         seen.stamp = stamp;
         let shown = file.path.display();
         let mut problems = Problems::default();
-        match read(&file.path, self.kind, &self.limits, &mut problems) {
-            Some((content, entries)) => {
-                *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
-                info!(list = self.name, file = %shown, entries, "a list was read again");
+        if let Some((content, entries)) = read(&file.path, self.kind, &self.limits, &mut problems) {
+            *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
+            info!(list = self.name, file = %shown, entries, "a list was read again");
+        } else {
+            let mut why: Vec<_> = problems.iter().take(TOLD).map(|problem| told(problem.span.as_ref(), &problem.title)).collect();
+            let more = problems.iter().count() - why.len();
+            if more > 0 {
+                why.push(format!("and {more} more"));
             }
-            None => {
-                let why = problems.iter().map(|problem| told(problem.span.as_ref(), &problem.title)).collect::<Vec<_>>().join("; ");
-                error!(list = self.name, file = %shown, "the list stays as it was: {why}");
-            }
+            error!(list = self.name, file = %shown, "the list stays as it was: {}", why.join("; "));
         }
     }
 }
@@ -135,7 +138,8 @@ fn told(span: Option<&Span>, title: &str) -> String {
 /// The list of a file, and how many entries it has. None: every problem is reported.
 fn read(path: &Path, kind: Kind, limits: &Limits, problems: &mut Problems) -> Option<(Content, usize)> {
     let name = path.display().to_string();
-    let text = disk::read_to_string(path).map_err(|error| problems.missing(format!("cannot read the list {name}"), error.to_string())).ok()?;
+    let text =
+        disk::read_to_string(path).map_err(|error| problems.missing(format!("cannot read the list {name}"), error.to_string())).ok()?;
     let source = Source::new(name, text);
     let lines = lines(&source.text, kind);
     let entries: Vec<&str> = lines.iter().map(|(_, entry)| *entry).collect();
@@ -144,7 +148,13 @@ fn read(path: &Path, kind: Kind, limits: &Limits, problems: &mut Problems) -> Op
     Some((content, entries.len()))
 }
 
-fn build(kind: Kind, entries: &[&str], limits: &Limits, place: impl Fn(usize) -> Span, problems: &mut Problems) -> Result<Content, Reported> {
+fn build(
+    kind: Kind,
+    entries: &[&str],
+    limits: &Limits,
+    place: impl Fn(usize) -> Span,
+    problems: &mut Problems,
+) -> Result<Content, Reported> {
     if entries.len() as u64 > limits.list_entries {
         let title = format!("a list of {} entries", entries.len());
         return Err(problems.error(&place(0), title, format!("limits.chain.list_entries is {}", limits.list_entries)));
@@ -316,7 +326,8 @@ mod tests {
         let node = parse(&Source::new("transom.yaml", text), &mut problems).unwrap();
         let limits = Limits { list_entries: 4, ..Limits::default() };
         let lists = Lists::load(&node, base, limits, &mut problems);
-        let told: Vec<_> = problems.iter().map(|problem| format!("{} | {}", told(problem.span.as_ref(), &problem.title), problem.label)).collect();
+        let told: Vec<_> =
+            problems.iter().map(|problem| format!("{} | {}", told(problem.span.as_ref(), &problem.title), problem.label)).collect();
         if told.is_empty() { Ok(lists) } else { Err(told) }
     }
 

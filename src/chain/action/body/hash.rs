@@ -39,8 +39,7 @@ pub const ENTRY: Entry<dyn Action> = Entry {
 fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let node = spelled(node, "of");
     let mut settings = load.settings("body.hash", &node)?;
-    let of =
-        needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Of::Whole), ("parts", Of::Parts)], load.problems));
+    let of = needed(&mut settings, "of", load).and_then(|node| word(node, &[("whole", Of::Whole), ("parts", Of::Parts)], load.problems));
     settings.finish(load.problems)?;
     Ok(Box::new(Hash { of: of?, break_signatures: load.break_signatures }))
 }

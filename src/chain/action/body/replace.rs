@@ -73,7 +73,13 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     if let (View::Raw, Some(node)) = (view, listed) {
         return Err(load.problems.error(&node.span, "`types` and `view: raw` exclude each other", "the raw body is one text, not parts"));
     }
-    Ok(Box::new(Replace { pattern: pattern?, result: result?, view, types: types?.unwrap_or_default(), break_signatures: load.break_signatures }))
+    Ok(Box::new(Replace {
+        pattern: pattern?,
+        result: result?,
+        view,
+        types: types?.unwrap_or_default(),
+        break_signatures: load.break_signatures,
+    }))
 }
 
 /// `with` or `whole`, exactly one of them.
