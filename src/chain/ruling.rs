@@ -48,6 +48,8 @@ pub struct Ruling {
     /// Names of the rules that fired, in order.
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
+    /// The rule that was asked last: it ended the chain if the outcome is a verdict.
+    pub last: Arc<str>,
     pub tags: Vec<String>,
     /// Scores by name; the unnamed total under "".
     pub scores: BTreeMap<String, f64>,
@@ -56,6 +58,22 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// Of a mail that no rule has seen.
+    #[must_use]
+    pub fn of(mail: Mail) -> Ruling {
+        Ruling {
+            mail,
+            outcome: Outcome::Deliver,
+            holds: Vec::new(),
+            fired: Vec::new(),
+            failures: Vec::new(),
+            last: Arc::from(""),
+            tags: Vec::new(),
+            scores: BTreeMap::new(),
+            logs: Vec::new(),
+        }
+    }
+
     /// What the client hears if the rules reject or defer: code, enhanced code and text.
     #[must_use]
     pub fn reply(&self) -> Option<String> {

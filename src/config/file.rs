@@ -32,13 +32,17 @@ pub struct Config {
 }
 
 /// Where clients connect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its address if it was given none.
     pub name: Arc<str>,
     pub address: Address,
     pub origin: OriginOf,
+    /// A refusal of ours would make the mail server before us bounce: after the data we hold instead.
+    pub behind_queue: bool,
     pub line_endings: LineEndings,
+    pub malformed: Malformed,
+    pub received: Received,
 }
 
 impl Listener {
@@ -56,6 +60,26 @@ pub enum OriginOf {
     /// By the client: on a Unix socket or in `inside.networks`.
     #[default]
     Auto,
+}
+
+/// What becomes of a message whose header cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Malformed {
+    /// It goes on as it is.
+    #[default]
+    Accept,
+    /// All of it becomes the body of a new message.
+    Wrap,
+    /// 550 5.6.0.
+    Reject,
+}
+
+/// Whether a message gets a `Received` of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Received {
+    #[default]
+    Add,
+    None,
 }
 
 /// `limits:`, on everything a stranger can send.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 pub use address::{Address, NextHop};
 pub use file::{
-    Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Mime, OriginOf, Quarantine, Relay, Store,
-    Timeouts,
+    Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received,
+    Relay, Store, Timeouts,
 };
 
 use crate::base::{disk, machine};
@@ -191,10 +191,8 @@ mod tests {
         assert_eq!(implied.store.quarantine, explicit.store.quarantine);
         assert_eq!(implied.store.path.file_name(), explicit.store.path.file_name());
         assert_eq!(implied.log, explicit.log);
-        assert_eq!(
-            (implied.listeners[0].origin, implied.listeners[0].line_endings),
-            (explicit.listeners[0].origin, explicit.listeners[0].line_endings)
-        );
+        let (of_listener, explicitly) = (&implied.listeners[0], explicit.listeners[0].clone());
+        assert_eq!(*of_listener, Listener { name: Arc::clone(&of_listener.name), ..explicitly });
         assert_eq!(&*implied.listeners[0].name, "127.0.0.1:10025");
         assert!(implied.inside.is_none() && explicit.inside.is_some() && !explicit.chain.files().is_empty());
         assert!(!implied.hostname.is_empty());
@@ -266,6 +264,22 @@ listeners:
 ",
         );
         assert_eq!(told, ["a second listener is called `a`", "a second listener has the address `127.0.0.1:25`"]);
+    }
+
+    #[test]
+    fn behind_a_queue_line_endings_are_normalized() {
+        let listener = |keys: &str| format!("listeners: [{{address: '127.0.0.1:25', {keys}}}]\nrelay: {{next_hops: ['mx:25']}}");
+        for (keys, wanted) in [
+            ("behind_queue: true", LineEndings::Normalize),
+            ("behind_queue: true, line_endings: normalize", LineEndings::Normalize),
+            ("behind_queue: false", LineEndings::Reject),
+        ] {
+            assert_eq!(loaded(&listener(keys)).listeners[0].line_endings, wanted, "{keys}");
+        }
+        assert_eq!(
+            told(&listener("behind_queue: true, line_endings: reject")),
+            ["a listener that is `behind_queue` normalizes line endings"]
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::address::{Address, NextHop, is_host_name};
 use super::file::{
-    Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Mime, OriginOf, Quarantine, Relay, Timeouts,
+    Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Relay,
+    Timeouts,
 };
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
@@ -76,11 +77,38 @@ impl FromNode for Listener {
         let name = settings.take::<String>("name", problems);
         let address = settings.need::<Address>("address", problems);
         let origin = settings.or("origin", OriginOf::default(), problems);
-        let line_endings = settings.or("line_endings", LineEndings::default(), problems);
+        let behind_queue = settings.or("behind_queue", false, problems);
+        let line_endings = settings.take::<LineEndings>("line_endings", problems);
+        let malformed = settings.or("malformed", Malformed::default(), problems);
+        let received = settings.or("received", Received::default(), problems);
         settings.finish(problems)?;
-        let address = address?;
-        let name = name?.unwrap_or_else(|| address.to_string());
-        Ok(Listener { name: name.into(), address, origin, line_endings })
+        let (address, line_endings) = (address?, line_endings?);
+        if let (true, Some(LineEndings::Reject), Some(node)) = (behind_queue, line_endings, node.get("line_endings")) {
+            let label = "`behind_queue` holds what would be refused; leave this key out, or write `normalize`";
+            return Err(problems.error(&node.span, "a listener that is `behind_queue` normalizes line endings", label));
+        }
+        let default = if behind_queue { LineEndings::Normalize } else { LineEndings::Reject };
+        Ok(Listener {
+            name: name?.unwrap_or_else(|| address.to_string()).into(),
+            address,
+            origin,
+            behind_queue,
+            line_endings: line_endings.unwrap_or(default),
+            malformed,
+            received,
+        })
+    }
+}
+
+impl FromNode for Malformed {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Malformed, Reported> {
+        node.word(&[("accept", Malformed::Accept), ("wrap", Malformed::Wrap), ("reject", Malformed::Reject)], problems)
+    }
+}
+
+impl FromNode for Received {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Received, Reported> {
+        node.word(&[("add", Received::Add), ("none", Received::None)], problems)
     }
 }
 

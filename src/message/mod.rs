@@ -12,7 +12,7 @@
 //! | `part`, `parameter`, `field`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
-//! | `digest`, `received` | hashes, and the field that Transom adds |
+//! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
 mod base64;
 mod boundary;
@@ -37,6 +37,7 @@ mod slot;
 mod tests;
 mod text;
 mod words;
+mod wrap;
 
 use std::io;
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use super::content::{Content, Piece, add_piece};
 use super::slot::Slot;
 use super::{Fault, Message, PartId};
 
-const LINE_END: Bytes = Bytes::from_static(b"\r\n");
+pub(super) const LINE_END: Bytes = Bytes::from_static(b"\r\n");
 
 /// Collects runs; spans that follow each other become one.
 struct Runs<'a> {

@@ -41,10 +41,15 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
     let client = stamp.address.map(|address| format!(" ({})", literal(address))).unwrap_or_default();
     let recipient = stamp.recipient.map(|recipient| recipient.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), "?"));
     let recipient = recipient.map(|recipient| format!("\r\n for <{recipient}>")).unwrap_or_default();
-    let time = stamp.time.to_zoned(TimeZone::UTC);
-    let date = time.strftime("%a, %d %b %Y %H:%M:%S +0000");
+    let date = date(stamp.time);
     let (by, id, token) = (clean(stamp.by), stamp.id, stamp.token);
     Field::from_raw(format!("Received: from {helo}{client}\r\n by {by} with {with} id {id}.{token}{recipient};\r\n {date}\r\n").into())
+}
+
+/// A time as headers say it (RFC 5322 3.3).
+#[must_use]
+pub fn date(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
 /// RFC 5321 4.1.3.

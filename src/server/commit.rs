@@ -3,11 +3,13 @@
 //! | what happened                                         | done                             | reply              | outcome        |
 //! |-------------------------------------------------------|----------------------------------|--------------------|----------------|
 //! | the client is gone                                    | abandon, undo                    | 451                | `gone`         |
+//! | the rules reject, behind a queue                      | as held                          | 250                | `quarantine`   |
 //! | the rules reject or defer                             | abandon                          | theirs             | `reject defer` |
 //! | the rules discard                                     | abandon                          | 250                | `discard`      |
 //! | held                                                  | stage, abandon, confirm          | 250                | `quarantine`   |
 //! | … and the store is full, or otherwise unable          | abandon                          | 452, 451           | `not stored`   |
 //! | no way to the next hop before the dot, deadline over  | abandon, undo                    | 451                | `unavailable`  |
+//! | it can never be said to this next hop, behind a queue | as held                          | 250                | `quarantine`   |
 //! | it can never be said to this next hop                 | abandon, undo                    | 552, 550, 554      | `refused`      |
 //! | MAIL or DATA refused                                  | abandon, undo                    | the next hop's     | `refused`      |
 //! | a recipient accepted at RCPT refused anew             | abandon, undo                    | 451                | `unavailable`  |
@@ -18,7 +20,7 @@
 //! | the dot answered 4xx, 5xx                             | undo                             | the next hop's     | `refused`      |
 //! | the dot not answered                                  | staged copies become held        | 451                | `in doubt`     |
 //!
-//! *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
+//! *Behind a queue* (`listeners[].behind_queue`): a refusal of ours would make the server before us bounce. *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
 
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
@@ -32,6 +34,8 @@ use crate::store::{Store, StoreError};
 
 /// Stands for the rule where no rule gave the reason of a hold.
 const NEXT_HOP: &str = "(next hop)";
+/// The same, where it was Transom itself.
+pub const OURSELVES: &str = "(transom)";
 
 /// Resolves when the client has gone away.
 pub type Gone<'a> = &'a mut (dyn Future<Output = ()> + Send + Unpin);
@@ -45,6 +49,7 @@ pub struct Work<'a> {
     /// With the recipients that were accepted at RCPT.
     pub received_envelope: &'a Envelope,
     pub until: Until,
+    pub behind_queue: bool,
 }
 
 /// What came of it.
@@ -112,11 +117,16 @@ impl Holds for Store {
 pub async fn commit(work: Work<'_>, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
     let told = match &work.ruling.outcome {
         _ if is_gone(gone).await => Told::new(reply::trouble(), "gone"),
+        Outcome::Reject(Verdict { code, enhanced, text }) if work.behind_queue => {
+            let reason = not_told(&reply::ruled(*code, *enhanced, text));
+            let refusal = Reason { rule: work.ruling.last.to_string(), reason };
+            work.hold(work.ruling.mail.envelope.clone(), Some(refusal), holds).await
+        }
         Outcome::Reject(Verdict { code, enhanced, text }) | Outcome::Defer(Verdict { code, enhanced, text }) => {
             Told::new(reply::ruled(*code, *enhanced, text), work.ruling.word())
         }
         Outcome::Discard => Told::new(work.taken(), work.ruling.word()),
-        Outcome::Deliver if !work.ruling.holds.is_empty() => work.hold(holds).await,
+        Outcome::Deliver if !work.ruling.holds.is_empty() => work.hold(work.ruling.mail.envelope.clone(), None, holds).await,
         Outcome::Deliver => work.relay(way, holds, gone).await,
     };
     // After a message went out nothing is open any more, and this does nothing.
@@ -138,14 +148,13 @@ impl Work<'_> {
         reply::taken(&self.ruling.mail.origin.id.to_string())
     }
 
-    /// The rules hold it: what lies in the quarantine is what would have been sent, to all recipients.
-    async fn hold(&self, holds: &impl Holds) -> Told {
-        let reasons =
-            self.ruling.holds.iter().map(|Hold { rule, reason }| Reason { rule: rule.to_string(), reason: reason.clone() }).collect();
-        match holds.stage(self.new_hold(reasons, self.ruling.mail.envelope.clone())).await {
+    /// It is held: what lies in the quarantine is what would have been sent, to all recipients. The rules' own reasons stand before a further one.
+    async fn hold(&self, envelope: Envelope, further: Option<Reason>, holds: &impl Holds) -> Told {
+        let reasons = self.ruling.holds.iter().map(|Hold { rule, reason }| Reason { rule: rule.to_string(), reason: reason.clone() });
+        match holds.stage(self.new_hold(reasons.chain(further).collect(), envelope)).await {
             Ok(id) => {
                 holds.confirm(&id);
-                Told { holds: vec![id], ..Told::new(self.taken(), self.ruling.word()) }
+                Told { holds: vec![id], ..Told::new(self.taken(), "quarantine") }
             }
             Err(error) => self.not_stored(&error),
         }
@@ -157,6 +166,10 @@ impl Work<'_> {
         let mut staged = Vec::new();
         let told = loop {
             let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
+            if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
+                let refusal = Reason { rule: NEXT_HOP.to_owned(), reason: not_told(&never_fits(*unfit)) };
+                break self.hold(envelope, Some(refusal), holds).await;
+            }
             let (next_hop, refused) = match self.told(delivery) {
                 Ok(told) => break told,
                 Err(refused) => refused,
@@ -252,7 +265,7 @@ async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
         for id in &staged {
             holds.confirm(id);
         }
-        return Told { holds: staged, ..told };
+        return Told { holds: [staged, told.holds].concat(), ..told };
     }
     if told.in_doubt {
         let reason =
@@ -271,6 +284,12 @@ async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
     told
 }
 
+/// The reason of a hold in the place of a refusal.
+#[must_use]
+pub fn not_told(reply: &Reply) -> String {
+    format!("held behind a queue instead of the answer {reply}")
+}
+
 fn never_fits(unfit: Unfit) -> Reply {
     match unfit {
         Unfit::TooLarge => reply::too_large(),
@@ -287,7 +306,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -387,20 +406,12 @@ mod tests {
             id: random::ulid(),
             token: "".into(),
         };
-        Ruling {
-            mail: Mail {
-                origin: Arc::new(origin),
-                envelope: envelope(recipients),
-                message: Message::parse(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"), &Arc::new(limits)).unwrap(),
-            },
-            outcome,
-            holds: Vec::new(),
-            fired: Vec::new(),
-            failures: Vec::new(),
-            tags: Vec::new(),
-            scores: BTreeMap::new(),
-            logs: Vec::new(),
-        }
+        let mail = Mail {
+            origin: Arc::new(origin),
+            envelope: envelope(recipients),
+            message: Message::parse(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"), &Arc::new(limits)).unwrap(),
+        };
+        Ruling { outcome, ..Ruling::of(mail) }
     }
 
     fn answer(code: u16) -> Answer {
@@ -418,6 +429,7 @@ mod tests {
         way: Script,
         shelf: Shelf,
         gone: bool,
+        behind_queue: bool,
     }
 
     /// As the client gave it and the rules left it: from a to b and c.
@@ -428,6 +440,7 @@ mod tests {
             way: Script { deliveries: deliveries.into_iter().collect(), ..Script::default() },
             shelf: Shelf::default(),
             gone: false,
+            behind_queue: false,
         }
     }
 
@@ -440,6 +453,14 @@ mod tests {
     fn with_one_brought_in(deliveries: impl IntoIterator<Item = Delivery>) -> Case {
         let case = deliver(deliveries);
         Case { ruling: ruling(Outcome::Deliver, &["b@example.org", "x@example.org"]), received: envelope(&["b@example.org"]), ..case }
+    }
+
+    fn verdict(code: u16) -> Verdict {
+        Verdict { code, enhanced: Enhanced(u8::try_from(code / 100).unwrap(), 7, 1), text: "no".to_owned() }
+    }
+
+    fn behind_queue(case: Case) -> Case {
+        Case { behind_queue: true, ..case }
     }
 
     fn refused(recipients: &[(&str, u16)]) -> Delivery {
@@ -456,7 +477,13 @@ mod tests {
             let received = self.ruling.mail.message.clone();
             let end = clock::monotonic() + Duration::from_mins(1);
             let until = Until { deadline: end, hard_deadline: end };
-            let work = Work { ruling: &self.ruling, received: &received, received_envelope: &self.received, until };
+            let work = Work {
+                ruling: &self.ruling,
+                received: &received,
+                received_envelope: &self.received,
+                until,
+                behind_queue: self.behind_queue,
+            };
             let mut gone = std::future::ready(());
             let mut here = std::future::pending();
             let gone: Gone<'_> = if self.gone { &mut gone } else { &mut here };
@@ -488,7 +515,6 @@ mod tests {
 
     #[test]
     fn the_rules_word_goes_before_everything_else() {
-        let verdict = |code| Verdict { code, enhanced: Enhanced(u8::try_from(code / 100).unwrap(), 7, 1), text: "no".to_owned() };
         assert_eq!(ruled(Outcome::Reject(verdict(550))).held().row(), (550, "reject", nothing()));
         assert_eq!(ruled(Outcome::Defer(verdict(450))).row(), (450, "defer", nothing()));
         assert_eq!(ruled(Outcome::Discard).row(), (250, "discard", nothing()));
@@ -522,6 +548,37 @@ mod tests {
         assert_eq!(deliver([Delivery::Unfit(Unfit::TooLarge)]).told().reply, reply::too_large());
         assert_eq!(deliver([Delivery::Unfit(Unfit::NeedsSmtpUtf8)]).told().reply, reply::smtputf8_not_possible());
         assert_eq!(deliver([Delivery::Unfit(Unfit::EightBit)]).told().reply, reply::cannot_convert());
+    }
+
+    #[test]
+    fn behind_a_queue_what_we_would_refuse_for_good_is_held() {
+        let done = |reason: &str| vec![format!("stage {reason} for b@example.org c@example.org"), "confirm 0".to_owned()];
+        let held = |reply: &str| done(&format!("held behind a queue instead of the answer {reply}"));
+        assert_eq!(behind_queue(ruled(Outcome::Reject(verdict(550)))).row(), (250, "quarantine", held("550 5.7.1 no")));
+        assert_eq!(behind_queue(ruled(Outcome::Reject(verdict(550))).held()).row(), (250, "quarantine", done("odd")));
+        let unfit = |unfit| behind_queue(deliver([Delivery::Unfit(unfit)])).row();
+        assert_eq!(unfit(Unfit::TooLarge), (250, "quarantine", held(&reply::too_large().to_string())));
+        assert_eq!(unfit(Unfit::EightBit), (250, "quarantine", held(&reply::cannot_convert().to_string())));
+    }
+
+    #[test]
+    fn behind_a_queue_what_is_for_now_and_what_the_next_hop_says_stays_an_answer() {
+        assert_eq!(behind_queue(ruled(Outcome::Defer(verdict(450)))).row(), (450, "defer", nothing()));
+        let dot = Delivery::Refused { next_hop: hop(), answer: answer(550) };
+        assert_eq!(behind_queue(deliver([dot])).row(), (550, "refused", nothing()));
+        let data = Delivery::RefusedBefore { next_hop: hop(), answer: answer(554) };
+        assert_eq!(behind_queue(deliver([data])).row(), (554, "refused", nothing()));
+        let full = Shelf { fails: Some(StoreError::Full("full".to_owned())), ..Shelf::default() };
+        assert_eq!(behind_queue(Case { shelf: full, ..ruled(Outcome::Reject(verdict(550))) }).row(), (452, "not stored", nothing()));
+    }
+
+    #[test]
+    fn behind_a_queue_a_copy_held_for_one_and_the_rest_that_never_fits_are_both_named() {
+        let mut case = behind_queue(with_one_brought_in([refused(&[("x@example.org", 550)]), Delivery::Unfit(Unfit::TooLarge)]));
+        let told = case.told();
+        assert_eq!((told.reply.code(), told.holds), (250, vec![HoldId("0".to_owned()), HoldId("1".to_owned())]));
+        assert_eq!(case.shelf.done.lock().unwrap()[2..], ["confirm 1", "confirm 0"]);
+        assert!(case.shelf.done.lock().unwrap()[1].ends_with("for b@example.org"));
     }
 
     #[test]

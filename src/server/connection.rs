@@ -274,12 +274,12 @@ impl Connection {
                 reply
             }
             Received::Message(message) => {
-                let Connection { stream, input, held, shared, .. } = self;
+                let Connection { stream, input, held, shared, door, .. } = self;
                 let transaction = match held.take() {
                     Some(held) => held.transaction,
                     None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
                 };
-                let case = Case { origin, envelope, one_recipient, message, began, ended: clock::monotonic() };
+                let case = Case { door: Arc::clone(door), origin, envelope, one_recipient, message, began, ended: clock::monotonic() };
                 judge::judge(shared, case, transaction, stream, input).await
             }
         };

@@ -7,15 +7,17 @@ use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
-use super::commit::{Told, Work, commit};
+use super::commit::{OURSELVES, Told, Work, commit, not_told};
 use super::input::Input;
-use super::shared::Shared;
+use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
 use crate::base::clock;
-use crate::chain::ruling::Ruling;
+use crate::chain::Chain;
+use crate::chain::ruling::{Hold, Ruling};
+use crate::config::{self, Malformed};
 use crate::mail::{Mail, Origin};
 use crate::message::received::{self, Stamp};
-use crate::message::{Field, Message};
+use crate::message::{Fault, Field, Message};
 use crate::relay::{Transaction, Until};
 use crate::smtp::envelope::Envelope;
 use crate::smtp::reply::{self, Reply};
@@ -31,6 +33,7 @@ const HARD_DEADLINE: Duration = Duration::from_mins(5);
 /// What a client has handed over.
 #[derive(Debug)]
 pub struct Case {
+    pub door: Arc<Door>,
     pub origin: Arc<Origin>,
     pub envelope: Envelope,
     /// The client gave exactly one RCPT.
@@ -49,25 +52,21 @@ pub async fn judge(
     stream: &mut (impl AsyncRead + Unpin + Send + ?Sized),
     input: &mut Input,
 ) -> Reply {
-    if let Err((reply, outcome)) = check_hops(&case, &shared.terms.token) {
-        return case.refused(reply, outcome);
-    }
     let deadline = case.ended + shared.timeouts.deadline;
-    let ruled = timeout_at(deadline.into(), rule(shared, &case)).await;
+    let decision = decide(shared, &case, deadline).await;
     let decided = clock::monotonic();
-    let mut ruling = match ruled {
-        Ok(Some(ruling)) => ruling,
-        Ok(None) => return case.refused(reply::trouble(), "not ruled"),
-        Err(_) => {
-            tracing::error!(id = %case.origin.id, "timeouts.deadline is over and the rules have not decided; shorten the chain or raise it");
-            return case.refused(reply::trouble(), "not ruled");
-        }
+    let mut ruling = match decision {
+        Ok(ruling) => ruling,
+        Err((reply, outcome)) => return case.refused(reply, outcome),
     };
     log_ruling(&ruling);
-    let stamp = case.stamp(&ruling, &shared.terms.hostname, &shared.terms.token);
-    ruling.mail.message.insert_field(0, stamp);
+    if case.door.received == config::Received::Add {
+        let stamp = case.stamp(&ruling, &shared.terms.hostname, &shared.terms.token);
+        ruling.mail.message.insert_field(0, stamp);
+    }
     let until = Until { deadline, hard_deadline: case.ended + HARD_DEADLINE };
-    let work = Work { ruling: &ruling, received: &case.message, received_envelope: &case.envelope, until };
+    let work =
+        Work { ruling: &ruling, received: &case.message, received_envelope: &case.envelope, until, behind_queue: case.door.behind_queue };
     let mut gone = Box::pin(async {
         tokio::select! {
             () = input.gone(stream) => {}
@@ -100,6 +99,29 @@ pub fn log_refused(origin: &Origin, envelope: &Envelope, reply: &Reply, receive:
     summary.log();
 }
 
+/// What becomes of it; the answer and the word for the log where nothing is to be carried out.
+async fn decide(shared: &Shared, case: &Case, deadline: Instant) -> Result<Ruling, (Reply, &'static str)> {
+    let id = case.origin.id;
+    let readable = case.message.header_is_readable();
+    let refusal = check_hops(case, &shared.terms.token).err();
+    let refusal =
+        refusal.or_else(|| (!readable && case.door.malformed == Malformed::Reject).then(|| (reply::unreadable_header(), "refused")));
+    match refusal {
+        Some((reply, _)) if case.door.behind_queue => return Ok(case.held_unseen(&reply)),
+        Some(refusal) => return Err(refusal),
+        None => {}
+    }
+    let wrap = !readable && case.door.malformed == Malformed::Wrap;
+    match timeout_at(deadline.into(), rule(shared, case, wrap)).await {
+        Ok(Some(ruling)) => Ok(ruling),
+        Ok(None) => Err((reply::trouble(), "not ruled")),
+        Err(_) => {
+            tracing::error!(%id, "timeouts.deadline is over and the rules have not decided; shorten the chain or raise it");
+            Err((reply::trouble(), "not ruled"))
+        }
+    }
+}
+
 /// SEMANTICS 19: counted as the message arrived, whatever rules do to its fields.
 fn check_hops(case: &Case, token: &str) -> Result<(), (Reply, &'static str)> {
     let (hops, own) = case.message.hops(token);
@@ -110,18 +132,29 @@ fn check_hops(case: &Case, token: &str) -> Result<(), (Reply, &'static str)> {
     Err((reply::mail_loop(), "loop"))
 }
 
-/// Runs the chain; none if that broke, which is logged.
-async fn rule(shared: &Shared, case: &Case) -> Option<Ruling> {
-    let mail = Mail { origin: Arc::clone(&case.origin), envelope: case.envelope.clone(), message: case.message.clone() };
-    if !mail.message.in_file() && mail.message.size() <= SMALL {
-        return Some(shared.chain.run(mail));
+/// Runs the chain, over the message or over one that wraps it; none if that broke, which is logged.
+async fn rule(shared: &Shared, case: &Case, wrap: bool) -> Option<Ruling> {
+    let mail = case.mail();
+    let fields = wrap.then(|| case.wrapping(&shared.terms.hostname));
+    let small = !mail.message.in_file() && mail.message.size() <= SMALL;
+    let chain = Arc::clone(&case.door.chain);
+    if small {
+        return ruled(&chain, mail, fields);
     }
     let _turn = shared.rulings.acquire().await.ok()?;
-    let chain = Arc::clone(&shared.chain);
-    spawn_blocking(move || chain.run(mail))
+    spawn_blocking(move || ruled(&chain, mail, fields))
         .await
         .inspect_err(|panic| tracing::error!(id = %case.origin.id, error = %panic, "the chain broke; please report this"))
-        .ok()
+        .ok()?
+}
+
+fn ruled(chain: &Chain, mut mail: Mail, fields: Option<Vec<Field>>) -> Option<Ruling> {
+    if let Some(fields) = fields {
+        let error =
+            |fault: &Fault| tracing::error!(id = %mail.origin.id, "a message could not be wrapped: {fault}; see to the disk of store.path");
+        mail.message = mail.message.wrapped(fields).inspect_err(error).ok()?;
+    }
+    Some(chain.run(mail))
 }
 
 /// What rules wrote into the log, and what went wrong in them.
@@ -136,6 +169,30 @@ fn log_ruling(ruling: &Ruling) {
 }
 
 impl Case {
+    fn mail(&self) -> Mail {
+        Mail { origin: Arc::clone(&self.origin), envelope: self.envelope.clone(), message: self.message.clone() }
+    }
+
+    /// What no rule shall see, held because this reply would make the server before us bounce it.
+    fn held_unseen(&self, reply: &Reply) -> Ruling {
+        let hold = Hold { rule: OURSELVES.into(), reason: not_told(reply) };
+        Ruling { holds: vec![hold], ..Ruling::of(self.mail()) }
+    }
+
+    /// The header of the message that a message without one becomes the text of (RFC 5322 3.6: Date and From must be there).
+    fn wrapping(&self, hostname: &str) -> Vec<Field> {
+        let Case { origin, envelope, .. } = self;
+        let from = if envelope.sender.is_null() { format!("MAILER-DAEMON@{hostname}") } else { envelope.sender.address().to_owned() };
+        let line = |text: String| Field::from_raw(text.into());
+        vec![
+            line(format!("Date: {}\r\n", received::date(origin.time))),
+            line(format!("From: <{from}>\r\n")),
+            line("To: undisclosed-recipients:;\r\n".to_owned()),
+            line(format!("Message-ID: <{}@{hostname}>\r\n", origin.id)),
+            Field::new("Subject", "(a message whose header cannot be read)"),
+        ]
+    }
+
     /// `for` is told only where it betrays nobody: one recipient, and no rule touched it (SEMANTICS 19).
     fn stamp(&self, ruling: &Ruling, hostname: &str, token: &str) -> Field {
         let Case { origin, envelope, .. } = self;

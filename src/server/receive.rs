@@ -156,10 +156,13 @@ impl Coming {
     }
 
     async fn finish(self) -> Received {
-        let receiver = match self.so_far {
+        let mut receiver = match self.so_far {
             Ok(receiver) => receiver,
             Err(reply) => return Received::Refused(reply),
         };
+        if self.unstuffer.found_bare() {
+            receiver.note_bare_line_ending();
+        }
         let finished = if receiver.in_file() { spawn_blocking(move || receiver.finish()).await } else { Ok(receiver.finish()) };
         match finished {
             Ok(Ok(message)) => Received::Message(message),

@@ -10,7 +10,7 @@ use super::permission::Permission;
 use super::receive::Intake;
 use crate::base::budget::Budget;
 use crate::chain::Chain;
-use crate::config::{Config, Listener, Timeouts};
+use crate::config::{Config, Listener, Malformed, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
 use crate::smtp::extension::Offer;
@@ -24,7 +24,6 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// `relay.connections.hold`.
     pub hold: std::time::Duration,
-    pub chain: Arc<Chain>,
     pub relay: Relay,
     pub store: Store,
     pub sessions: Arc<Sessions>,
@@ -43,7 +42,11 @@ pub struct Shared {
 pub struct Door {
     pub name: Arc<str>,
     pub permission: Permission,
+    pub chain: Arc<Chain>,
     pub intake: Intake,
+    pub behind_queue: bool,
+    pub malformed: Malformed,
+    pub received: Received,
 }
 
 impl Shared {
@@ -67,7 +70,6 @@ impl Shared {
             terms: Arc::new(terms),
             timeouts: config.timeouts.clone(),
             hold: config.relay.connections.hold,
-            chain: Arc::clone(&config.chain),
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
             rulings: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
@@ -86,6 +88,7 @@ impl Shared {
         Door {
             name: Arc::clone(&listener.name),
             permission: Permission::new(inside, listener.origin),
+            chain: Arc::clone(&config.chain),
             intake: Intake {
                 limits: Arc::clone(&self.limits),
                 room: self.room.clone(),
@@ -93,6 +96,9 @@ impl Shared {
                 min_data_rate: config.limits.min_data_rate.0,
                 silence: config.timeouts.command,
             },
+            behind_queue: listener.behind_queue,
+            malformed: listener.malformed,
+            received: listener.received,
         }
     }
 

@@ -304,6 +304,11 @@ pub fn doubtful_end() -> Reply {
     bare_line_ends().and_close()
 }
 
+/// `malformed: reject`.
+pub fn unreadable_header() -> Reply {
+    Reply::new(550, Enhanced(5, 6, 0), "The header of this message cannot be read")
+}
+
 /// Too many `Received`, or too many of our own.
 pub fn mail_loop() -> Reply {
     Reply::new(554, Enhanced(5, 4, 6), "Too many hops, this looks like a mail loop")

@@ -13,6 +13,7 @@ mod dialogs;
 mod disk;
 mod hostile;
 mod kill;
+mod listener;
 mod parity;
 mod quarantine;
 mod readme;

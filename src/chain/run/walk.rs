@@ -38,6 +38,7 @@ impl Run {
             holds: self.holds,
             fired: self.fired,
             failures: self.failures,
+            last: self.rule,
             tags: self.tags,
             scores: self.scores,
             logs: self.logs,
