@@ -3,7 +3,7 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules docs interop clean
+.PHONY: help build demo test fmt lint deny rules reference docs interop clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ deny: $(DENY) ## Licences, sources and banned crates of what we depend on
 
 rules: ## The tests in the rule files
 	cargo run --quiet --locked -- test rules/*.yaml
+
+reference: ## docs/reference.md, from the program
+	cargo build --quiet --locked
+	target/debug/transom reference --markdown > docs/reference.md
 
 docs: ## The API's documentation, target/doc
 	cargo doc --no-deps --locked

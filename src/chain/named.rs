@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::pattern::{self, Flags, Pattern, Patterns};
 use super::string::word;
+use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Span, nearest};
 
 /// How long a match that is checked can be: after one that fails, the next is looked for from its second letter on, and a search that may run on to the end of
@@ -55,6 +56,14 @@ fn iban(text: &str) -> bool {
     let moved = letters[4..].iter().chain(&letters[..4]);
     moved.fold(0, |rest, letter| (rest * if *letter > 9 { 100 } else { 10 } + letter) % 97) == 1
 }
+
+/// Every key of a named pattern, for the manual.
+pub const KEYS: &[Key] = &[
+    Key::need("matches", "a regular expression", r"'\bS-[0-9]{6}\b'", "What it looks for."),
+    Key::or("check", "none or luhn", "none", "The check digit that a match has to have."),
+    Key::or("case", "exact or ignore", "ignore", "Whether case matters."),
+    Key::or("unicode", "true or false", "false", "Whether \\w \\d \\s \\b know all scripts."),
+];
 
 /// A pattern and its check.
 #[derive(Debug)]

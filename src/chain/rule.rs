@@ -13,10 +13,48 @@ use super::list::Lists;
 use super::pattern::Patterns;
 use super::run::{Action, ActionError};
 use super::string::word;
-use super::test::Test;
+use super::test::{self, Test};
 use crate::base::disk;
 use crate::mail::Inside;
+use crate::yaml::manual::{self, Key};
 use crate::yaml::{self, FromNode, Kind, Node, Problems, Reported, Settings, Source, Span};
+
+/// Every key of a rule file, for the manual.
+pub const KEYS: &[Key] = &[
+    Key::may(
+        "conditions",
+        manual::CONDITIONS,
+        "{from_office: {client: {address: 10.1.0.0/16}}}",
+        "Seen in this file, as `condition: from_office`; they cannot use each other.",
+    ),
+    Key::list("rules", RULE, "Run in this order, each seeing what earlier ones did."),
+    Key::list(
+        "tests",
+        test::KEYS,
+        "Each sends one message through the rules of this file alone. A configuration with a failing test does not start.",
+    ),
+];
+
+const RULE: &[Key] = &[
+    Key::need("name", "a text", "hold programs", "What logs, tests and held mail call it; no two rules of a chain have the same."),
+    Key::may("about", "a text", "Programs have no business in mail here.", "Why there is such a rule."),
+    Key::or(
+        "break_signatures",
+        "true or false",
+        "false",
+        "Whether its body actions edit signed and encrypted parts; else these are left alone.",
+    ),
+    Key::may("when", manual::CONDITION, "{attachment: {extension: exe}}", "What it fires for; every mail if absent."),
+    Key::may("unless", manual::CONDITION, "{client: {address: 10.0.0.0/8}}", "What it does not fire for, although `when` holds."),
+    Key::may("then", manual::ACTIONS, "[quarantine: {reason: a program}]", "What is done when it fires; all or nothing."),
+    Key::may("else", manual::ACTIONS, "[tag: harmless]", "What is done when it does not fire."),
+    Key::may(
+        "on_error",
+        "quarantine, defer, reject or skip",
+        "quarantine",
+        "What becomes of a mail that it cannot be carried out on; if absent `quarantine` where the message is to blame, `defer` where the machine is.",
+    ),
+];
 
 /// What a failing rule leads to, after its edits are undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,6 +373,16 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}\n---\n{told}");
         }
+    }
+
+    #[test]
+    fn the_manual_has_every_key_that_is_read_and_no_other() {
+        manual::assert_agree(KEYS, |text| {
+            let mut problems = Problems::default();
+            let node = yaml::parse(&Source::new("rules.yaml", text), &mut problems).unwrap();
+            RuleFile::load(&node, Path::new("rules.yaml"), &mut Shared::default(), &mut problems);
+            problems
+        });
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `transom reference`: the manual of the rule language, from the lists of actions and conditions.
 
+mod markdown;
+
 use std::io::IsTerminal;
 
 use anstyle::Style;
@@ -29,6 +31,9 @@ pub struct Args {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// All of it and every key of the files, as one page of Markdown: docs/reference.md
+    #[arg(long, conflicts_with_all = ["name", "json"])]
+    markdown: bool,
 }
 
 /// What the manual says of one action or condition.
@@ -58,8 +63,11 @@ struct Manual {
 
 /// Shows the manual.
 pub fn run(args: Args, _: &Global) -> Exit {
-    let Args { name, json } = args;
-    let whole = Manual { conditions: pages(condition::ENTRIES), actions: pages(action::ENTRIES) };
+    let Args { name, json, markdown } = args;
+    let whole = Manual::whole();
+    if markdown {
+        return say(&markdown::page(&whole));
+    }
     let manual = match &name {
         None => whole,
         Some(name) => match whole.about(name) {
@@ -93,6 +101,10 @@ fn pages<T: ?Sized>(entries: &[&'static Entry<T>]) -> Vec<Page> {
 }
 
 impl Manual {
+    fn whole() -> Manual {
+        Manual { conditions: pages(condition::ENTRIES), actions: pages(action::ENTRIES) }
+    }
+
     /// The pages of that name, or the nearest name there is.
     fn about(&self, name: &str) -> Result<Manual, Option<&'static str>> {
         let of = |pages: &[Page]| pages.iter().filter(|page| page.name == name).cloned().collect::<Vec<_>>();
@@ -153,7 +165,7 @@ mod tests {
     use super::*;
 
     fn whole() -> Manual {
-        Manual { conditions: pages(condition::ENTRIES), actions: pages(action::ENTRIES) }
+        Manual::whole()
     }
 
     fn plain(text: &str) -> String {

@@ -9,7 +9,15 @@ use std::sync::Arc;
 
 use crate::base::disk;
 use crate::chain::rule::{RuleFile, Shared};
+use crate::yaml::manual::Key;
 use crate::yaml::{Kind, Node, Problems, Settings};
+
+pub(super) const ENTRY: &[Key] = &[Key::need(
+    "include",
+    "a path",
+    "rules/*.yaml",
+    "Rule files, in byte order of their names; `*` never crosses `/`; one that matches no file is an error.",
+)];
 
 /// The rule files that a chain names, in its order. Every problem in every one of them is reported.
 pub(super) fn rule_files(chain: &Node, base: &Path, shared: &mut Shared, problems: &mut Problems) -> Vec<Arc<RuleFile>> {

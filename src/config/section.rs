@@ -9,6 +9,7 @@ use super::file::{
 };
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
+use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Size};
 
 /// What must not be 0: a limit of 0 would refuse everything, a time of 0 would be over at once.
@@ -70,6 +71,36 @@ impl FromNode for HostName {
         name.map(|name| HostName(name.to_owned())).ok_or_else(|| node.wants("a host name such as filter.example.org", problems))
     }
 }
+
+pub(super) const LISTENER: &[Key] = &[
+    Key::may("name", "a text", "inbound", "What `client: {listener: inbound}` means in a rule; its address if absent."),
+    Key::need("address", manual::ADDRESS, "127.0.0.1:10025", "Where it listens; where others can reach it, `inside` is needed."),
+    Key::or(
+        "origin",
+        "inside, outside or auto",
+        "auto",
+        "Whether its clients are inside; `auto`: those on a Unix socket or in `inside.networks` are.",
+    ),
+    Key::or(
+        "behind_queue",
+        "true or false",
+        "false",
+        "True after the queue of another server, where a refusal would bounce: what we would refuse after the data is held.",
+    ),
+    Key::or(
+        "line_endings",
+        "reject or normalize",
+        "reject",
+        "What becomes of a message with a lone CR or LF; behind a queue `normalize` is the default.",
+    ),
+    Key::or(
+        "malformed",
+        "accept, wrap or reject",
+        "accept",
+        "What becomes of a message whose header cannot be read; `wrap`: all of it becomes the body of a new one.",
+    ),
+    Key::or("received", "add or none", "add", "`none` adds no Received field, and still refuses loops."),
+];
 
 impl FromNode for Listener {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Listener, Reported> {
@@ -139,6 +170,11 @@ impl FromNode for Domain {
     }
 }
 
+pub(super) const INSIDE: &[Key] = &[
+    Key::may("domains", "a list of domains", "[example.org, .example.org]", "Where anyone may send to; `.x` is the subdomains of x."),
+    Key::may("networks", "a list of networks", "[10.0.0.0/8]", "Whose addresses may send to anyone."),
+];
+
 impl FromNode for Inside {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Inside, Reported> {
         let mut settings = Settings::of("`inside`", node, problems)?;
@@ -148,6 +184,32 @@ impl FromNode for Inside {
         Ok(Inside { domains: domains.into_iter().map(|domain| domain.0).collect(), networks })
     }
 }
+
+pub(super) const LIMITS: &[Key] = &[
+    Key::or("message_size", manual::SIZE, "50MB", "The largest message, as received."),
+    Key::or("memory_per_message", manual::SIZE, "1MiB", "What of a message stays in memory; content beyond it lives in a temporary file."),
+    Key::or("bytes_in_flight", manual::SIZE, "1GB", "Memory for all messages together."),
+    Key::or("temporary_disk", manual::SIZE, "10GB", "Temporary files of all messages together."),
+    Key::or("header_size", manual::SIZE, "1MB", "The largest header."),
+    Key::or("header_fields", manual::COUNT, "2000", "Fields of one header."),
+    Key::section("mime", MIME, "Beyond these the rest of a message is not looked into, which `malformed` and `on_error` see."),
+    Key::or("recipients", manual::COUNT, "1000", "Recipients of one message."),
+    Key::or("sessions", manual::COUNT, "1000", "Connections of clients at once."),
+    Key::or(
+        "sessions_per_address",
+        manual::COUNT,
+        "50",
+        "Connections at once of one address; loopback and Unix sockets have no such limit.",
+    ),
+    Key::or("commands_per_session", manual::COUNT, "10000", "Commands in one connection."),
+    Key::or("errors_per_session", manual::COUNT, "20", "Errors in one connection."),
+    Key::or("min_data_rate", manual::RATE, "500B/s", "The slowest a client may send a message, over a minute; 0B/s is any."),
+    Key::section(
+        "chain",
+        CHAIN_LIMITS,
+        "What the rules may spend on one message; what a limit cuts is an error of the rule (`on_error`), never a shorter look.",
+    ),
+];
 
 impl FromNode for Limits {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Limits, Reported> {
@@ -174,6 +236,12 @@ impl FromNode for Limits {
     }
 }
 
+const MIME: &[Key] = &[
+    Key::or("depth", manual::COUNT, "50", "How many parts may stand inside each other."),
+    Key::or("parts", manual::COUNT, "2000", "Parts of one message."),
+    Key::or("fields", manual::COUNT, "20000", "Fields in the headers of all parts."),
+];
+
 impl FromNode for Mime {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Mime, Reported> {
         let default = Limits::default().mime;
@@ -187,6 +255,15 @@ impl FromNode for Mime {
         Ok(mime)
     }
 }
+
+const CHAIN_LIMITS: &[Key] = &[
+    Key::or("time", manual::TIME, "10s", "For all rules together."),
+    Key::or("decoded", manual::SIZE, "200MB", "Bytes decoded for all rules together."),
+    Key::or("text", manual::SIZE, "16MB", "One decoded text part."),
+    Key::or("pattern_size", manual::SIZE, "1MB", "One compiled pattern."),
+    Key::or("list_entries", manual::COUNT, "1000000", "Entries of one list."),
+    Key::or("added_recipients", manual::COUNT, "100", "Recipients that rules add."),
+];
 
 impl FromNode for ChainLimits {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<ChainLimits, Reported> {
@@ -205,6 +282,14 @@ impl FromNode for ChainLimits {
     }
 }
 
+pub(super) const TIMEOUTS: &[Key] = &[
+    Key::or("command", manual::TIME, "5m", "Silence of a client."),
+    Key::or("next_hop", manual::TIME, "60s", "Each reply of the next hop before the final dot."),
+    Key::or("deadline", manual::TIME, "60s", "From the last byte in to the final dot out: rules and waiting."),
+    Key::or("after_dot", manual::TIME, "10m", "The next hop's reply to the final dot."),
+    Key::or("shutdown", manual::TIME, "30s", "What is under way is finished in this time, then given up."),
+];
+
 impl FromNode for Timeouts {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Timeouts, Reported> {
         let default = Timeouts::default();
@@ -220,6 +305,18 @@ impl FromNode for Timeouts {
         Ok(timeouts)
     }
 }
+
+pub(super) const RELAY: &[Key] = &[
+    Key::or("commit", "relay", "relay", "The client hears 250 when the next hop has said it."),
+    Key::need(
+        "next_hops",
+        "a list of next hops such as mx1.example.org:25 or unix:/run/mta.sock",
+        "[127.0.0.1:10026]",
+        "Where mail goes; the second is tried when the first does not answer.",
+    ),
+    Key::or("balance", "order or spread", "order", "`order`: the first one that answers; `spread`: in turn."),
+    Key::section("connections", CONNECTIONS, "Connections to each next hop."),
+];
 
 impl FromNode for Relay {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Relay, Reported> {
@@ -264,6 +361,16 @@ impl FromNode for Balance {
     }
 }
 
+const CONNECTIONS: &[Key] = &[
+    Key::or("max", manual::COUNT, "20", "At once."),
+    Key::or("idle", manual::COUNT, "10", "Kept open for the next message."),
+    Key::or("messages", manual::COUNT, "100", "Messages sent over one."),
+    Key::or("idle_time", manual::TIME, "30s", "How long one is kept without work."),
+    Key::or("wait", manual::TIME, "5s", "How long a message waits for one when all are busy; then the client hears 451."),
+    Key::or("hold", manual::TIME, "5s", "How long a silent client keeps one to itself."),
+    Key::or("connect", manual::TIME, "30s", "For connecting."),
+];
+
 impl FromNode for Connections {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Connections, Reported> {
         let default = Connections::default();
@@ -282,6 +389,16 @@ impl FromNode for Connections {
     }
 }
 
+pub(super) const STORE: &[Key] = &[
+    Key::or(
+        "path",
+        "a path",
+        "store",
+        "Where it lies; if absent `$STATE_DIRECTORY` where systemd sets it, else `store` beside the configuration.",
+    ),
+    Key::section("quarantine", QUARANTINE, "What is held."),
+];
+
 /// `store:` as written; where it lies depends on the file's own place.
 #[derive(Debug, Default)]
 pub(super) struct StoreSection {
@@ -299,6 +416,11 @@ impl FromNode for StoreSection {
     }
 }
 
+const QUARANTINE: &[Key] = &[
+    Key::or("keep", manual::TIME, "30d", "How long what is held stays; then it is deleted, and that logged."),
+    Key::or("size", manual::SIZE, "50GB", "All that is held; when full, mail to be held is answered 452."),
+];
+
 impl FromNode for Quarantine {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Quarantine, Reported> {
         let default = Quarantine::default();
@@ -311,6 +433,11 @@ impl FromNode for Quarantine {
         Ok(quarantine)
     }
 }
+
+pub(super) const LOG: &[Key] = &[
+    Key::or("format", "text or json", "text", "How a line is written."),
+    Key::or("level", "error, warn, info, debug or trace", "info", "How much is written."),
+];
 
 impl FromNode for Log {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Log, Reported> {

@@ -4,6 +4,7 @@
 //! until a type asks for a number, so `1.10` stays `1.10`. Nothing stops at the first mistake: every problem goes to [`Problems`].
 
 mod draw;
+pub mod manual;
 mod node;
 mod parse;
 mod problem;

@@ -17,6 +17,7 @@ mod listener;
 mod parity;
 mod quarantine;
 mod readme;
+mod reference;
 mod relay;
 mod rules;
 mod samples;

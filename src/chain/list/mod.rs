@@ -16,6 +16,7 @@ use super::Limits;
 use super::string::word;
 use crate::base::clock;
 use crate::base::disk::{self, Stamp};
+use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Source, Span};
 
 /// How often a file is looked at, at most.
@@ -246,6 +247,13 @@ impl Lists {
         read.into_iter().collect::<Result<_, _>>().map(Instead)
     }
 }
+
+/// Every key of a list, for the manual.
+pub const KEYS: &[Key] = &[
+    Key::need("kind", "address, domain, cidr, regex or text", "domain", "What its entries are; of domains `.x` is the subdomains of x."),
+    Key::may("values", "a list of entries", "[partner.example, .partner.example]", "The entries; these or `file` are needed."),
+    Key::may("file", "a path", "", "A file of entries, one a line; it is read again when it changes."),
+];
 
 fn list(name: &str, node: &Node, base: &Path, limits: Limits, problems: &mut Problems) -> Result<List, Reported> {
     let mut settings = Settings::of(format!("the list `{name}`"), node, problems)?;

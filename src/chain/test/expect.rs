@@ -14,7 +14,24 @@ use crate::chain::string::{StringTest, word};
 use crate::chain::{Limits, Run};
 use crate::message::Message;
 use crate::smtp::path::Path;
+use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, nearest};
+
+pub(super) const KEYS: &[Key] = &[
+    Key::may("outcome", "deliver, quarantine, reject, defer or discard", "deliver", "What becomes of the mail."),
+    Key::may("reason", "string tests", "executable attachment", "The first reason it is held for."),
+    Key::may("fired", "a list of rule names", "[hold programs]", "Exactly these rules fired, in this order."),
+    Key::may("not_fired", "a list of rule names", "[hold programs]", "None of these rules fired."),
+    Key::may("same_as", "a path", "../samples/after/plain.eml", "The message is the one in this file; `transom test --update` writes it."),
+    Key::may("unchanged", "true or false", "true", "Whether the message is as it came, byte for byte."),
+    Key::may("header", "the settings of the condition `header`", "{name: X-Seen, exists: true}", "Holds for the result."),
+    Key::may("body", "the settings of the condition `body`", "{contains: hello}", "Holds for the result."),
+    Key::may("score", "the settings of the condition `score`", "{at_least: 6}", "Holds for the result."),
+    Key::may("reply", "string tests", "{starts_with: '550 '}", "What the client hears."),
+    Key::may("sender", "the settings of the condition `sender`", "{domain: example.org}", "Holds for the result's sender."),
+    Key::may("recipients", "an address or a list of them", "[anna@example.org]", "The recipients, in this order."),
+    Key::may("tags", "a text or a list of them", "[newsletter]", "The tags, in this order."),
+];
 
 /// `expect:` of a test. What is absent is not looked at.
 #[derive(Debug)]

@@ -17,9 +17,39 @@ use crate::mail::{Client, Inside, Mail, Origin};
 use crate::message::Message;
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path;
+use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, OneOrMany, Problems, Reported, Settings, Span};
 use expect::Expect;
 pub use expect::Failure;
+
+/// Every key of a test, for the manual.
+pub const KEYS: &[Key] = &[
+    Key::need("name", "a text", "an exe is held", "What a report calls it."),
+    Key::may("message", "a path", "../samples/exe-attachment.eml", "The message, in a file beside this one; this or `inline` is needed."),
+    Key::may("inline", "a text", "|\n  Subject: hello\n\n  Text", "The message itself, best as a `|` block."),
+    Key::section("envelope", ENVELOPE, "Who sends it to whom."),
+    Key::section("client", CLIENT, "Who brings it."),
+    Key::may(
+        "lists",
+        "names of lists, each with its entries",
+        "{partners: [partner.example]}",
+        "What lists of transom.yaml hold in this test.",
+    ),
+    Key::section("expect", expect::KEYS, "What must come out; what is absent is not looked at.").needed(),
+];
+
+const ENVELOPE: &[Key] = &[
+    Key::or("from", "an address", "sender@outside.example", "The sender; `<>` is none."),
+    Key::or("to", "an address or a list of them", "recipient@inside.example", "The recipients."),
+    Key::may("size", "a whole number", "1000", "The size that the client announces."),
+];
+
+const CLIENT: &[Key] = &[
+    Key::or("address", "an address such as 192.0.2.1", "192.0.2.1", "Its address."),
+    Key::may("name", "a text", "mail.outside.example", "The name of its address."),
+    Key::or("helo", "a text", "client.outside.example", "What it says in EHLO."),
+    Key::or("listener", "a text", "test", "The name of the listener it comes to."),
+];
 
 /// One test.
 #[derive(Debug)]
