@@ -7,6 +7,7 @@ pub mod dedup;
 pub mod hash;
 pub mod mask;
 pub mod normalize_whitespace;
+mod once;
 pub mod prepend_text;
 pub mod remove;
 pub mod rename;
@@ -35,6 +36,12 @@ pub const WHICH: KeyDoc =
     KeyDoc { name: "which", wants: "first, last or all", about: "Which of the fields that are meant; all if absent." };
 pub const UNIQUE: KeyDoc =
     KeyDoc { name: "unique", wants: "true or false", about: "Whether only the first of equal ones stays; false if absent." };
+
+pub const ONCE: KeyDoc = KeyDoc {
+    name: "once",
+    wants: "true or false",
+    about: "Whether older copies of the text are taken out first: those at the same end of the value, in front also behind Re:, Fwd:, AW: and the like; false if absent.",
+};
 
 /// Which of several fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `header.prepend_text`: puts a text before the value of a field.
 
-use super::Choice;
+use super::{Choice, once};
 use crate::chain::action::settings::text;
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::run::{Action, ActionError, Flow, Run};
@@ -13,15 +13,16 @@ use crate::yaml::{Node, Reported};
 struct Prepend {
     fields: Choice,
     text: Text,
+    once: bool,
 }
 
 pub const ENTRY: Entry<dyn Action> = Entry {
     name: "header.prepend_text",
     about: "Puts a text before the value of fields; a missing Subject is made.",
-    keys: &[super::NAME, super::WHICH, TEXT],
-    example: "header.prepend_text: {name: Subject, text: '[EXT] '}",
-    before: "Subject: Invoice 4711\r\n\r\nbody\r\n",
-    after: "Subject: [EXT] Invoice 4711\r\n\r\nbody\r\n",
+    keys: &[super::NAME, super::WHICH, TEXT, super::ONCE],
+    example: "header.prepend_text: {name: Subject, text: '[EXT] ', once: true}",
+    before: "Subject: Re: [EXT] Invoice 4711\r\n\r\nbody\r\n",
+    after: "Subject: [EXT] Re: Invoice 4711\r\n\r\nbody\r\n",
     load,
 };
 
@@ -31,15 +32,19 @@ fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Reported> {
     let mut settings = load.settings("header.prepend_text", node)?;
     let fields = Choice::by_name(&mut settings, load);
     let text = text(&mut settings, "text", None, load);
+    let once = settings.take::<bool>("once", load.problems);
     settings.finish(load.problems)?;
-    Ok(Box::new(Prepend { fields: fields?, text: text? }))
+    Ok(Box::new(Prepend { fields: fields?, text: text?, once: once?.unwrap_or_default() }))
 }
 
 impl Action for Prepend {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let text = self.text.fill(Place::Header, None, run)?;
         let places = self.fields.places(run);
-        super::edit(run, &places, |field| field.with_changes(&[Change { range: 0..0, with: text.clone() }], false));
+        super::edit(run, &places, |field| {
+            let changes = if self.once { once::in_front(&field.value(), &text) } else { vec![Change { range: 0..0, with: text.clone() }] };
+            if changes.is_empty() { field.clone() } else { field.with_changes(&changes, false) }
+        });
         super::make_missing_subject(run, &self.fields, &text);
         Ok(Flow::Next)
     }
@@ -54,6 +59,18 @@ mod tests {
         let mail = "Subject:  =?iso-8859-1?Q?Gr=FC=DFe?= from\r\n\there\r\nTo: a@x.example\r\n\r\n";
         let left = after(mail, &["header.prepend_text: {name: Subject, text: '[EXT] '}"]);
         assert_eq!(left, "Subject:  [EXT] =?iso-8859-1?Q?Gr=FC=DFe?= from\r\n\there\r\nTo: a@x.example\r\n\r\n");
+    }
+
+    #[test]
+    fn older_copies_are_taken_out_and_what_stands_right_keeps_its_bytes() {
+        let action = "header.prepend_text: {name: Subject, text: '[EXT] ', once: true}";
+        let standing = "Subject:  [EXT] Re:\r\n  Gr\r\n\r\n";
+        assert_eq!(after(standing, &[action]), standing);
+        assert_eq!(after("Subject: AW:\r\n\t[EXT] a\r\n b\r\n\r\n", &[action]), "Subject: [EXT] AW:\r\n\ta\r\n b\r\n\r\n");
+        let encoded = after("Subject: Re: =?utf-8?Q?=5BEXT=5D_Gr=C3=BC=C3=9Fe?=\r\n\r\n", &[action, action]);
+        assert_eq!(encoded, "Subject: [EXT] Re: =?utf-8?B?R3LDvMOfZQ==?=\r\n\r\n");
+        assert_eq!(after("A: 1\r\n\r\n", &[action, action]), "Subject: [EXT]\r\nA: 1\r\n\r\n");
+        assert_eq!(after("Subject: \r\n\r\n", &[action, action]), "Subject: [EXT] \r\n\r\n");
     }
 
     #[test]
