@@ -9,6 +9,7 @@ use ulid::Ulid;
 
 use crate::message::Message;
 use crate::smtp::envelope::Envelope;
+use crate::smtp::path::Path;
 
 /// One message on its way, for one class of recipients. A copy shares all bytes.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Origin {
     pub peer: Option<IpAddr>,
     /// Whom rules and logs speak of: the peer, unless a trusted one named another.
     pub client: Client,
+    /// Where the client stands.
+    pub standing: Standing,
     /// The argument of EHLO or HELO.
     pub helo: String,
     /// Whether it was EHLO, so that `Received` says ESMTP (RFC 3848).
@@ -47,6 +50,42 @@ pub struct Client {
     pub name: Option<String>,
 }
 
+/// Where a client stands, from the listener's `origin`, its login or its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Inside,
+    Outside,
+    /// A rule test says the direction itself, whoever the recipient is.
+    Stated(Direction),
+}
+
+/// Which way a mail goes, for one recipient. Never from what a sender can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Inbound,
+    Outbound,
+    /// From inside to inside.
+    Internal,
+    /// From outside to outside.
+    Transit,
+}
+
+impl Direction {
+    /// All of them.
+    pub const ALL: [Direction; 4] = [Direction::Inbound, Direction::Outbound, Direction::Internal, Direction::Transit];
+
+    /// As the rule language spells it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+            Direction::Internal => "internal",
+            Direction::Transit => "transit",
+        }
+    }
+}
+
 /// What the operator calls inside (`inside:` in the configuration).
 #[derive(Clone, Debug, Default)]
 pub struct Inside {
@@ -61,6 +100,19 @@ impl Inside {
     pub fn has_domain(&self, domain: &str) -> bool {
         let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
         self.domains.iter().any(|known| domain_matches(known, &domain))
+    }
+
+    /// Which way a mail of a client that stands there goes to a recipient. `<postmaster>` is ours.
+    #[must_use]
+    pub fn direction(&self, standing: Standing, recipient: &Path) -> Direction {
+        let to_us = recipient.domain().map_or_else(|| recipient.is_bare_postmaster(), |domain| self.has_domain(domain));
+        match (standing, to_us) {
+            (Standing::Stated(direction), _) => direction,
+            (Standing::Inside, true) => Direction::Internal,
+            (Standing::Inside, false) => Direction::Outbound,
+            (Standing::Outside, true) => Direction::Inbound,
+            (Standing::Outside, false) => Direction::Transit,
+        }
     }
 
     /// Whether an address is in one of the networks; an IPv4 address mapped into IPv6 counts as itself.
@@ -91,6 +143,17 @@ mod tests {
         assert!(!domain_matches(".example.org", "badexample.org"));
         assert!(domain_matches("example.org", "example.org"));
         assert!(!domain_matches("example.org", "a.example.org"));
+    }
+
+    #[test]
+    fn the_direction_comes_from_where_the_client_stands_and_from_the_recipient() {
+        let inside = Inside { domains: vec!["example.org".into()], networks: Vec::new() };
+        let going = |standing, to: &str| inside.direction(standing, &Path::parse(to).unwrap());
+        assert_eq!(going(Standing::Outside, "a@Example.org."), Direction::Inbound);
+        assert_eq!(going(Standing::Outside, "a@example.net"), Direction::Transit);
+        assert_eq!(going(Standing::Inside, "a@example.net"), Direction::Outbound);
+        assert_eq!(going(Standing::Inside, "postmaster"), Direction::Internal);
+        assert_eq!(going(Standing::Stated(Direction::Transit), "a@example.org"), Direction::Transit);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::list::Lists;
 use super::pattern::Patterns;
 use crate::mail::Inside;
-use crate::yaml::{Kind, Node, Problems, Reported, Settings, nearest};
+use crate::yaml::{Kind, Node, Problems, Reported, Settings, Span, nearest};
 
 /// One action or condition: what it is called, what the manual says, and how it is read.
 pub struct Entry<T: ?Sized + 'static> {
@@ -46,6 +46,33 @@ pub struct KeyDoc {
 pub struct Named {
     pub condition: Arc<dyn Condition>,
     pub groups: BTreeSet<String>,
+    /// What it asks for.
+    pub uses: Uses,
+}
+
+/// What was used while something was read, each with its place.
+#[derive(Clone, Debug, Default)]
+pub struct Uses {
+    pub conditions: Vec<(&'static str, Span)>,
+    /// Named groups of what `recipient` tests: their values are other ones for another recipient.
+    pub groups: BTreeSet<String>,
+    /// Texts with `${recipient}` or such a group, and how they name it.
+    pub recipient: Vec<(String, Span)>,
+    /// Texts with `${header:…}`.
+    pub header: Vec<Span>,
+}
+
+impl Uses {
+    /// A condition was used.
+    pub fn condition(&mut self, name: &'static str, span: &Span) {
+        self.conditions.push((name, span.clone()));
+    }
+
+    /// Whether a condition is among them that tells recipients apart.
+    #[must_use]
+    pub fn tell_apart(&self) -> bool {
+        self.conditions.iter().any(|(name, _)| ["recipient", "direction"].contains(name))
+    }
 }
 
 /// Conditions by name, as `condition: NAME` uses them.
@@ -69,6 +96,10 @@ pub struct Load<'a> {
     pub rule: Arc<str>,
     /// Whether that rule may edit signed parts.
     pub break_signatures: bool,
+    /// The configuration does not say what is inside.
+    pub without_inside: bool,
+    /// Conditions and values used so far.
+    pub uses: Uses,
 }
 
 impl Load<'_> {

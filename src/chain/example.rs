@@ -1,7 +1,7 @@
 //! The mails of documented examples, and of tests that say nothing else.
 //!
 //! A mail is written as it travels; lines in parentheses before it tell what is not in the message: `(sender a@b.example)`, `(recipient c@d.example)`, `(client
-//! 192.0.2.1 mail.example)`, `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
+//! 192.0.2.1 mail.example)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use ulid::Ulid;
 
 use super::test::bytes;
 use super::{Limits, Run};
-use crate::mail::{Client, Inside, Mail, Origin};
+use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
@@ -43,6 +43,7 @@ pub fn origin() -> Origin {
     Origin {
         peer: client.address,
         client,
+        standing: Standing::Outside,
         helo: "client.outside.example".to_owned(),
         extended: true,
         listener: Arc::from("test"),
@@ -74,6 +75,7 @@ pub fn run(text: &str) -> Run {
         match word {
             "sender" => sender = value,
             "recipient" => recipients.push(value),
+            "inside" => origin.standing = Standing::Inside,
             "helo" => value.clone_into(&mut origin.helo),
             "listener" => origin.listener = Arc::from(value),
             "tag" => tags.push(value),

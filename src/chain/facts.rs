@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Run;
 use super::html::Visible;
 use super::run::ActionError;
-use crate::mail::Client;
+use crate::mail::{Client, Direction};
 use crate::message::{Field, Message, Part, PartId};
 use crate::smtp::path::Path;
 
@@ -28,6 +28,10 @@ pub struct Measure {
 pub trait Facts {
     fn sender(&self) -> &Path;
     fn recipients(&self) -> &[Path];
+    /// This recipient, as the `at: recipient` rules left it.
+    fn recipient(&self) -> &Path;
+    /// Which way the mail goes to this recipient.
+    fn direction(&self) -> Direction;
     fn client(&self) -> &Client;
     fn helo(&self) -> &str;
     fn listener(&self) -> &str;
@@ -82,6 +86,14 @@ impl Facts for Run {
         &self.mail.envelope.recipients
     }
 
+    fn recipient(&self) -> &Path {
+        self.this_recipient()
+    }
+
+    fn direction(&self) -> Direction {
+        self.inside.direction(self.mail.origin.standing, self.this_recipient())
+    }
+
     fn client(&self) -> &Client {
         &self.mail.origin.client
     }
@@ -95,7 +107,7 @@ impl Facts for Run {
     }
 
     fn size(&self) -> u64 {
-        self.mail.message.received_size()
+        self.size_of_message()
     }
 
     fn tags(&self) -> &[String] {

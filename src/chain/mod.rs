@@ -3,6 +3,7 @@
 //! A rule file becomes a [`rule::RuleFile`], files become a [`Chain`], a [`Run`] takes one mail through it. Conditions see values through [`facts::Facts`]; an
 //! action edits the run's mail. What either may be called with stands in the lists [`condition::ENTRIES`] and `action::ENTRIES`.
 pub mod action;
+pub mod class;
 pub mod condition;
 pub mod entry;
 pub mod example;
@@ -27,15 +28,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mail::{Inside, Mail};
+use crate::mail::Inside;
 use crate::yaml::Problems;
 use entry::NamedConditions;
 use list::Lists;
 use named::NamedPatterns;
 use pattern::Patterns;
 use rule::{Rule, RuleFile, Shared};
-use ruling::Ruling;
-use trace::Trace;
 
 /// What a run may spend (CONFIG `limits.chain`). What a limit cuts is an error of the rule, never a shorter look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +68,7 @@ pub struct Chain {
     files: Vec<Arc<RuleFile>>,
     limits: Limits,
     inside: Arc<Inside>,
+    without_inside: bool,
     conditions: NamedConditions,
     lists: Lists,
     patterns: NamedPatterns,
@@ -90,6 +90,7 @@ impl Chain {
             files,
             limits: shared.limits,
             inside: Arc::clone(&shared.inside),
+            without_inside: shared.without_inside,
             conditions: shared.conditions.clone(),
             lists: shared.lists.clone(),
             patterns: shared.patterns.named.clone(),
@@ -103,6 +104,7 @@ impl Chain {
         Shared {
             limits: self.limits,
             inside: Arc::clone(&self.inside),
+            without_inside: self.without_inside,
             conditions: self.conditions.clone(),
             lists: self.lists.clone(),
             patterns,
@@ -113,18 +115,5 @@ impl Chain {
     #[must_use]
     pub fn files(&self) -> &[Arc<RuleFile>] {
         &self.files
-    }
-
-    /// Runs a mail to its ruling. Blocks only for the message's own file. Never panics: a rule that does has failed.
-    #[must_use]
-    pub fn run(&self, mail: Mail) -> Ruling {
-        Run::new(mail, self.limits, Arc::clone(&self.inside), false).through(&self.files).0
-    }
-
-    /// As [`Chain::run`], and tells what each rule saw and did.
-    #[must_use]
-    pub fn explain(&self, mail: Mail) -> (Ruling, Trace) {
-        let (ruling, trace) = Run::new(mail, self.limits, Arc::clone(&self.inside), true).through(&self.files);
-        (ruling, trace.unwrap_or_default())
     }
 }

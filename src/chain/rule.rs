@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::Limits;
 use super::action;
+use super::class;
 use super::condition::{self, Condition};
-use super::entry::{Load, Named, NamedConditions, find, no_settings, unknown};
+use super::entry::{Load, Named, NamedConditions, Uses, find, no_settings, unknown};
 use super::facts::Facts;
 use super::list::Lists;
 use super::pattern::Patterns;
@@ -98,12 +99,19 @@ pub struct Rule {
     pub(super) then: Vec<Step>,
     pub(super) otherwise: Vec<Step>,
     pub(super) on_error: Option<OnError>,
+    /// It runs at RCPT (`at: recipient`).
+    pub(super) at_recipient: bool,
+    /// Its conditions tell recipients apart.
+    pub(super) tells_apart: bool,
+    /// A text of it other than `log` names `${recipient}`.
+    pub(super) names_recipient: bool,
 }
 
 /// An action and what it is called.
 #[derive(Debug)]
 pub struct Step {
     pub name: &'static str,
+    pub span: Span,
     pub action: Box<dyn Action>,
 }
 
@@ -112,6 +120,13 @@ impl Rule {
     #[must_use]
     pub fn place(&self) -> String {
         format!("{}:{}", self.span.source.name, self.span.line_column().0)
+    }
+
+    /// The answers of its conditions that tell recipients apart.
+    pub(super) fn of_recipient(&self, facts: &dyn Facts) -> Result<Vec<bool>, ActionError> {
+        let mut answers = Vec::new();
+        self.when.iter().chain(&self.unless).try_for_each(|condition| condition.of_recipient(facts, &mut answers))?;
+        Ok(answers)
     }
 
     /// Whether its conditions hold.
@@ -142,6 +157,8 @@ pub struct RuleFile {
 pub struct Shared {
     pub limits: Limits,
     pub inside: Arc<Inside>,
+    /// There is a configuration, and it does not say what is inside.
+    pub without_inside: bool,
     /// `conditions:` of transom.yaml.
     pub conditions: NamedConditions,
     /// `lists:` of transom.yaml.
@@ -166,7 +183,8 @@ impl Shared {
             let mut load = self.load(&nothing, problems);
             if let Ok(condition) = condition::load(node, &mut load) {
                 let groups = std::mem::take(&mut load.groups);
-                named.insert(name.text.clone(), Named { condition: Arc::from(condition), groups });
+                let uses = std::mem::take(&mut load.uses);
+                named.insert(name.text.clone(), Named { condition: Arc::from(condition), groups, uses });
             }
         }
         named
@@ -183,6 +201,8 @@ impl Shared {
             groups: BTreeSet::default(),
             rule: Arc::from(""),
             break_signatures: false,
+            without_inside: self.without_inside,
+            uses: Uses::default(),
         }
     }
 }
@@ -273,12 +293,31 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
     load.groups.clear();
     let otherwise = steps(&mut settings, "else", load);
     let on_error = settings.take::<OnError>("on_error", load.problems);
+    let at_recipient = settings.node("at").map(|node| word(node, &[("recipient", true)], load.problems)).transpose();
     settings.finish(load.problems)?;
     let (then, otherwise) = (then?, otherwise?);
     if then.is_empty() && otherwise.is_empty() {
         return Err(load.problems.error(&span, "a rule without actions", "`then` wants a list of actions"));
     }
-    Ok(Rule { name: Arc::from(name?), about: about?, span, when: when?, unless: unless?, then, otherwise, on_error: on_error? })
+    let at_recipient = at_recipient?.unwrap_or(false);
+    if at_recipient {
+        class::check_at_recipient(then.iter().chain(&otherwise), load)?;
+    } else {
+        class::warn_of_texts(load);
+    }
+    Ok(Rule {
+        name: Arc::from(name?),
+        about: about?,
+        span,
+        when: when?,
+        unless: unless?,
+        then,
+        otherwise,
+        on_error: on_error?,
+        at_recipient,
+        tells_apart: load.uses.tell_apart(),
+        names_recipient: !load.uses.recipient.is_empty(),
+    })
 }
 
 fn steps(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Vec<Step>, Reported> {
@@ -323,7 +362,15 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
         _ => return Err(load.problems.error(&node.span, "an action is wanted", "such as `- discard` or `- tag: x`")),
     };
     match find(action::ENTRIES, name) {
-        Some(entry) => Ok(Step { name: entry.name, action: (entry.load)(&settings, load)? }),
+        Some(entry) => {
+            let uses = load.uses.recipient.len();
+            let action = (entry.load)(&settings, load)?;
+            if entry.name == "log" {
+                // One line may name all of them.
+                load.uses.recipient.truncate(uses);
+            }
+            Ok(Step { name: entry.name, span: span.clone(), action })
+        }
         None => Err(unknown(action::ENTRIES, "action", name, span, load.problems)),
     }
 }

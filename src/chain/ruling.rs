@@ -58,6 +58,12 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// Of a mail that is for nobody.
+    #[must_use]
+    pub fn discarded(mail: Mail) -> Ruling {
+        Ruling { outcome: Outcome::Discard, ..Ruling::of(mail) }
+    }
+
     /// Of a mail that no rule has seen.
     #[must_use]
     pub fn of(mail: Mail) -> Ruling {

@@ -2,6 +2,8 @@
 
 mod walk;
 
+pub(super) use walk::guarded;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,12 +12,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Limits;
+use super::class::{Class, RecipientRuling};
 use super::facts::Groups;
 use super::ruling::{Failure, Hold, Outcome};
 use super::trace::Trace;
 use crate::base::clock;
 use crate::mail::{Inside, Mail};
 use crate::message::{Fault, Message, PartId};
+use crate::smtp::path::Path;
 
 /// What changes a mail, or ends its way. The struct *is* the settings.
 pub trait Action: std::fmt::Debug + Send + Sync {
@@ -95,6 +99,19 @@ pub struct Run {
     began: Instant,
     decoded: Cell<u64>,
     added: u64,
+    /// Whom this run is for, as the rules at RCPT left them: one class.
+    class: Vec<Path>,
+    /// The message is not here yet: a run at RCPT.
+    announced: Option<Announced>,
+    /// Rules at RCPT that ask for a size that was not announced.
+    pub(super) late: Vec<Arc<str>>,
+}
+
+/// The size that a client announced, and whether a condition asked for it.
+#[derive(Debug)]
+struct Announced {
+    size: Option<u64>,
+    asked: Cell<bool>,
 }
 
 /// What an action may ask for and leave behind.
@@ -104,6 +121,9 @@ impl Run {
     pub fn new(mail: Mail, limits: Limits, inside: Arc<Inside>, traced: bool) -> Run {
         Run {
             received: mail.message.clone(),
+            class: if mail.envelope.recipients.is_empty() { vec![Path::null()] } else { mail.envelope.recipients.clone() },
+            announced: None,
+            late: Vec::new(),
             mail,
             inside,
             tags: Vec::new(),
@@ -123,6 +143,69 @@ impl Run {
             decoded: Cell::new(0),
             added: 0,
         }
+    }
+
+    /// The same before the message is here, for one recipient.
+    #[must_use]
+    pub(super) fn at_recipient(self, size: Option<u64>) -> Run {
+        Run { announced: Some(Announced { size, asked: Cell::new(false) }), ..self }
+    }
+
+    /// With what the rules at RCPT left to the recipients of this class.
+    #[must_use]
+    pub(super) fn handed(mut self, recipients: &[RecipientRuling]) -> Run {
+        for ruling in recipients.iter().filter(|ruling| ruling.goes_on()) {
+            for rule in &ruling.fired {
+                if !self.fired.contains(rule) {
+                    self.fired.push(Arc::clone(rule));
+                }
+            }
+        }
+        if let Some(first) = recipients.iter().find(|ruling| ruling.goes_on()) {
+            let Class { tags, scores, holds, late, .. } = first.class.clone();
+            (self.tags, self.scores, self.holds, self.late) = (tags, scores, holds, late);
+        }
+        self
+    }
+
+    /// This recipient: at RCPT as it now stands, later as the rules there left it.
+    pub(super) fn this_recipient(&self) -> &Path {
+        self.these_recipients().first().expect("a run is for somebody")
+    }
+
+    /// All of this class.
+    pub(super) fn these_recipients(&self) -> &[Path] {
+        if self.announced.is_some() { &self.mail.envelope.recipients } else { &self.class }
+    }
+
+    /// As received; at RCPT as announced.
+    pub(super) fn size_of_message(&self) -> u64 {
+        match &self.announced {
+            None => self.mail.message.received_size(),
+            Some(Announced { size, asked }) => size.unwrap_or_else(|| {
+                asked.set(true);
+                0
+            }),
+        }
+    }
+
+    /// What a run at RCPT came to.
+    pub(super) fn ruled(mut self, outcome: Outcome, given: &Path, class: Class) -> (RecipientRuling, Trace) {
+        let ruling = RecipientRuling {
+            outcome,
+            given: given.clone(),
+            recipient: self.this_recipient().clone(),
+            class: Class {
+                tags: std::mem::take(&mut self.tags),
+                scores: std::mem::take(&mut self.scores),
+                holds: std::mem::take(&mut self.holds),
+                ..class
+            },
+            fired: self.fired,
+            failures: self.failures,
+            logs: self.logs,
+        };
+        (ruling, self.trace.map(RefCell::into_inner).unwrap_or_default())
     }
 
     /// Marks this copy as held. The chain goes on.

@@ -307,6 +307,8 @@ mod tests {
             groups: std::collections::BTreeSet::default(),
             rule: Arc::from("r"),
             break_signatures: false,
+            without_inside: false,
+            uses: crate::chain::entry::Uses::default(),
         };
         let read = StringTest::load(&node, &mut load);
         read.map_err(|_| problems.iter().map(|problem| format!("{}: {}", problem.title, problem.label)).collect::<Vec<_>>().join("\n"))

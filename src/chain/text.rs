@@ -5,7 +5,7 @@
 //! | `$1`–`$9`, `${1}`      | groups of the action's own `matches`                                |
 //! | `${name}`              | a named group of the action's `matches`, else of the rule's `when`  |
 //! | `${sender}`            | the envelope sender, empty for `<>`                                 |
-//! | `${recipient}`         | the recipient; with several, only `log` may name it                 |
+//! | `${recipient}`         | this recipient; a `log` line names all of its class                 |
 //! | `${header:Subject}`    | the decoded value of the first field of that name, else empty       |
 //! | `${client.address}`    | the client's address, empty where there is none                     |
 //! | `${score}`             | the unnamed score, without fraction when whole                      |
@@ -76,6 +76,7 @@ pub trait Values {
     /// What a named group of the rule's `when` matched.
     fn captured(&self, name: &str) -> Option<String>;
     fn sender(&self) -> &str;
+    /// Those of the class.
     fn recipients(&self) -> Vec<&str>;
     /// The decoded value of the first field of this name.
     fn header(&self, name: &str) -> Option<String>;
@@ -93,7 +94,7 @@ impl Values for Run {
     }
 
     fn recipients(&self) -> Vec<&str> {
-        self.mail.envelope.recipients.iter().map(Path::address).collect()
+        self.these_recipients().iter().map(Path::address).collect()
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -152,7 +153,17 @@ impl Text {
     /// [`Reported`] if it names what is not there.
     pub fn load(node: &Node, own: Option<&Regex>, load: &mut Load<'_>) -> Result<Text, Reported> {
         let source = String::from_node(node, load.problems)?;
-        Text::parse(&source, Known { own, captured: &load.groups }).map_err(|(title, label)| load.problems.error(&node.span, title, label))
+        let text = Text::parse(&source, Known { own, captured: &load.groups })
+            .map_err(|(title, label)| load.problems.error(&node.span, title, label))?;
+        load.uses.recipient.extend(text.pieces.iter().find_map(|piece| match piece {
+            Piece::Recipient => Some(("${recipient}".to_owned(), node.span.clone())),
+            Piece::Captured(name) if load.uses.groups.contains(name) => Some((format!("${{{name}}}"), node.span.clone())),
+            _ => None,
+        }));
+        if text.pieces.iter().any(|piece| matches!(piece, Piece::Header(_))) {
+            load.uses.header.push(node.span.clone());
+        }
+        Ok(text)
     }
 
     /// A text without anything to fill.

@@ -93,6 +93,14 @@ impl Trace {
         }
     }
 
+    /// The rule is asked again later.
+    pub(super) fn put_off(&mut self) {
+        if let Some(rule) = self.rules.last_mut() {
+            rule.fired = false;
+            rule.error = Some("the size was not announced: asked again when the message is here".to_owned());
+        }
+    }
+
     pub(super) fn action(&mut self, name: &'static str) {
         self.action = name;
         if let Some(rule) = self.rules.last_mut() {

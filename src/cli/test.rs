@@ -97,7 +97,7 @@ fn reports(chain: &Chain) -> Reports {
 
 fn update(files: &Reports) -> io::Result<Vec<&Path>> {
     let mut written = Vec::new();
-    for (file, bytes) in files.iter().flat_map(|(_, reports)| reports).filter_map(|report| report.update.as_ref()) {
+    for (file, bytes) in files.iter().flat_map(|(_, reports)| reports).flat_map(|report| &report.updates) {
         let known = disk::read(file).ok();
         if known.is_some_and(|known| test::normalized(&known) == *bytes) {
             continue;

@@ -122,7 +122,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::next_hops(node, problems);
     check::inside(node, problems);
     check::limits(node, &limits, problems);
-    let shared_inside = Arc::new(inside.clone().ok().flatten().unwrap_or_default());
+    // One that cannot be read has been reported; what would follow from its absence has not.
+    let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let entries = (!options.without_chain).then_some((definitions, chain_entries));
     let chain = rules(entries, base, limits.chain, shared_inside, problems);
     if !options.without_tests && !problems.any_error() {
@@ -150,10 +151,11 @@ fn rules(
     entries: Option<(Definitions<'_>, Option<&Node>)>,
     base: &Path,
     limits: ChainLimits,
-    inside: Arc<Inside>,
+    inside: Option<Arc<Inside>>,
     problems: &mut Problems,
 ) -> Chain {
-    let mut shared = Shared { limits: limits.of_chain(), inside, ..Shared::default() };
+    let without_inside = inside.is_none();
+    let mut shared = Shared { limits: limits.of_chain(), inside: inside.unwrap_or_default(), without_inside, ..Shared::default() };
     let (definitions, chain) = entries.unwrap_or_default();
     definitions.read(base, &mut shared, problems);
     let files = chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();

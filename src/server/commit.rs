@@ -46,8 +46,10 @@ pub struct Work<'a> {
     /// What the rules said; its message is final: the caller has put our `Received` on top.
     pub ruling: &'a Ruling,
     pub received: &'a Message,
-    /// With the recipients that were accepted at RCPT.
+    /// As the client gave it, with the recipients that were accepted at RCPT.
     pub received_envelope: &'a Envelope,
+    /// The same recipients as the rules at RCPT left them: whom the next hop accepted.
+    pub asked: &'a [Path],
     pub until: Until,
     pub behind_queue: bool,
 }
@@ -187,7 +189,7 @@ impl Work<'_> {
 
     /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
     async fn go_without(&self, envelope: &mut Envelope, refused: Vec<(Path, Answer)>, holds: &impl Holds) -> Result<HoldId, Told> {
-        let by_a_rule = |path: &Path| !self.received_envelope.recipients.contains(path);
+        let by_a_rule = |path: &Path| !self.asked.contains(path);
         let known = refused.iter().all(|(path, _)| envelope.recipients.contains(path));
         let may_go = |(path, answer): &(Path, Answer)| by_a_rule(path) && answer.class() == Class::Permanent;
         if let Some((_, answer)) = refused.iter().find(|refused| !may_go(refused)).or_else(|| refused.first().filter(|_| !known)) {
@@ -398,6 +400,7 @@ mod tests {
         let origin = Origin {
             peer: None,
             client: Client::default(),
+            standing: crate::mail::Standing::Outside,
             helo: "client.example".to_owned(),
             extended: true,
             listener: "x".into(),
@@ -426,6 +429,8 @@ mod tests {
     struct Case {
         ruling: Ruling,
         received: Envelope,
+        /// Whom the next hop accepted at RCPT.
+        asked: Vec<Path>,
         way: Script,
         shelf: Shelf,
         gone: bool,
@@ -437,6 +442,7 @@ mod tests {
         Case {
             ruling: ruling(Outcome::Deliver, &["b@example.org", "c@example.org"]),
             received: envelope(&["b@example.org", "c@example.org"]),
+            asked: envelope(&["b@example.org", "c@example.org"]).recipients,
             way: Script { deliveries: deliveries.into_iter().collect(), ..Script::default() },
             shelf: Shelf::default(),
             gone: false,
@@ -452,7 +458,12 @@ mod tests {
     /// b was given, the rules made it b and x.
     fn with_one_brought_in(deliveries: impl IntoIterator<Item = Delivery>) -> Case {
         let case = deliver(deliveries);
-        Case { ruling: ruling(Outcome::Deliver, &["b@example.org", "x@example.org"]), received: envelope(&["b@example.org"]), ..case }
+        Case {
+            ruling: ruling(Outcome::Deliver, &["b@example.org", "x@example.org"]),
+            received: envelope(&["b@example.org"]),
+            asked: vec![path("b@example.org")],
+            ..case
+        }
     }
 
     fn verdict(code: u16) -> Verdict {
@@ -481,6 +492,7 @@ mod tests {
                 ruling: &self.ruling,
                 received: &received,
                 received_envelope: &self.received,
+                asked: &self.asked,
                 until,
                 behind_queue: self.behind_queue,
             };
@@ -631,6 +643,13 @@ mod tests {
         assert!(done[0].starts_with("stage ") && done[0].contains("550") && done[0].ends_with("for x@example.org"), "{done:?}");
         assert_eq!(done[1..], ["confirm 0"]);
         assert_eq!(never.way.asked, [vec!["b@example.org", "x@example.org"], vec!["b@example.org"]]);
+    }
+
+    #[test]
+    fn one_that_a_rule_at_rcpt_rewrote_was_asked_about_and_has_a_veto() {
+        let case = with_one_brought_in([refused(&[("x@example.org", 550)])]);
+        let mut case = Case { asked: vec![path("b@example.org"), path("x@example.org")], ..case };
+        assert_eq!(case.row(), (451, "unavailable", nothing()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
 
+mod recipients;
+
 use std::io;
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
@@ -19,13 +21,12 @@ use super::listener::Socket;
 use super::receive::{Received, receive};
 use super::shared::{Door, Shared};
 use crate::base::{clock, random};
+use crate::chain::class::RecipientRuling;
 use crate::mail::{Client, Origin};
-use crate::relay::RelayError;
-use crate::smtp::client::{Answer, Stage};
 use crate::smtp::envelope::Envelope;
-use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
+use recipients::Asked;
 
 /// RCPTs that go to the next hop together.
 const MOST_TOGETHER: usize = 100;
@@ -42,8 +43,10 @@ pub struct Connection {
     input: Input,
     output: Vec<u8>,
     session: Session,
-    /// RCPTs whose answers are outstanding, in order, each with the refusal that permission gave it.
-    asked: Vec<(Path, Option<Reply>)>,
+    /// RCPTs whose answers are outstanding, in order: of one class, but for those that need nobody else's answer.
+    asked: Vec<Asked>,
+    /// The accepted recipients of the open transaction.
+    taken: Vec<RecipientRuling>,
     held: Option<Held>,
     /// When the open transaction began.
     began: Option<Timestamp>,
@@ -71,11 +74,6 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
     let _ = timeout(Duration::from_secs(1), stream.write_all(&output)).await;
 }
 
-/// What goes wrong on the way to the next hop has been logged there.
-fn recipient_reply(answer: Result<Answer, RelayError>) -> Reply {
-    answer.map_or_else(|_| reply::trouble(), |answer| reply::passed(Stage::Recipient, &answer))
-}
-
 impl Connection {
     pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, door: Arc<Door>, shared: Arc<Shared>, place: Admitted) -> Connection {
         Connection {
@@ -84,6 +82,7 @@ impl Connection {
             output: Vec::new(),
             session: Session::new(Arc::clone(&shared.terms)),
             asked: Vec::new(),
+            taken: Vec::new(),
             held: None,
             began: None,
             answered: clock::monotonic(),
@@ -199,14 +198,7 @@ impl Connection {
         }
         let early = !self.input.is_empty();
         match self.session.line(self.input.text(&line), early, &self.shared.offer()) {
-            Step::Ask(Question::Recipient(path)) => {
-                let refused = self.door.permission.check(self.peer, &path).err();
-                if refused.is_some() {
-                    tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
-                }
-                self.asked.push((path, refused));
-                Ok(ControlFlow::Continue(()))
-            }
+            Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
             // On the heap while it lasts, so that an idle session does not carry its room.
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
             Step::Reply(reply) => {
@@ -214,7 +206,7 @@ impl Connection {
                     return Ok(ControlFlow::Break(()));
                 }
                 if self.session.transaction().is_none() {
-                    (self.held, self.began) = (None, None);
+                    self.forget();
                 } else if self.began.is_none() {
                     self.began = Some(clock::now());
                 }
@@ -223,34 +215,10 @@ impl Connection {
         }
     }
 
-    /// Answers the RCPTs that were collected.
-    async fn settle(&mut self) -> ControlFlow<()> {
-        let asked = std::mem::take(&mut self.asked);
-        let open: Vec<Path> = asked.iter().filter(|(_, refused)| refused.is_none()).map(|(path, _)| path.clone()).collect();
-        let mut answers = Box::pin(self.ask_next_hop(&open)).await.into_iter();
-        for (path, refused) in asked {
-            let reply = refused.or_else(|| answers.next()).unwrap_or_else(reply::trouble);
-            let reply = self.session.recipient(path, reply);
-            self.say(&reply)?;
-        }
-        ControlFlow::Continue(())
-    }
-
-    async fn ask_next_hop(&mut self, paths: &[Path]) -> Vec<Reply> {
-        let Some(envelope) = self.session.transaction().filter(|_| !paths.is_empty()) else { return Vec::new() };
-        let relay = &self.shared.relay;
-        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared)));
-        let answers = tokio::select! {
-            biased;
-            () = self.shared.hurry.cancelled() => return vec![reply::shutting_down()],
-            answers = held.transaction.recipients(paths) => answers,
-        };
-        held.touch();
-        let troubled = answers.iter().filter(|answer| answer.is_err()).count();
-        if troubled > 0 {
-            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken for now, for the trouble with the next hop told above");
-        }
-        answers.into_iter().map(recipient_reply).collect()
+    /// The transaction is over.
+    fn forget(&mut self) {
+        (self.held, self.began) = (None, None);
+        self.taken.clear();
     }
 
     /// DATA: takes the message in, has it judged, tells the client.
@@ -274,16 +242,17 @@ impl Connection {
                 reply
             }
             Received::Message(message) => {
-                let Connection { stream, input, held, shared, door, .. } = self;
+                let Connection { stream, input, held, shared, door, taken, .. } = self;
                 let transaction = match held.take() {
                     Some(held) => held.transaction,
                     None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
                 };
-                let case = Case { door: Arc::clone(door), origin, envelope, one_recipient, message, began, ended: clock::monotonic() };
+                let (door, recipients) = (Arc::clone(door), std::mem::take(taken));
+                let case = Case { door, origin, envelope, recipients, one_recipient, message, began, ended: clock::monotonic() };
                 judge::judge(shared, case, transaction, stream, input).await
             }
         };
-        (self.held, self.began) = (None, None);
+        self.forget();
         let reply = self.session.message(reply);
         let next = self.say(&reply);
         // Not with the answers to what was pipelined behind it: those may have to wait for the next hop, and a client that hears nothing of a message
@@ -297,6 +266,7 @@ impl Connection {
         Arc::new(Origin {
             peer: self.peer,
             client: Client { address: self.peer, name: None },
+            standing: self.door.permission.standing(self.peer),
             helo: greeting.map(|greeting| greeting.name.clone()).unwrap_or_default(),
             extended: greeting.is_some_and(|greeting| greeting.extended),
             listener: Arc::clone(&self.door.name),

@@ -13,6 +13,7 @@ use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
 use crate::base::clock;
 use crate::chain::Chain;
+use crate::chain::class::{self, RecipientRuling};
 use crate::chain::ruling::{Hold, Ruling};
 use crate::config::{self, Malformed};
 use crate::mail::{Mail, Origin};
@@ -35,7 +36,10 @@ const HARD_DEADLINE: Duration = Duration::from_mins(5);
 pub struct Case {
     pub door: Arc<Door>,
     pub origin: Arc<Origin>,
+    /// As the client gave it, with the recipients that were accepted.
     pub envelope: Envelope,
+    /// What the rules at RCPT said of them.
+    pub recipients: Vec<RecipientRuling>,
     /// The client gave exactly one RCPT.
     pub one_recipient: bool,
     pub message: Message,
@@ -65,8 +69,15 @@ pub async fn judge(
         ruling.mail.message.insert_field(0, stamp);
     }
     let until = Until { deadline, hard_deadline: case.ended + HARD_DEADLINE };
-    let work =
-        Work { ruling: &ruling, received: &case.message, received_envelope: &case.envelope, until, behind_queue: case.door.behind_queue };
+    let (received_envelope, asked) = (case.kept(), class::left(&case.recipients));
+    let work = Work {
+        ruling: &ruling,
+        received: &case.message,
+        received_envelope: &received_envelope,
+        asked: &asked,
+        until,
+        behind_queue: case.door.behind_queue,
+    };
     let mut gone = Box::pin(async {
         tokio::select! {
             () = input.gone(stream) => {}
@@ -139,22 +150,23 @@ async fn rule(shared: &Shared, case: &Case, wrap: bool) -> Option<Ruling> {
     let small = !mail.message.in_file() && mail.message.size() <= SMALL;
     let chain = Arc::clone(&case.door.chain);
     if small {
-        return ruled(&chain, mail, fields);
+        return ruled(&chain, mail, &case.recipients, fields);
     }
     let _turn = shared.rulings.acquire().await.ok()?;
-    spawn_blocking(move || ruled(&chain, mail, fields))
+    let recipients = case.recipients.clone();
+    spawn_blocking(move || ruled(&chain, mail, &recipients, fields))
         .await
         .inspect_err(|panic| tracing::error!(id = %case.origin.id, error = %panic, "the chain broke; please report this"))
         .ok()?
 }
 
-fn ruled(chain: &Chain, mut mail: Mail, fields: Option<Vec<Field>>) -> Option<Ruling> {
+fn ruled(chain: &Chain, mut mail: Mail, recipients: &[RecipientRuling], fields: Option<Vec<Field>>) -> Option<Ruling> {
     if let Some(fields) = fields {
         let error =
             |fault: &Fault| tracing::error!(id = %mail.origin.id, "a message could not be wrapped: {fault}; see to the disk of store.path");
         mail.message = mail.message.wrapped(fields).inspect_err(error).ok()?;
     }
-    Some(chain.run(mail))
+    Some(chain.run(mail, recipients))
 }
 
 /// What rules wrote into the log, and what went wrong in them.
@@ -169,14 +181,26 @@ fn log_ruling(ruling: &Ruling) {
 }
 
 impl Case {
+    /// The mail as the chain gets it, for whom the rules at RCPT left.
     fn mail(&self) -> Mail {
-        Mail { origin: Arc::clone(&self.origin), envelope: self.envelope.clone(), message: self.message.clone() }
+        let envelope = Envelope { recipients: class::left(&self.recipients), ..self.envelope.clone() };
+        Mail { origin: Arc::clone(&self.origin), envelope, message: self.message.clone() }
+    }
+
+    /// The envelope as given, without those that a rule dropped.
+    fn kept(&self) -> Envelope {
+        let kept = self.recipients.iter().filter(|ruling| ruling.goes_on()).map(|ruling| ruling.given.clone());
+        Envelope { recipients: kept.collect(), ..self.envelope.clone() }
     }
 
     /// What no rule shall see, held because this reply would make the server before us bounce it.
     fn held_unseen(&self, reply: &Reply) -> Ruling {
+        let mail = self.mail();
+        if mail.envelope.recipients.is_empty() {
+            return Ruling::discarded(mail);
+        }
         let hold = Hold { rule: OURSELVES.into(), reason: not_told(reply) };
-        Ruling { holds: vec![hold], ..Ruling::of(self.mail()) }
+        Ruling { holds: vec![hold], ..Ruling::of(mail) }
     }
 
     /// The header of the message that a message without one becomes the text of (RFC 5322 3.6: Date and From must be there).

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::OriginOf;
-use crate::mail::Inside;
+use crate::mail::{Inside, Standing};
 use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Reply};
 
@@ -36,6 +36,13 @@ impl Permission {
         let hides_a_route = recipient.local().contains(['%', '!', '@']);
         let is_ours = recipient.domain().is_some_and(|domain| inside.has_domain(domain));
         if is_ours && !hides_a_route { Ok(()) } else { Err(reply::relaying_denied()) }
+    }
+
+    /// Where a client stands for the condition `direction`.
+    #[must_use]
+    pub fn standing(&self, peer: Option<IpAddr>) -> Standing {
+        let nobody = Inside::default();
+        if self.may_relay(self.inside.as_deref().unwrap_or(&nobody), peer) { Standing::Inside } else { Standing::Outside }
     }
 
     fn may_relay(&self, inside: &Inside, peer: Option<IpAddr>) -> bool {

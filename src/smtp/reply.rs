@@ -156,6 +156,11 @@ pub fn sender_ok() -> Reply {
     Reply::new(250, Enhanced(2, 1, 0), "Ok")
 }
 
+/// The answer to RCPT where the next hop has nothing to say about it.
+pub fn recipient_ok() -> Reply {
+    Reply::new(250, Enhanced(2, 1, 5), "Ok")
+}
+
 /// The answer to DATA.
 pub fn send_data() -> Reply {
     Reply::plain(354, vec!["End data with <CR><LF>.<CR><LF>".into()])
@@ -277,6 +282,11 @@ pub fn relaying_denied() -> Reply {
 /// `limits.recipients`.
 pub fn too_many_recipients() -> Reply {
     Reply::new(452, Enhanced(4, 5, 3), "Too many recipients")
+}
+
+/// A recipient of another class than the first accepted one: it comes again in a transaction of its own (RFC 5321 4.5.3.1.10).
+pub fn another_class() -> Reply {
+    Reply::new(452, Enhanced(4, 5, 3), "Send this recipient in a transaction of its own")
 }
 
 /// `limits.message_size`, `header_size`, `header_fields`, or the next hop's SIZE.

@@ -3,7 +3,7 @@
 //! `C:` is a line of the client; lines that follow each other leave in one write. `C>` is raw bytes, `\r \n \0 \\ \xHH` meant, nothing added.
 //! `C!` closes the client's sending side. `S:` is one reply (all its lines), `*` any text. `S!` says that the server has closed the connection. `-- again`
 //! is a new connection. `N:` is a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N= ` is a part of the last message
-//! it got; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
+//! it got, `N~` something that is not in it; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
 //! says, `# offers:` replaces what it offers, `# rules:` are the lines of a rule file.
 
 use std::io::{Read, Write};
@@ -38,6 +38,7 @@ struct Dialog {
     steps: Vec<(usize, Step)>,
     heard: Vec<String>,
     content: Vec<Vec<u8>>,
+    absent: Vec<Vec<u8>>,
     checks_next_hop: bool,
 }
 
@@ -75,6 +76,7 @@ impl Dialog {
                 self.heard.extend((rest != "nothing").then(|| rest.to_owned()));
             }
             "N=" => self.content.push(bytes(rest)),
+            "N~" => self.absent.push(bytes(rest)),
             _ if line.starts_with('#') => self.head(line),
             _ => assert!(line.trim().is_empty(), "line {number} is not understood: {line}"),
         }
@@ -201,8 +203,9 @@ fn check_next_hop(dialog: &Dialog, next_hop: &NextHop) -> Result<(), String> {
         return Err(format!("the next hop was to hear {:#?}, it heard {heard:#?}", dialog.heard));
     }
     let last = log.messages.last().map_or(&[][..], Vec::as_slice);
-    match dialog.content.iter().find(|part| !last.windows(part.len()).any(|window| window == &part[..])) {
-        Some(part) => Err(format!("the next hop got {:?}, without {:?}", String::from_utf8_lossy(last), String::from_utf8_lossy(part))),
+    let has = |part: &&Vec<u8>| last.windows(part.len()).any(|window| window == &part[..]);
+    match dialog.content.iter().find(|part| !has(part)).or_else(|| dialog.absent.iter().find(has)) {
+        Some(part) => Err(format!("the next hop got {:?}; what about {:?}?", String::from_utf8_lossy(last), String::from_utf8_lossy(part))),
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ fn ruling(message: &str, actions: &[&str]) -> Ruling {
     let chain = Chain::build(vec![Arc::new(file.unwrap())], &shared, &mut problems);
     let mut mail = example::run("").mail;
     mail.message = Message::parse(Bytes::copy_from_slice(message.as_bytes()), &example::limits()).unwrap();
-    let ruling = chain.run(mail);
+    let ruling = chain.run(mail, &[]);
     assert!(ruling.failures.is_empty(), "{:?}", ruling.failures);
     ruling
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use transom::chain::condition::{self, Condition};
-use transom::chain::entry::{Entry, Load, NamedConditions};
+use transom::chain::entry::{Entry, Load, NamedConditions, Uses};
 use transom::chain::list::Lists;
 use transom::chain::pattern::Patterns;
 use transom::chain::rule::{RuleFile, Shared};
@@ -46,7 +46,10 @@ fn every_documented_condition_holds_for_one_mail_and_not_for_the_other() {
     let none = NamedConditions::new();
     let named = load(&example_of("sender", "sender: {domain: partner.example}"), &none);
     let mut conditions = NamedConditions::new();
-    conditions.insert("from_partner".to_owned(), transom::chain::entry::Named { condition: Arc::from(named), groups: BTreeSet::default() });
+    conditions.insert(
+        "from_partner".to_owned(),
+        transom::chain::entry::Named { condition: Arc::from(named), groups: BTreeSet::default(), uses: Uses::default() },
+    );
     for entry in condition::ENTRIES {
         let condition = load(&example_of(entry.name, entry.example), &conditions);
         if !entry.before.is_empty() {
@@ -90,6 +93,8 @@ fn load(source: &Arc<Source>, conditions: &NamedConditions) -> Box<dyn Condition
         groups: BTreeSet::default(),
         rule: Arc::from("example"),
         break_signatures: false,
+        without_inside: false,
+        uses: Uses::default(),
     };
     let read = condition::load(&node, &mut load);
     read.unwrap_or_else(|_| panic!("{}", problems.render(false)))

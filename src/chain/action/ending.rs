@@ -73,6 +73,6 @@ mod tests {
     #[test]
     fn leave_skips_the_rest_of_its_file() {
         let yaml = "rules:\n  - {name: a, then: [leave]}\n  - {name: b, then: [discard]}\n";
-        assert_eq!(chain(yaml).unwrap().run(mail(b"\r\n")).word(), "deliver");
+        assert_eq!(chain(yaml).unwrap().run(mail(b"\r\n"), &[]).word(), "deliver");
     }
 }

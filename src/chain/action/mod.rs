@@ -10,7 +10,7 @@ mod score;
 mod settings;
 mod tag;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 mod verdict;
 
 use super::{Action, Entry};

@@ -27,7 +27,7 @@ pub fn file(yaml: &str) -> Result<RuleFile, Vec<String>> {
     let source = Arc::new(Source { name: "test.yaml".to_owned(), text: yaml.to_owned() });
     let file = parse(&source, &mut problems).map(|node| RuleFile::load(&node, FilePath::new("test.yaml"), &mut shared(), &mut problems));
     match file {
-        Some(file) if problems.is_empty() => Ok(file),
+        Some(file) if !problems.any_error() => Ok(file),
         _ => Err(problems.iter().map(|problem| format!("{}; {}", problem.title, problem.label)).collect()),
     }
 }
@@ -50,7 +50,7 @@ pub fn rules(actions: &[&str]) -> String {
 
 /// What comes out of a mail after these actions.
 pub fn ruling_of(mail: Mail, actions: &[&str]) -> Ruling {
-    chain(&rules(actions)).unwrap_or_else(|problems| panic!("{problems:#?}")).run(mail)
+    chain(&rules(actions)).unwrap_or_else(|problems| panic!("{problems:#?}")).run(mail, &[])
 }
 
 /// What comes out of a message after these actions.
@@ -60,7 +60,7 @@ pub fn ruling(message: &str, actions: &[&str]) -> Ruling {
 
 /// What `explain` tells of these actions on a message.
 pub fn trace(message: &str, actions: &[&str]) -> Trace {
-    chain(&rules(actions)).unwrap().explain(mail(message.as_bytes())).1
+    chain(&rules(actions)).unwrap().parts(&mail(message.as_bytes()), true).remove(0).trace
 }
 
 /// The bytes of the message that came out.
@@ -89,7 +89,7 @@ pub fn after(message: &str, actions: &[&str]) -> String {
 /// As [`after`], by a rule that says `break_signatures: true`.
 pub fn after_breaking(message: &str, actions: &[&str]) -> String {
     let yaml = rules(actions).replacen("    then:", "    break_signatures: true\n    then:", 1);
-    let ruling = chain(&yaml).unwrap_or_else(|problems| panic!("{problems:#?}")).run(mail(message.as_bytes()));
+    let ruling = chain(&yaml).unwrap_or_else(|problems| panic!("{problems:#?}")).run(mail(message.as_bytes()), &[]);
     assert!(ruling.failures.is_empty(), "{:?}", ruling.failures);
     bytes(&ruling)
 }

@@ -126,6 +126,8 @@ fn named(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reporte
     let name = String::from_node(node, load.problems)?;
     if let Some(known) = load.conditions.get(&name) {
         load.groups.extend(known.groups.iter().cloned());
+        known.uses.conditions.iter().for_each(|(name, _)| load.uses.condition(name, &node.span));
+        load.uses.groups.extend(known.uses.groups.iter().cloned());
         return Ok(Box::new(Named(Arc::clone(&known.condition))));
     }
     let label = match nearest(&name, load.conditions.keys().map(String::as_str)) {
@@ -180,6 +182,10 @@ impl Condition for All {
         }
         Ok(true)
     }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        self.0.iter().try_for_each(|condition| condition.of_recipient(facts, answers))
+    }
 }
 
 impl Condition for Any {
@@ -191,11 +197,19 @@ impl Condition for Any {
         }
         Ok(false)
     }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        self.0.iter().try_for_each(|condition| condition.of_recipient(facts, answers))
+    }
 }
 
 impl Condition for Not {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         Ok(!self.0.holds(facts)?)
+    }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        self.0.of_recipient(facts, answers)
     }
 }
 
@@ -209,6 +223,10 @@ impl Condition for Named {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         self.0.holds(facts)
     }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        self.0.of_recipient(facts, answers)
+    }
 }
 
 impl Condition for Told {
@@ -218,5 +236,9 @@ impl Condition for Told {
         let answer = self.condition.holds(facts);
         facts.answered(answer.as_ref().ok().copied());
         answer
+    }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        self.condition.of_recipient(facts, answers)
     }
 }

@@ -1,4 +1,4 @@
-//! `sender` and `recipients`: the envelope. The tests of one mailbox.
+//! `sender`, `recipient` and `recipients`: the envelope. The tests of one mailbox.
 
 use super::Condition;
 use super::operand::{DOMAIN, DomainTest, Number, Operand, passes, some, string};
@@ -76,6 +76,38 @@ pub const SENDER: Entry<dyn Condition> = Entry {
 impl Condition for Sender {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         self.0.holds(facts.sender(), facts)
+    }
+}
+
+#[derive(Debug)]
+struct Recipient(MailboxTest);
+
+pub const RECIPIENT: Entry<dyn Condition> = Entry {
+    name: "recipient",
+    about: "Tests this recipient, as the rules with `at: recipient` left it. Recipients for whom the answers differ go separate ways: the message comes once for each kind.",
+    keys: &[ADDRESS, LOCAL, IN_DOMAIN],
+    example: "recipient: {local: [sales, support]}",
+    before: "(recipient Sales@inside.example)\r\nSubject: hi\r\n\r\n",
+    after: "(recipient anna@inside.example)\r\nSubject: hi\r\n\r\n",
+    load: load_recipient,
+};
+
+fn load_recipient(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
+    let known = std::mem::take(&mut load.groups);
+    let test = MailboxTest::load("`recipient`", node, load);
+    load.uses.groups.extend(load.groups.iter().cloned());
+    load.groups.extend(known);
+    Ok(Box::new(Recipient(test?)))
+}
+
+impl Condition for Recipient {
+    fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
+        self.0.holds(facts.recipient(), facts)
+    }
+
+    fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        answers.push(self.holds(facts)?);
+        Ok(())
     }
 }
 

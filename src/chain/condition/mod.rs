@@ -3,6 +3,7 @@
 mod address;
 mod body;
 mod client;
+mod direction;
 mod header;
 mod logic;
 pub mod mailbox;
@@ -22,6 +23,14 @@ pub trait Condition: Debug + Send + Sync {
     /// # Errors
     /// Why the question cannot be answered; that is never "false".
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError>;
+
+    /// Adds the answers of those conditions in it that tell recipients apart: what a recipient's class is made of. They need no message.
+    ///
+    /// # Errors
+    /// Why one cannot be answered.
+    fn of_recipient(&self, _facts: &dyn Facts, _answers: &mut Vec<bool>) -> Result<(), ActionError> {
+        Ok(())
+    }
 }
 
 /// Every condition, in the order of the manual.
@@ -33,7 +42,9 @@ pub const ENTRIES: &[&Entry<dyn Condition>] = &[
     &logic::FALSE,
     &logic::NAMED,
     &mailbox::SENDER,
+    &mailbox::RECIPIENT,
     &mailbox::RECIPIENTS,
+    &direction::DIRECTION,
     &header::HEADER,
     &header::SUBJECT,
     &address::ADDRESS,
@@ -70,7 +81,10 @@ pub fn load(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Repo
     let mut wrong = None;
     for (name, span, node) in entries {
         let read = match find(ENTRIES, name) {
-            Some(entry) => (entry.load)(&node, load).map(|condition| logic::told(name, &node, condition)),
+            Some(entry) => {
+                load.uses.condition(entry.name, span);
+                (entry.load)(&node, load).map(|condition| logic::told(name, &node, condition))
+            }
             None => Err(unknown(ENTRIES, "condition", name, span, load.problems)),
         };
         match read {

@@ -31,7 +31,9 @@ struct State {
 impl Run {
     /// The way through.
     pub(in crate::chain) fn through(mut self, files: &[Arc<RuleFile>]) -> (Ruling, Option<Trace>) {
-        let outcome = self.walk(files);
+        // What waited for the size goes first; `deliver` in it ends only these rules.
+        let outcome = self.walk(files, |run, rule| rule.at_recipient && run.late.contains(&rule.name));
+        let outcome = if outcome == Outcome::Deliver { self.walk(files, |_, rule| !rule.at_recipient) } else { outcome };
         let ruling = Ruling {
             mail: self.mail,
             outcome,
@@ -46,9 +48,13 @@ impl Run {
         (ruling, self.trace.map(RefCell::into_inner))
     }
 
-    fn walk(&mut self, files: &[Arc<RuleFile>]) -> Outcome {
+    /// The rules that are wanted, in order.
+    pub(in crate::chain) fn walk(&mut self, files: &[Arc<RuleFile>], wanted: impl Fn(&Run, &Rule) -> bool) -> Outcome {
         for file in files {
             for rule in &file.rules {
+                if !wanted(self, rule) {
+                    continue;
+                }
                 match self.one(rule) {
                     Flow::Next => {}
                     Flow::Leave => break,
@@ -66,7 +72,12 @@ impl Run {
         if let Some(trace) = &mut self.trace {
             trace.get_mut().begin(rule);
         }
-        let steps = match guarded(|| self.decide(rule)) {
+        let decided = guarded(|| self.decide(rule));
+        if self.asked_for_a_size() {
+            self.put_off(rule);
+            return Flow::Next;
+        }
+        let steps = match decided {
             Ok(true) => &rule.then,
             Ok(false) => &rule.otherwise,
             Err(error) => return self.failed(rule, &error),
@@ -99,6 +110,10 @@ impl Run {
     fn carry_out(&mut self, steps: &[Step]) -> Result<Flow, ActionError> {
         for step in steps {
             self.check_time()?;
+            if !self.late.is_empty() && self.is_late(step) {
+                let why = "the size was not announced, and once the message is here its recipients stand";
+                return Err(ActionError::Message(why.to_owned()));
+            }
             if let Some(trace) = &mut self.trace {
                 trace.get_mut().action(step.name);
             }
@@ -108,6 +123,31 @@ impl Run {
             }
         }
         Ok(Flow::Next)
+    }
+
+    /// Whether the conditions just asked wanted a size that is not known yet.
+    fn asked_for_a_size(&self) -> bool {
+        self.announced.as_ref().is_some_and(|announced| announced.asked.take())
+    }
+
+    /// The rule is asked again when the message is here; what it said now counts for nothing.
+    fn put_off(&mut self, rule: &Rule) {
+        self.fired.retain(|fired| *fired != rule.name);
+        self.late.push(Arc::clone(&rule.name));
+        if let Some(trace) = &mut self.trace {
+            trace.get_mut().put_off();
+        }
+    }
+
+    /// What was not announced cannot be made up for: the next hop has been asked about the recipient.
+    fn is_late(&self, step: &Step) -> bool {
+        self.announced.is_none() && self.late.contains(&self.rule) && step.name.starts_with("recipient.")
+    }
+
+    /// A recipient whose class cannot be told must come again.
+    pub(in crate::chain) fn not_now(&mut self, rule: Arc<str>, error: &ActionError) -> Outcome {
+        self.failures.push(Failure { rule, error: error.to_string() });
+        Outcome::Defer(try_again())
     }
 
     fn failed(&mut self, rule: &Rule, error: &ActionError) -> Flow {
@@ -131,11 +171,7 @@ impl Run {
                 enhanced: Enhanced(5, 6, 0),
                 text: "This message could not be processed".to_owned(),
             })),
-            OnError::Defer => Flow::End(Outcome::Defer(Verdict {
-                code: 451,
-                enhanced: Enhanced(4, 3, 0),
-                text: "This message cannot be processed now, try again later".to_owned(),
-            })),
+            OnError::Defer => Flow::End(Outcome::Defer(try_again())),
         }
     }
 
@@ -160,8 +196,12 @@ impl Run {
     }
 }
 
+fn try_again() -> Verdict {
+    Verdict { code: 451, enhanced: Enhanced(4, 3, 0), text: "This message cannot be processed now, try again later".to_owned() }
+}
+
 /// A panic is a failure of the machine. What it may have left half done is put back by the caller.
-fn guarded<T>(step: impl FnOnce() -> Result<T, ActionError>) -> Result<T, ActionError> {
+pub(in crate::chain) fn guarded<T>(step: impl FnOnce() -> Result<T, ActionError>) -> Result<T, ActionError> {
     catch_unwind(AssertUnwindSafe(step))
         .unwrap_or_else(|cause| Err(ActionError::Machine(format!("the rule panicked: {}", panic_text(&*cause)))))
 }
@@ -208,8 +248,23 @@ mod tests {
 
     fn rule(name: &str, actions: &[Apply]) -> Rule {
         let span = Span { source: Source::new("test.yaml", "x"), start: 0, end: 1 };
-        let then = actions.iter().map(|action| Step { name: "does", action: Box::new(Does(*action)) as Box<dyn Action> }).collect();
-        Rule { name: Arc::from(name), about: None, span, when: None, unless: None, then, otherwise: Vec::new(), on_error: None }
+        let then = actions
+            .iter()
+            .map(|action| Step { name: "does", span: span.clone(), action: Box::new(Does(*action)) as Box<dyn Action> })
+            .collect();
+        Rule {
+            name: Arc::from(name),
+            about: None,
+            span,
+            when: None,
+            unless: None,
+            then,
+            otherwise: Vec::new(),
+            on_error: None,
+            at_recipient: false,
+            tells_apart: false,
+            names_recipient: false,
+        }
     }
 
     fn through(files: Vec<Vec<Rule>>) -> Ruling {

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use similar::TextDiff;
 
 use super::{bytes, read, texts};
+use crate::chain::class::Part;
 use crate::chain::condition::mailbox::MailboxTest;
 use crate::chain::condition::{self, Condition};
 use crate::chain::entry::{Load, find};
-use crate::chain::ruling::Ruling;
+use crate::chain::ruling::{Outcome, Ruling};
 use crate::chain::string::{StringTest, word};
 use crate::chain::{Limits, Run};
 use crate::message::Message;
@@ -49,6 +50,8 @@ pub(super) struct Expect {
     sender: Option<MailboxTest>,
     recipients: Option<Vec<String>>,
     tags: Option<Vec<String>>,
+    /// What is expected of single recipients, each with what stands beside `for` and is not said anew.
+    of_one: Vec<(Path, Expect)>,
 }
 
 /// Something that came out otherwise.
@@ -75,8 +78,9 @@ impl Expect {
         let sender = settings.node("sender").map(|node| MailboxTest::load("`sender`", node, load)).transpose();
         let recipients = texts(&mut settings, "recipients", load);
         let tags = texts(&mut settings, "tags", load);
+        let of_one = settings.node("for");
         settings.finish(load.problems)?;
-        Ok(Expect {
+        let mut expect = Expect {
             outcome: outcome?,
             reason: reason?,
             fired: fired?,
@@ -88,15 +92,61 @@ impl Expect {
             sender: sender?,
             recipients: recipients?,
             tags: tags?,
-        })
+            of_one: Vec::new(),
+        };
+        if let Some(of_one) = of_one {
+            expect.of_one = each(of_one, node, rules, load)?;
+        }
+        Ok(expect)
     }
 
-    pub(super) fn same_as(&self, directory: &std::path::Path) -> Option<PathBuf> {
+    fn same_as(&self, directory: &std::path::Path) -> Option<PathBuf> {
         self.same_as.as_ref().map(|file| directory.join(file))
     }
 
+    /// What the files of `same_as` would have to hold.
+    pub(super) fn updates(&self, parts: &[Part], directory: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let of = |expect: &Expect, part: &Part| expect.same_as(directory).map(|file| (file, bytes(&part.ruling.mail.message)));
+        parts.iter().flat_map(|part| self.meant(part).into_iter().filter_map(move |(_, expect)| of(expect, part))).collect()
+    }
+
+    /// What is expected of a part: of each recipient that `for` names, or of all of it.
+    fn meant(&self, part: &Part) -> Vec<(Option<&Path>, &Expect)> {
+        let named: Vec<_> = self.of_one.iter().filter(|(path, _)| part.recipients.contains(path)).collect();
+        if named.is_empty() { vec![(None, self)] } else { named.into_iter().map(|(path, expect)| (Some(path), expect)).collect() }
+    }
+
     /// Everything that came out otherwise.
-    pub(super) fn judge(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path) -> Vec<Failure> {
+    pub(super) fn judge_parts(&self, parts: &[Part], received: &Message, directory: &std::path::Path) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for part in parts {
+            for (one, expect) in self.meant(part) {
+                let of_one = match one {
+                    Some(path) => path.to_string(),
+                    None => part.recipients.iter().map(Path::to_string).collect::<Vec<_>>().join(" "),
+                };
+                let mut told = expect.judge(&part.ruling, received, directory);
+                if one.is_some() {
+                    judge_recipients(expect.recipients.as_deref(), std::slice::from_ref(part), &mut told);
+                }
+                if parts.len() > 1 || one.is_some() {
+                    for failure in &mut told {
+                        failure.what = format!("for {of_one}: {}", failure.what);
+                    }
+                }
+                failures.extend(told);
+            }
+        }
+        let is_none = |path: &&Path| !parts.iter().any(|part| part.recipients.contains(path));
+        failures.extend(
+            self.of_one.iter().map(|(path, _)| path).filter(is_none).map(|path| told(format!("for: the mail has no recipient {path}"))),
+        );
+        judge_recipients(self.recipients.as_deref(), parts, &mut failures);
+        failures
+    }
+
+    /// What came out otherwise in one part.
+    fn judge(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path) -> Vec<Failure> {
         let mut failures = Vec::new();
         self.judge_ruling(ruling, &mut failures);
         self.judge_envelope(ruling, &mut failures);
@@ -137,12 +187,6 @@ impl Expect {
         {
             failures.push(told(format!("sender: got {}", envelope.sender)));
         }
-        let recipients: Vec<&str> = envelope.recipients.iter().map(Path::address).collect();
-        if let Some(expected) = &self.recipients
-            && *expected != recipients
-        {
-            failures.push(told(format!("recipients: expected [{}], got [{}]", expected.join(", "), recipients.join(", "))));
-        }
     }
 
     fn judge_message(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path, failures: &mut Vec<Failure>) {
@@ -175,6 +219,45 @@ impl Expect {
             }
         }
     }
+}
+
+/// Whom the mail is for in the end, over these parts.
+fn judge_recipients(expected: Option<&[String]>, parts: &[Part], failures: &mut Vec<Failure>) {
+    let go_on = parts.iter().filter(|part| part.ruling.outcome == Outcome::Deliver || parts.len() == 1);
+    let got: Vec<&str> = go_on.flat_map(|part| part.ruling.mail.envelope.recipients.iter().map(Path::address)).collect();
+    if let Some(expected) = expected
+        && *expected != got
+    {
+        failures.push(told(format!("recipients: expected [{}], got [{}]", expected.join(", "), got.join(", "))));
+    }
+}
+
+/// `for`: recipients as the client gives them. What stands beside it in `expect` holds for each, unless it is said anew; `recipients` speaks of all of them.
+fn each(node: &Node, beside: &Node, rules: &[&str], load: &mut Load<'_>) -> Result<Vec<(Path, Expect)>, Reported> {
+    let label = "such as `{anna@inside.example: {outcome: reject}}`";
+    let Kind::Map(entries) = &node.kind else {
+        return Err(load.problems.error(&node.span, "`for` wants a mapping: recipients, and what is expected of each", label));
+    };
+    let mut of_one = Vec::with_capacity(entries.len());
+    for (key, expected) in entries {
+        let path = Path::parse(&key.text)
+            .map_err(|error| load.problems.error(&key.span, format!("`{}` is no address: {error}", key.text), label))?;
+        if let Some(again) = expected.map().unwrap_or_default().iter().find(|(key, _)| key.text == "for") {
+            return Err(load.problems.error(&again.0.span, "`for` inside `for`", "it names one recipient already"));
+        }
+        let said = |key: &str| expected.map().unwrap_or_default().iter().any(|(known, _)| known.text == key);
+        let inherited = beside
+            .map()
+            .unwrap_or_default()
+            .iter()
+            .filter(|(key, _)| !["for", "recipients"].contains(&key.text.as_str()) && !said(&key.text));
+        let mut whole = expected.clone();
+        if let Kind::Map(own) = &mut whole.kind {
+            own.extend(inherited.cloned());
+        }
+        of_one.push((path, Expect::load(&whole, rules, load)?));
+    }
+    Ok(of_one)
 }
 
 /// A run that stands at the end, for conditions on the result.

@@ -11,9 +11,10 @@ use super::entry::Load;
 use super::example;
 use super::list::Instead;
 use super::rule::RuleFile;
+use super::string::word;
 use super::{Chain, Limits};
 use crate::base::disk;
-use crate::mail::{Client, Inside, Mail, Origin};
+use crate::mail::{Client, Direction, Inside, Mail, Origin, Standing};
 use crate::message::Message;
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path;
@@ -81,8 +82,8 @@ pub struct Report {
     pub span: Span,
     /// None: it passed.
     pub failures: Vec<Failure>,
-    /// What came out, and the `same_as` file that it should have been: what `--update` writes.
-    pub update: Option<(PathBuf, Vec<u8>)>,
+    /// What came out, and the `same_as` files that it should have been: what `--update` writes.
+    pub updates: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Test {
@@ -99,6 +100,8 @@ impl Test {
         let envelope = envelope(settings.node("envelope"), load);
         let origin = origin(settings.node("client"), load);
         let lists = settings.node("lists").map(|node| load.lists.instead(node, load.problems)).transpose();
+        let words = Direction::ALL.map(|one| (one.word(), one));
+        let direction = settings.node("direction").map(|node| word(node, &words, load.problems)).transpose();
         let expect = match settings.node("expect") {
             Some(node) => Expect::load(node, rules, load),
             None => Err(load.problems.error(
@@ -116,7 +119,11 @@ impl Test {
                 return Err(load.problems.error(&span, title, "`message: FILE` or `inline: |` with the message itself is wanted"));
             }
         };
-        let (name, envelope, origin, lists) = (name?, envelope?, Arc::new(origin?), lists?.unwrap_or_default());
+        let mut origin = origin?;
+        if let Some(direction) = direction? {
+            origin.standing = Standing::Stated(direction);
+        }
+        let (name, envelope, origin, lists) = (name?, envelope?, Arc::new(origin), lists?.unwrap_or_default());
         Ok(Test { name, span, content, envelope, origin, lists, expect: expect? })
     }
 
@@ -135,14 +142,14 @@ impl Test {
 
     fn run(&self, chain: &Chain, directory: &Path) -> Report {
         let place = format!("{}:{}", self.span.source.name, self.span.line_column().0);
-        let mut report = Report { test: self.name.clone(), place, span: self.span.clone(), failures: Vec::new(), update: None };
+        let mut report = Report { test: self.name.clone(), place, span: self.span.clone(), failures: Vec::new(), updates: Vec::new() };
         let _lists = self.lists.put();
         match self.mail(directory) {
             Ok(mail) => {
                 let received = mail.message.clone();
-                let ruling = chain.run(mail);
-                report.failures = self.expect.judge(&ruling, &received, directory);
-                report.update = self.expect.same_as(directory).map(|file| (file, bytes(&ruling.mail.message)));
+                let parts = chain.parts(&mail, false);
+                report.failures = self.expect.judge_parts(&parts, &received, directory);
+                report.updates = self.expect.updates(&parts, directory);
             }
             Err(why) => report.failures.push(Failure { what: why, difference: None }),
         }
@@ -269,6 +276,9 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
     settings.finish(load.problems)?;
     origin.client = Client { address: address?.or(origin.client.address), name: name? };
     origin.peer = origin.client.address;
+    if origin.client.address.is_some_and(|address| load.inside.has_address(address)) {
+        origin.standing = Standing::Inside;
+    }
     if let Some(helo) = helo? {
         origin.helo = helo;
     }

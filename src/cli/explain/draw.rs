@@ -7,8 +7,9 @@ use serde_json::{Value, json as object};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::Explained;
+use crate::chain::class as chain;
 use crate::chain::test::bytes;
-use crate::chain::trace::{Asked, Edit, RuleTrace, Trace};
+use crate::chain::trace::{Asked, Edit, RuleTrace};
 use crate::message::{Message, Part};
 use crate::smtp::path::Path;
 
@@ -23,14 +24,24 @@ const COLUMN: usize = 46;
 const WIDTH: usize = 160;
 
 /// For a terminal.
-pub(super) fn text(trace: &Trace, explained: &Explained) -> String {
+pub(super) fn text(explained: &Explained) -> String {
     let mut out = String::new();
     tree(explained.received.parts(), &mut out);
-    for rule in &trace.rules {
-        one(rule, &mut out);
+    for part in &explained.parts {
+        if explained.parts.len() > 1 {
+            whose(part, &mut out);
+        }
+        part.trace.rules.iter().for_each(|rule| one(rule, &mut out));
+        outcome(part, explained, &mut out);
     }
-    outcome(explained, &mut out);
     out
+}
+
+/// For whom this is, and what tells them from the first.
+fn whose(part: &chain::Part, out: &mut String) {
+    let recipients = part.recipients.iter().map(|path| printable(&path.to_string())).collect::<Vec<_>>().join(", ");
+    let by = part.by.as_ref().map(|rule| format!("  {DIM}told apart by: {rule}{DIM:#}")).unwrap_or_default();
+    let _ = writeln!(out, "{STRONG}for {recipients}{STRONG:#}{by}");
 }
 
 fn tree(parts: &[Part], out: &mut String) {
@@ -102,8 +113,8 @@ fn edit(edit: &Edit, out: &mut String) {
     }
 }
 
-fn outcome(explained: &Explained, out: &mut String) {
-    let ruling = &explained.ruling;
+fn outcome(part: &chain::Part, explained: &Explained, out: &mut String) {
+    let ruling = &part.ruling;
     let kept = Kept::of(&explained.received, &ruling.mail.message);
     let mut parts = vec![format!("{STRONG}{}{STRONG:#}", ruling.word())];
     parts.extend(ruling.reply());
@@ -189,19 +200,28 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).chain(['…']).collect()
 }
 
-/// For programs.
-pub(super) fn json(trace: &Trace, explained: &Explained) -> String {
-    let ruling = &explained.ruling;
-    let kept = Kept::of(&explained.received, &ruling.mail.message);
+/// For programs: the first kind of recipients, and the others beside it.
+pub(super) fn json(explained: &Explained) -> String {
+    let mut told = explained.parts.iter().map(|part| of_part(part, explained));
+    let mut first = told.next().unwrap_or_default();
+    first["others"] = told.collect();
     let part = |part: &Part| -> Value {
         object!({
             "depth": part.depth, "type": part.media_type, "charset": part.charset, "encoding": part.encoding, "names": part.names,
             "disposition": part.disposition, "size": part.size,
         })
     };
+    first["parts"] = explained.received.parts().iter().map(part).collect();
+    format!("{first:#}\n")
+}
+
+fn of_part(part: &chain::Part, explained: &Explained) -> Value {
+    let ruling = &part.ruling;
+    let kept = Kept::of(&explained.received, &ruling.mail.message);
     let envelope = &ruling.mail.envelope;
-    let recipients: Vec<_> = envelope.recipients.iter().map(Path::address).collect();
-    let explanation = object!({
+    object!({
+        "given": part.recipients.iter().map(Path::address).collect::<Vec<_>>(),
+        "told_apart_by": part.by.as_deref(),
         "outcome": ruling.word(),
         "reply": ruling.reply(),
         "holds": ruling.holds.iter().map(|hold| object!({ "rule": &*hold.rule, "reason": hold.reason })).collect::<Vec<_>>(),
@@ -211,15 +231,13 @@ pub(super) fn json(trace: &Trace, explained: &Explained) -> String {
         "scores": ruling.scores,
         "logs": ruling.logs.iter().map(|(rule, text)| object!({ "rule": &**rule, "text": text })).collect::<Vec<_>>(),
         "sender": envelope.sender.address(),
-        "recipients": recipients,
+        "recipients": envelope.recipients.iter().map(Path::address).collect::<Vec<_>>(),
         "next_hop": explained.next_hop,
-        "rules": trace.rules,
-        "parts": explained.received.parts().iter().map(part).collect::<Vec<_>>(),
+        "rules": part.trace.rules,
         "bytes": { "received": kept.received, "as_received": kept.bytes, "sent": ruling.mail.message.size() },
         "fields_changed": kept.fields,
         "body_changed": kept.body,
-    });
-    format!("{explanation:#}\n")
+    })
 }
 
 #[cfg(test)]

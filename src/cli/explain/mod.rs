@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::{Exit, Global, complain, say, test};
 use crate::base::disk;
-use crate::chain::ruling::Ruling;
+use crate::chain::class::Part;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
-use crate::config::Options;
-use crate::mail::{Client, Mail, Origin};
+use crate::config::{Options, OriginOf};
+use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
@@ -22,10 +22,12 @@ const EXAMPLES: &str = "\
 Examples:
   transom explain message.eml
   transom explain message.eml --from anna@example.org --to bob@example.net --client 192.0.2.7
+  transom explain message.eml --to anna@example.org --to bob@example.org
   transom explain message.eml --rules rules/new.yaml
   transom explain - --json < message.eml
 
-Each rule is shown with its conditions and the values they saw, and with what its actions changed.
+Each rule is shown with its conditions and the values they saw, and with what its actions changed; where rules tell the recipients apart, for each kind
+of them, with the rule that does. Over SMTP each kind comes in a transaction of its own.
 Exit status: 0 whatever the rules decide; 65 the message cannot be read; 66 no such file.";
 
 /// Shows what the rules would do to a message, and why
@@ -60,10 +62,11 @@ pub struct Args {
     json: bool,
 }
 
-/// What is known besides the trace.
+/// What came out.
 struct Explained {
     received: Message,
-    ruling: Ruling,
+    /// Recipients that the rules tell apart, each kind with its ruling.
+    parts: Vec<Part>,
     next_hop: Option<String>,
 }
 
@@ -76,26 +79,42 @@ pub fn run(args: Args, global: &Global) -> Exit {
 }
 
 fn explain(args: Args, global: &Global) -> Result<String, Exit> {
-    let (chain, limits, next_hop) = setting(&args.rules, global)?;
-    let received = message(&args.message, &limits)?;
-    let origin = Arc::new(origin(&args));
+    let setting = Setting::of(&args, global)?;
+    let received = message(&args.message, &setting.limits)?;
+    let origin = Arc::new(Origin { standing: setting.standing, ..origin(&args) });
     let envelope = Envelope { sender: args.from, recipients: args.to, declared: Declared::default() };
     let mail = Mail { origin, envelope, message: received.clone() };
-    let (ruling, trace) = chain.explain(mail);
-    let explained = Explained { received, ruling, next_hop };
-    Ok(if args.json { draw::json(&trace, &explained) } else { draw::text(&trace, &explained) })
+    let explained = Explained { received, parts: setting.chain.parts(&mail, true), next_hop: setting.next_hop };
+    Ok(if args.json { draw::json(&explained) } else { draw::text(&explained) })
 }
 
-/// The rules, what a message may be, and where the mail would go.
-type Setting = (Arc<Chain>, Arc<message::Limits>, Option<String>);
+/// Where the mail comes in.
+struct Setting {
+    chain: Arc<Chain>,
+    limits: Arc<message::Limits>,
+    standing: Standing,
+    /// Where it would go.
+    next_hop: Option<String>,
+}
 
-fn setting(rules: &[PathBuf], global: &Global) -> Result<Setting, Exit> {
-    if !rules.is_empty() {
-        return Ok((test::chain(rules, global)?, example::limits(), None));
+impl Setting {
+    fn of(args: &Args, global: &Global) -> Result<Setting, Exit> {
+        let by_address = |inside: &Inside| if inside.has_address(args.client) { Standing::Inside } else { Standing::Outside };
+        if !args.rules.is_empty() {
+            let chain = test::chain(&args.rules, global)?;
+            let standing = by_address(&chain.shared().inside);
+            return Ok(Setting { chain, limits: example::limits(), standing, next_hop: None });
+        }
+        let config = global.load(Options { without_tests: true, ..Options::default() })?;
+        let listener = config.listeners.iter().find(|listener| Some(&*listener.name) == args.listener.as_deref());
+        let standing = match listener.map(|listener| listener.origin) {
+            Some(OriginOf::Inside) => Standing::Inside,
+            Some(OriginOf::Outside) => Standing::Outside,
+            Some(OriginOf::Auto) | None => by_address(&config.inside.unwrap_or_default()),
+        };
+        let next_hop = config.relay.next_hops.first().map(ToString::to_string);
+        Ok(Setting { chain: config.chain, limits: Arc::new(config.limits.of_message()), standing, next_hop })
     }
-    let config = global.load(Options { without_tests: true, ..Options::default() })?;
-    let next_hop = config.relay.next_hops.first().map(ToString::to_string);
-    Ok((config.chain, Arc::new(config.limits.of_message()), next_hop))
 }
 
 fn message(file: &std::path::Path, limits: &Arc<message::Limits>) -> Result<Message, Exit> {

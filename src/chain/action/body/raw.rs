@@ -112,7 +112,7 @@ mod tests {
         let message: Vec<u8> =
             [b"Subject: hi\r\n\r\n\x81\xfc x \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"].concat();
         let chain = chain(&rules(&["body.replace: {view: raw, matches: x, with: 'ü€語'}"])).unwrap();
-        let left = raw(&chain.run(mail(&message)));
+        let left = raw(&chain.run(mail(&message), &[]));
         let wanted: Vec<u8> =
             [b"Subject: hi\r\n\r\n\x81\xfc \xfc\x80\xe8\xaa\x9e \x8d\xff\r\n".as_slice(), &(0x80..=0xff).collect::<Vec<u8>>(), b"\r\n"]
                 .concat();

@@ -1,0 +1,518 @@
+//! Recipients told apart (DESIGN decision 2): the rules at RCPT, the class of each recipient, and what both hand to the run.
+//!
+//! A chain reads as if it ran once per recipient. Recipients of one class share a run, so a class holds everything the chain can tell them apart by:
+//!
+//! | what                                                       | why                                             |
+//! |------------------------------------------------------------|-------------------------------------------------|
+//! | the answers of `recipient` and `direction`, rule by rule   | a rule fires for one and not for another        |
+//! | tags, scores and holds that `at: recipient` rules left     | later rules ask for them                        |
+//! | `at: recipient` rules that wait for the size, with answers | they decide in the run                          |
+//! | the recipient itself                                       | a text of the message stage names `${recipient}`, or a group of a `recipient` test |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::entry::Load;
+use super::rule::{Rule, Step};
+use super::ruling::{Failure, Hold, Outcome, Ruling};
+use super::run::guarded;
+use super::trace::Trace;
+use super::{ActionError, Chain, Run, example};
+use crate::mail::{Mail, Origin};
+use crate::message::Message;
+use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::path::Path;
+use crate::yaml::Reported;
+
+/// What a rule at RCPT may ask, and do.
+const CONDITIONS: [&str; 11] = ["all", "any", "not", "true", "false", "condition", "client", "sender", "recipient", "direction", "size"];
+const ACTIONS: [&str; 10] =
+    ["recipient.set", "recipient.replace", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
+
+/// A recipient as a client gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    pub origin: &'a Arc<Origin>,
+    pub sender: &'a Path,
+    /// With the size the client announced.
+    pub declared: Declared,
+    pub recipient: &'a Path,
+}
+
+/// Everything the chain can tell recipients apart by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Class {
+    /// By rule, in the order of the chain.
+    pub(super) answers: Vec<(Arc<str>, Vec<bool>)>,
+    pub(super) tags: Vec<String>,
+    pub(super) scores: BTreeMap<String, f64>,
+    pub(super) holds: Vec<Hold>,
+    /// Rules that ask for a size that was not announced.
+    pub(super) late: Vec<Arc<str>>,
+    /// With the rule whose text names it.
+    pub(super) recipient: Option<(Arc<str>, Path)>,
+}
+
+/// What the rules at RCPT said of one recipient.
+#[derive(Clone, Debug)]
+pub struct RecipientRuling {
+    /// `Deliver`: it goes on. Otherwise its RCPT is answered so; a discarded one is accepted and dropped.
+    pub outcome: Outcome,
+    /// As the client gave it.
+    pub given: Path,
+    /// As the rules left it: whom the next hop is asked about.
+    pub recipient: Path,
+    pub class: Class,
+    pub fired: Vec<Arc<str>>,
+    pub failures: Vec<Failure>,
+    pub logs: Vec<(Arc<str>, String)>,
+}
+
+/// Recipients of one class, and what the chain does with their copy.
+#[derive(Debug)]
+pub struct Part {
+    /// As given.
+    pub recipients: Vec<Path>,
+    /// The rule that tells them from the first part.
+    pub by: Option<Arc<str>>,
+    pub ruling: Ruling,
+    /// Empty unless it was asked for.
+    pub trace: Trace,
+}
+
+impl RecipientRuling {
+    /// Of a recipient that no rule has anything to say about.
+    #[must_use]
+    pub fn untouched(recipient: &Path) -> RecipientRuling {
+        RecipientRuling {
+            outcome: Outcome::Deliver,
+            given: recipient.clone(),
+            recipient: recipient.clone(),
+            class: Class::default(),
+            fired: Vec::new(),
+            failures: Vec::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    /// Whether it goes on: neither refused nor dropped.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.outcome == Outcome::Deliver
+    }
+
+    #[must_use]
+    pub fn is_rewritten(&self) -> bool {
+        self.given != self.recipient
+    }
+
+    /// Whether a rule made the two one. What the client itself gives twice stays as it is.
+    #[must_use]
+    pub fn became_one_with(&self, other: &RecipientRuling) -> bool {
+        (self.is_rewritten() || other.is_rewritten()) && self.recipient.same_mailbox(&other.recipient)
+    }
+
+    /// The rule that tells the two apart, if they are of two classes.
+    #[must_use]
+    pub fn parted_by(&self, other: &RecipientRuling) -> Option<Arc<str>> {
+        let (one, two) = (&self.class, &other.class);
+        if one == two {
+            return None;
+        }
+        let answered = one.answers.iter().zip(&two.answers).find(|(one, two)| one != two).map(|(one, _)| &one.0);
+        let fired_alone = || {
+            let alone = |a: &'_ RecipientRuling, b: &'_ RecipientRuling| a.fired.iter().find(|rule| !b.fired.contains(rule)).cloned();
+            alone(self, other).or_else(|| alone(other, self))
+        };
+        let waits = || one.late.iter().chain(&two.late).next().cloned();
+        let named = || one.recipient.as_ref().or(two.recipient.as_ref()).map(|(rule, _)| Arc::clone(rule));
+        let same_but_named = Class { recipient: None, ..one.clone() } == Class { recipient: None, ..two.clone() };
+        if same_but_named { named() } else { answered.cloned().or_else(fired_alone).or_else(waits) }
+    }
+}
+
+/// The recipients that the next hop is asked about and the mail is for; two that became one are one.
+#[must_use]
+pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
+    let mut left: Vec<&RecipientRuling> = Vec::new();
+    for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
+        if !left.iter().any(|known| known.became_one_with(ruling)) {
+            left.push(ruling);
+        }
+    }
+    left.into_iter().map(|ruling| ruling.recipient.clone()).collect()
+}
+
+impl Chain {
+    fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.files().iter().flat_map(|file| &file.rules)
+    }
+
+    /// Whether it has anything to say about a recipient before the message is here.
+    #[must_use]
+    pub fn looks_at_recipients(&self) -> bool {
+        self.rules().any(|rule| rule.at_recipient || rule.tells_apart || rule.names_recipient)
+    }
+
+    /// What the rules at RCPT say of a recipient, and its class.
+    #[must_use]
+    pub fn at_recipient(&self, offer: &Offer<'_>) -> RecipientRuling {
+        if self.looks_at_recipients() { self.ask(offer, false).0 } else { RecipientRuling::untouched(offer.recipient) }
+    }
+
+    fn ask(&self, offer: &Offer<'_>, traced: bool) -> (RecipientRuling, Trace) {
+        let message = Message::parse(Bytes::new(), &example::limits()).expect("nothing is within every limit");
+        let envelope = Envelope { sender: offer.sender.clone(), recipients: vec![offer.recipient.clone()], declared: offer.declared };
+        let mail = Mail { origin: Arc::clone(offer.origin), envelope, message };
+        let mut run = Run::at_recipient(Run::new(mail, self.limits, Arc::clone(&self.inside), traced), offer.declared.size);
+        let mut outcome = run.walk(&self.files, |_, rule| rule.at_recipient);
+        let mut class = Class::default();
+        if outcome == Outcome::Deliver {
+            match self.class(&mut run) {
+                Ok(found) => class = found,
+                Err((rule, error)) => outcome = run.not_now(rule, &error),
+            }
+        }
+        run.ruled(outcome, offer.recipient, class)
+    }
+
+    /// The class of the recipient that a run is about.
+    fn class(&self, run: &mut Run) -> Result<Class, (Arc<str>, ActionError)> {
+        // These are no questions of a rule that `explain` tells about.
+        let trace = run.trace.take();
+        let mut class = Class { late: run.late.clone(), ..Class::default() };
+        for rule in self.rules().filter(|rule| !rule.at_recipient || run.late.contains(&rule.name)) {
+            if rule.tells_apart {
+                let answers = guarded(|| rule.of_recipient(run)).map_err(|error| (Arc::clone(&rule.name), error))?;
+                class.answers.push((Arc::clone(&rule.name), answers));
+            }
+            if rule.names_recipient && class.recipient.is_none() {
+                class.recipient = Some((Arc::clone(&rule.name), run.this_recipient().clone()));
+            }
+        }
+        run.trace = trace;
+        Ok(class)
+    }
+
+    /// A mail as it came, its recipients parted by class, each class with its ruling.
+    #[must_use]
+    pub fn parts(&self, mail: &Mail, traced: bool) -> Vec<Part> {
+        let Envelope { sender, recipients, declared } = &mail.envelope;
+        let mut classes: Vec<(Vec<RecipientRuling>, Trace)> = Vec::new();
+        for recipient in recipients {
+            let offer = Offer { origin: &mail.origin, sender, declared: *declared, recipient };
+            let (ruling, trace) = self.ask(&offer, traced);
+            let same = |known: &RecipientRuling| known.goes_on() && ruling.goes_on() && known.class == ruling.class;
+            match classes.iter_mut().find(|(known, _)| same(&known[0])) {
+                Some((known, _)) => known.push(ruling),
+                None => classes.push((vec![ruling], trace)),
+            }
+        }
+        let parts = classes.iter().map(|(rulings, before)| {
+            let first = &classes[0].0[0];
+            let by = rulings[0].parted_by(first).or_else(|| rulings[0].fired.last().filter(|_| !rulings[0].goes_on()).cloned());
+            self.part(mail, rulings, before, traced, by)
+        });
+        parts.collect()
+    }
+
+    fn part(&self, mail: &Mail, rulings: &[RecipientRuling], before: &Trace, traced: bool, by: Option<Arc<str>>) -> Part {
+        let recipients: Vec<Path> = rulings.iter().map(|ruling| ruling.given.clone()).collect();
+        let mut mail = mail.clone();
+        mail.envelope.recipients.clone_from(&recipients);
+        let mut trace = before.clone();
+        let mut ruling = if rulings[0].goes_on() {
+            let (ruling, of_run) = self.run_traced(mail, rulings, traced);
+            trace.rules.extend(of_run.rules);
+            ruling
+        } else {
+            Ruling { outcome: rulings[0].outcome.clone(), fired: rulings[0].fired.clone(), ..Ruling::discarded(mail) }
+        };
+        // The server has told these when the recipients came.
+        ruling.logs.splice(0..0, rulings.iter().flat_map(|ruling| ruling.logs.iter().cloned()));
+        ruling.failures.splice(0..0, rulings.iter().flat_map(|ruling| ruling.failures.iter().cloned()));
+        Part { recipients, by, ruling, trace }
+    }
+
+    /// Runs a mail to its ruling, for the recipients that these rulings left; without any, for its own. Blocks only for the message's own file. Never panics: a rule that does has failed.
+    #[must_use]
+    pub fn run(&self, mail: Mail, recipients: &[RecipientRuling]) -> Ruling {
+        self.run_traced(mail, recipients, false).0
+    }
+
+    fn run_traced(&self, mut mail: Mail, recipients: &[RecipientRuling], traced: bool) -> (Ruling, Trace) {
+        if !recipients.is_empty() {
+            mail.envelope.recipients = left(recipients);
+            if mail.envelope.recipients.is_empty() {
+                return (Ruling::discarded(mail), Trace::default());
+            }
+        }
+        let (ruling, trace) = Run::new(mail, self.limits, Arc::clone(&self.inside), traced).handed(recipients).through(&self.files);
+        (ruling, trace.unwrap_or_default())
+    }
+}
+
+/// A rule at RCPT has no message, and may do only what concerns its recipient.
+///
+/// # Errors
+/// [`Reported`], all that it may not.
+pub fn check_at_recipient<'r>(steps: impl Iterator<Item = &'r Step>, load: &mut Load<'_>) -> Result<(), Reported> {
+    let mut wrong = Ok(());
+    for (name, span) in &load.uses.conditions {
+        if !CONDITIONS.contains(name) {
+            let label = "it may ask for client, sender, recipient, direction, condition and the announced size";
+            wrong =
+                Err(load.problems.error(span, format!("a rule with `at: recipient` runs before the message is here: no `{name}`"), label));
+        }
+    }
+    for span in &load.uses.header {
+        let label = "take `at: recipient` away, or the value";
+        wrong =
+            Err(load.problems.error(span, "a rule with `at: recipient` runs before the message is here: there is no header yet", label));
+    }
+    for step in steps.filter(|step| !ACTIONS.contains(&step.name)) {
+        let label = "at RCPT: reject, defer, discard, deliver, recipient.set, recipient.replace, tag, score, quarantine, log";
+        wrong = Err(load.problems.error(&step.span, format!("a rule with `at: recipient` cannot do `{}`", step.name), label));
+    }
+    wrong
+}
+
+/// Tells that each recipient is a class of its own for these texts.
+pub fn warn_of_texts(load: &mut Load<'_>) {
+    for (name, span) in &load.uses.recipient {
+        let title = format!("`{name}` makes every recipient a class of its own: a message to several of them comes in once for each");
+        load.problems.warning(
+            span,
+            title,
+            "only the first is taken, the others hear 452 4.5.3 and come again; a `log` text may name it freely",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::action::testing::chain;
+    use crate::mail::Standing;
+    use crate::smtp::reply::Enhanced;
+    use crate::yaml::Problems;
+
+    fn path(address: &str) -> Path {
+        Path::parse(address).unwrap()
+    }
+
+    /// The ruling at RCPT of a client outside.
+    fn ask(chain: &Chain, recipient: &str, size: Option<u64>) -> RecipientRuling {
+        let declared = Declared { size, ..Declared::default() };
+        let (origin, sender) = (Arc::new(example::origin()), path(example::SENDER));
+        chain.at_recipient(&Offer { origin: &origin, sender: &sender, declared, recipient: &path(recipient) })
+    }
+
+    /// What became of these recipients of one message.
+    fn parts(chain: &Chain, recipients: &[&str]) -> Vec<(Vec<String>, &'static str, Option<String>)> {
+        let mut mail = example::run("Subject: hi\r\n\r\nbody\r\n").mail;
+        mail.envelope.recipients = recipients.iter().copied().map(path).collect();
+        let told = |part: Part| {
+            let recipients = part.ruling.mail.envelope.recipients.iter().map(ToString::to_string).collect();
+            (recipients, part.ruling.word(), part.by.map(|rule| rule.to_string()))
+        };
+        chain.parts(&mail, false).into_iter().map(told).collect()
+    }
+
+    fn rules(rules: &[&str]) -> Chain {
+        let yaml = rules.iter().fold("rules:\n".to_owned(), |yaml, rule| format!("{yaml}  - {{{rule}}}\n"));
+        chain(&yaml).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
+    fn refused(rule: &str) -> String {
+        format!("{:?}", chain(&format!("rules:\n  - {{{rule}}}\n")).unwrap_err())
+    }
+
+    fn part(recipients: &[&str], word: &'static str, by: Option<&str>) -> (Vec<String>, &'static str, Option<String>) {
+        (recipients.iter().map(|path| format!("<{path}>")).collect(), word, by.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_chain_that_tells_nobody_apart_asks_nothing_at_rcpt() {
+        let chain = rules(&["name: a, when: {recipients: {over: 1}}, then: [discard]", "name: b, then: [{log: 'for ${recipient}'}]"]);
+        assert!(!chain.looks_at_recipients());
+        assert_eq!(ask(&chain, "a@inside.example", None).class, ask(&chain, "b@outside.example", None).class);
+        assert_eq!(parts(&chain, &["a@x.example", "b@x.example"]), [part(&["a@x.example", "b@x.example"], "discard", None)]);
+    }
+
+    #[test]
+    fn recipients_part_where_a_condition_answers_otherwise_and_only_there() {
+        let chain = rules(&[
+            "name: all, then: [{tag: seen}]",
+            "name: sales, when: {recipient: {local: [sales, support]}}, then: [{quarantine: sales}]",
+            "name: out, when: {any: [{subject: nothing}, {direction: transit}]}, then: [discard]",
+        ]);
+        assert!(chain.looks_at_recipients());
+        let given = ["anna@inside.example", "sales@inside.example", "bob@inside.example", "support@inside.example", "x@outside.example"];
+        let wanted = [
+            part(&["anna@inside.example", "bob@inside.example"], "deliver", None),
+            part(&["sales@inside.example", "support@inside.example"], "quarantine", Some("sales")),
+            part(&["x@outside.example"], "discard", Some("out")),
+        ];
+        assert_eq!(parts(&chain, &given), wanted);
+    }
+
+    #[test]
+    fn a_text_that_names_the_recipient_makes_each_its_own_class() {
+        for rule in [
+            "name: named, then: [{header.add: {name: X-For, value: '${recipient}'}}]",
+            "name: named, when: {recipient: {local: {matches: '^(?<who>.*)$'}}}, then: [{header.add: {name: X-For, value: '${who}'}}]",
+        ] {
+            let wanted = [part(&["a@x.example"], "deliver", None), part(&["b@x.example"], "deliver", Some("named"))];
+            assert_eq!(parts(&rules(&[rule]), &["a@x.example", "b@x.example"]), wanted, "{rule}");
+        }
+        let logged = "name: logged, when: {recipient: {local: {matches: '^(?<who>.*)$'}}}, then: [{log: '${who} ${recipient}'}]";
+        assert_eq!(parts(&rules(&[logged]), &["a@x.example", "b@x.example"]).len(), 1);
+    }
+
+    #[test]
+    fn such_a_text_is_warned_of() {
+        let read = |rule: &str| {
+            let mut problems = Problems::default();
+            let source = crate::yaml::Source::new("a.yaml", format!("rules:\n  - {{name: a, {rule}}}\n"));
+            let node = crate::yaml::parse(&source, &mut problems).unwrap();
+            crate::chain::rule::RuleFile::load(
+                &node,
+                std::path::Path::new("a.yaml"),
+                &mut crate::chain::rule::Shared::default(),
+                &mut problems,
+            );
+            assert!(!problems.any_error());
+            problems.iter().map(|problem| problem.title.clone()).collect::<Vec<_>>()
+        };
+        assert!(
+            read("then: [{header.add: {name: X-For, value: '${recipient}'}}]")[0]
+                .starts_with("`${recipient}` makes every recipient a class")
+        );
+        assert!(read("then: [{log: '${recipient}'}]").is_empty());
+        assert!(read("at: recipient, then: [{reject: {text: 'no ${recipient}'}}]").is_empty());
+    }
+
+    #[test]
+    fn rules_at_rcpt_run_first_and_see_what_they_left_each_other() {
+        let chain = rules(&[
+            "name: later, when: {tag: moved}, then: [{score: 5}]",
+            "name: move, at: recipient, when: {recipient: {domain: old.example}}, then: [{recipient.replace: {matches: '@old\\.example$', with: '@new.example'}}, {tag: moved}]",
+            "name: gone, at: recipient, when: {recipient: gone@new.example}, then: [{reject: {text: 'no ${recipient}'}}]",
+            "name: new, when: {recipient: {domain: new.example}}, then: [{tag: new}]",
+        ]);
+        let moved = ask(&chain, "anna@old.example", None);
+        assert_eq!((moved.recipient.address(), moved.given.address()), ("anna@new.example", "anna@old.example"));
+        assert_eq!((moved.outcome.clone(), moved.class.tags.clone()), (Outcome::Deliver, vec!["moved".to_owned()]));
+        assert!(matches!(ask(&chain, "gone@old.example", None).outcome, Outcome::Reject(verdict) if verdict.text == "no gone@new.example"));
+        // Whoever was moved is of another class than who was there: the tag is seen later.
+        let (native, other) = (ask(&chain, "bob@new.example", None), ask(&chain, "x@else.example", None));
+        assert!(native.class != moved.class && native.class != other.class);
+        assert_eq!(moved.parted_by(&native).as_deref(), Some("move"));
+        assert_eq!(native.parted_by(&other).as_deref(), Some("new"));
+        let mail = example::run("Subject: hi\r\n\r\n").mail;
+        let ruling = chain.run(mail, &[moved]);
+        assert_eq!(ruling.fired.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["move", "later", "new"]);
+        assert_eq!((ruling.tags, ruling.scores[""]), (vec!["moved".to_owned(), "new".to_owned()], 5.0));
+        assert_eq!(ruling.mail.envelope.recipients, [path("anna@new.example")]);
+    }
+
+    #[test]
+    fn later_changes_of_the_recipient_do_not_change_the_answer() {
+        let chain = rules(&[
+            "name: away, when: {recipient: a@x.example}, then: [{recipient.set: b@x.example}]",
+            "name: still, when: {recipient: a@x.example}, then: [{quarantine: 'for ${recipient}'}]",
+        ]);
+        let mut mail = example::run("Subject: hi\r\n\r\n").mail;
+        mail.envelope.recipients = vec![path("a@x.example")];
+        let ruling = chain.run(mail, &[ask(&chain, "a@x.example", None)]);
+        assert_eq!((ruling.holds[0].reason.as_str(), ruling.mail.envelope.recipients[0].address()), ("for a@x.example", "b@x.example"));
+    }
+
+    #[test]
+    fn verdicts_at_rcpt_speak_for_one_recipient() {
+        let chain = rules(&[
+            "name: closed, at: recipient, when: {recipient: {local: closed}}, then: [{reject: {code: 553, enhanced: 5.1.3, text: closed}}]",
+            "name: full, at: recipient, when: {recipient: {local: full}}, then: [{defer: {text: later}}]",
+            "name: sink, at: recipient, when: {recipient: {local: sink}}, then: [discard]",
+            "name: vip, at: recipient, when: {recipient: {local: vip}}, then: [deliver]",
+            "name: rest, at: recipient, then: [{quarantine: all}]",
+            "name: message, then: [{tag: late}]",
+        ]);
+        let outcome = |local: &str| ask(&chain, &format!("{local}@x.example"), None).outcome;
+        assert!(matches!(outcome("closed"), Outcome::Reject(verdict) if (verdict.code, verdict.enhanced) == (553, Enhanced(5, 1, 3))));
+        assert!(matches!(outcome("full"), Outcome::Defer(verdict) if verdict.code == 451));
+        assert_eq!((outcome("sink"), outcome("vip"), outcome("any")), (Outcome::Discard, Outcome::Deliver, Outcome::Deliver));
+        let wanted = [
+            part(&["vip@x.example"], "deliver", None),
+            part(&["any@x.example", "more@x.example"], "quarantine", Some("rest")),
+            part(&["sink@x.example"], "discard", Some("sink")),
+        ];
+        assert_eq!(parts(&chain, &["vip@x.example", "any@x.example", "sink@x.example", "more@x.example"]), wanted);
+        let all_dropped = chain.run(example::run("\r\n").mail, &[ask(&chain, "sink@x.example", None)]);
+        assert_eq!(all_dropped.word(), "discard");
+    }
+
+    #[test]
+    fn a_size_that_was_not_announced_is_asked_for_again_with_the_message() {
+        let chain = rules(&[
+            "name: big, at: recipient, when: {size: {over: 20}, recipient: {local: small}}, then: [{reject: {text: too big}}]",
+            "name: late, then: [{tag: late}]",
+        ]);
+        assert!(matches!(ask(&chain, "small@x.example", Some(21)).outcome, Outcome::Reject(_)));
+        assert_eq!(ask(&chain, "small@x.example", Some(20)).outcome, Outcome::Deliver);
+        let (small, other) = (ask(&chain, "small@x.example", None), ask(&chain, "other@x.example", None));
+        assert_eq!((small.outcome.clone(), small.class.late.len()), (Outcome::Deliver, 1));
+        assert_eq!(small.parted_by(&other).as_deref(), Some("big"));
+        let run = |message: &str, ruling: &RecipientRuling| chain.run(example::run(message).mail, std::slice::from_ref(ruling)).word();
+        assert_eq!(run("Subject: much too long a line\r\n\r\n", &small), "reject");
+        assert_eq!(run("Subject: x\r\n\r\n", &small), "deliver");
+        assert_eq!(run("Subject: much too long a line\r\n\r\n", &other), "deliver");
+    }
+
+    #[test]
+    fn what_comes_too_late_for_the_recipient_is_an_error_of_the_rule() {
+        let chain = rules(&[
+            "name: move, at: recipient, when: {size: {over: 5}}, then: [{recipient.set: big@x.example}]",
+            "name: pass, at: recipient, when: {size: {over: 5}}, then: [deliver]",
+            "name: after, then: [{tag: after}]",
+        ]);
+        assert_eq!(ask(&chain, "a@x.example", Some(9)).recipient, path("big@x.example"));
+        let ruling = chain.run(example::run("Subject: hi\r\n\r\n").mail, &[ask(&chain, "a@x.example", None)]);
+        assert_eq!((ruling.word(), ruling.failures.len()), ("quarantine", 1));
+        assert!(ruling.failures[0].error.contains("the size was not announced"), "{:?}", ruling.failures);
+        // `deliver` ends these rules only.
+        assert_eq!((ruling.tags, ruling.mail.envelope.recipients), (vec!["after".to_owned()], vec![path("a@x.example")]));
+    }
+
+    #[test]
+    fn two_that_become_one_are_one() {
+        let chain = rules(&["name: one, at: recipient, when: {recipient: {local: [a, b]}}, then: [{recipient.set: c@x.example}]"]);
+        let rulings = ["a@x.example", "b@x.example", "c@x.example", "d@x.example", "d@x.example"].map(|path| ask(&chain, path, None));
+        assert_eq!(left(&rulings), ["c@x.example", "d@x.example", "d@x.example"].map(path));
+    }
+
+    #[test]
+    fn a_rule_at_rcpt_asks_and_does_only_what_can_be_there() {
+        assert!(refused("name: a, at: recipient, when: {subject: x}, then: [discard]").contains("no `subject`"));
+        assert!(refused("name: a, at: recipient, when: {all: [{recipients: {over: 1}}]}, then: [discard]").contains("no `recipients`"));
+        assert!(refused("name: a, at: recipient, then: [{header.remove: X-Mailer}]").contains("cannot do `header.remove`"));
+        assert!(refused("name: a, at: recipient, then: [{reject: {text: 'no ${header:Subject}'}}]").contains("there is no header yet"));
+        assert!(refused("name: a, at: message, then: [discard]").contains("recipient"));
+        let named = "conditions: {spam: {subject: x}}\nrules:\n  - {name: a, at: recipient, when: {condition: spam}, then: [discard]}\n";
+        assert!(format!("{:?}", chain(named).unwrap_err()).contains("no `subject`"));
+    }
+
+    #[test]
+    fn a_client_inside_sends_out_and_within() {
+        let chain = rules(&["name: out, when: {direction: outbound}, then: [{tag: out}]"]);
+        let (origin, sender) = (Arc::new(Origin { standing: Standing::Inside, ..example::origin() }), path(example::SENDER));
+        let class = |to: &str| {
+            chain.at_recipient(&Offer { origin: &origin, sender: &sender, declared: Declared::default(), recipient: &path(to) }).class
+        };
+        assert_eq!(class("a@outside.example"), class("b@elsewhere.example"));
+        assert_ne!(class("a@outside.example"), class("a@inside.example"));
+    }
+}

@@ -1,0 +1,136 @@
+//! RCPT: permission, the rules, the class, the next hop, and the answer to each recipient.
+
+use std::ops::ControlFlow;
+
+use super::super::hold::Held;
+use super::Connection;
+use crate::chain::class::{Offer, RecipientRuling};
+use crate::chain::ruling::Outcome;
+use crate::relay::RelayError;
+use crate::smtp::client::{Answer, Stage};
+use crate::smtp::path::Path;
+use crate::smtp::reply::{self, Class, Reply};
+
+/// A recipient that waits for its answer.
+pub(super) struct Asked {
+    ruling: RecipientRuling,
+    /// The answer, where the next hop is not asked for one.
+    known: Option<Reply>,
+}
+
+impl Connection {
+    /// RCPT: what permission and the rules say. While one of another class waits for its answer it waits, too (DESIGN decision 2).
+    pub(super) async fn recipient(&mut self, path: &Path) -> ControlFlow<()> {
+        let mut asked = self.ruled(path);
+        if asked.known.is_none() {
+            let waits = self.asked.iter().any(|other| other.known.is_none() && other.ruling.class != asked.ruling.class);
+            if waits {
+                self.settle().await?;
+            }
+            let taken = |ruling: &&RecipientRuling| ruling.goes_on();
+            if self.taken.iter().find(taken).is_some_and(|first| first.class != asked.ruling.class) {
+                asked.known = Some(reply::another_class());
+            } else if self.taken.iter().filter(taken).any(|known| known.became_one_with(&asked.ruling)) {
+                asked.known = Some(reply::recipient_ok());
+            }
+        }
+        self.asked.push(asked);
+        ControlFlow::Continue(())
+    }
+
+    /// A recipient with what is known of it before the next hop is asked.
+    fn ruled(&self, path: &Path) -> Asked {
+        if let Err(refused) = self.door.permission.check(self.peer, path) {
+            tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
+            return Asked { ruling: RecipientRuling::untouched(path), known: Some(refused) };
+        }
+        let chain = &self.door.chain;
+        let Some(envelope) = self.session.transaction().filter(|_| chain.looks_at_recipients()) else {
+            return Asked { ruling: RecipientRuling::untouched(path), known: None };
+        };
+        let origin = self.origin();
+        let ruling = chain.at_recipient(&Offer { origin: &origin, sender: &envelope.sender, declared: envelope.declared, recipient: path });
+        self.log_ruling(&ruling);
+        let known = match &ruling.outcome {
+            Outcome::Deliver => None,
+            Outcome::Discard => Some(reply::recipient_ok()),
+            Outcome::Reject(verdict) | Outcome::Defer(verdict) => Some(reply::ruled(verdict.code, verdict.enhanced, &verdict.text)),
+        };
+        Asked { ruling, known }
+    }
+
+    /// Tells at once what there is to tell: whether a message follows is not known.
+    fn log_ruling(&self, ruling: &RecipientRuling) {
+        let (session, to) = (self.id, &ruling.given);
+        for (rule, text) in &ruling.logs {
+            tracing::info!(%session, %to, rule = &**rule, text, "log");
+        }
+        for failure in &ruling.failures {
+            tracing::warn!(%session, %to, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone; its on_error decided");
+        }
+        let outcome = match &ruling.outcome {
+            Outcome::Deliver => return,
+            Outcome::Discard => "discard",
+            Outcome::Reject(_) => "reject",
+            Outcome::Defer(_) => "defer",
+        };
+        let fired = ruling.fired.join(", ");
+        tracing::info!(%session, client = %self.client_text(), %to, outcome, fired, "recipient");
+    }
+
+    /// Answers the RCPTs that were collected.
+    pub(super) async fn settle(&mut self) -> ControlFlow<()> {
+        let asked = std::mem::take(&mut self.asked);
+        // Two that a rule made one are asked about once.
+        let mut open: Vec<&RecipientRuling> = Vec::new();
+        let mut places = Vec::with_capacity(asked.len());
+        for ruling in asked.iter().filter(|one| one.known.is_none()).map(|one| &one.ruling) {
+            let place = open.iter().position(|other| other.became_one_with(ruling)).unwrap_or(open.len());
+            if place == open.len() {
+                open.push(ruling);
+            }
+            places.push(place);
+        }
+        let paths: Vec<Path> = open.iter().map(|ruling| ruling.recipient.clone()).collect();
+        let answers = Box::pin(self.ask_next_hop(&paths)).await;
+        let mut places = places.into_iter();
+        for Asked { ruling, known } in asked {
+            let reply = match (known, &answers) {
+                (Some(reply), _) => reply,
+                (None, Err(reply)) => reply.clone(),
+                (None, Ok(answers)) => recipient_reply(places.next().and_then(|place| answers.get(place)), ruling.is_rewritten()),
+            };
+            let reply = self.session.recipient(ruling.given.clone(), reply);
+            if reply.class() == Class::Done {
+                self.taken.push(ruling);
+            }
+            self.say(&reply)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// # Errors
+    /// The reply to all of them where there is no time left.
+    async fn ask_next_hop(&mut self, paths: &[Path]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
+        let Some(envelope) = self.session.transaction().filter(|_| !paths.is_empty()) else { return Ok(Vec::new()) };
+        let relay = &self.shared.relay;
+        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared)));
+        let answers = tokio::select! {
+            biased;
+            () = self.shared.hurry.cancelled() => return Err(reply::shutting_down()),
+            answers = held.transaction.recipients(paths) => answers,
+        };
+        held.touch();
+        let troubled = answers.iter().filter(|answer| answer.is_err()).count();
+        if troubled > 0 {
+            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken for now, for the trouble with the next hop told above");
+        }
+        Ok(answers)
+    }
+}
+
+/// What goes wrong on the way to the next hop has been logged there. Its text may show the address that a rule wrote in the place of the given one.
+fn recipient_reply(answer: Option<&Result<Answer, RelayError>>, rewritten: bool) -> Reply {
+    let pass = if rewritten { reply::passed_silently } else { reply::passed };
+    answer.and_then(|answer| answer.as_ref().ok()).map_or_else(reply::trouble, |answer| pass(Stage::Recipient, answer))
+}
