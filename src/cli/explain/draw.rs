@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json as object};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::Explained;
+use super::{Explained, seen};
 use crate::chain::class as chain;
 use crate::chain::test::bytes;
 use crate::chain::trace::{Asked, Edit, RuleTrace};
@@ -205,13 +205,8 @@ pub(super) fn json(explained: &Explained) -> String {
     let mut told = explained.parts.iter().map(|part| of_part(part, explained));
     let mut first = told.next().unwrap_or_default();
     first["others"] = told.collect();
-    let part = |part: &Part| -> Value {
-        object!({
-            "depth": part.depth, "type": part.media_type, "charset": part.charset, "encoding": part.encoding, "names": part.names,
-            "disposition": part.disposition, "size": part.size,
-        })
-    };
-    first["parts"] = explained.received.parts().iter().map(part).collect();
+    first["parts"] = seen::parts(&explained.received).into();
+    first["malformed"] = seen::malformed(&explained.received).into();
     format!("{first:#}\n")
 }
 

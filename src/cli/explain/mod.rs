@@ -1,6 +1,7 @@
 //! `transom explain`.
 
 mod draw;
+mod seen;
 
 use std::io::Read;
 use std::net::IpAddr;

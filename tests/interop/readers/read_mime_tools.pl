@@ -1,0 +1,41 @@
+# What Perl's MIME-tools shows of messages. Input and output as in read_python.py.
+use strict;
+use warnings;
+
+use Encode ();
+use JSON::PP ();
+use MIME::Base64 qw(decode_base64);
+use MIME::Parser ();
+use MIME::WordDecoder qw(mime_to_perl_string);
+
+sub text_of {
+    my ($part, $head) = @_;
+    my $bytes = $part->bodyhandle->as_string;
+    my $charset = $head->mime_attr('content-type.charset') // 'utf-8';
+    my $encoding = Encode::find_encoding($charset) // Encode::find_encoding('utf-8');
+    my $text = eval { $encoding->decode($bytes, Encode::FB_DEFAULT) };
+    return defined $text ? $text : Encode::decode('iso-8859-1', $bytes);
+}
+
+sub look {
+    my ($message) = @_;
+    my %shown = (names => [], texts => [], attachments => 0);
+    my $parser = MIME::Parser->new;
+    $parser->output_to_core(1);
+    $parser->tmp_to_core(1);
+    my $entity = eval { $parser->parse_data($message) } or return \%shown;
+    for my $part ($entity->parts_DFS) {
+        my $head = $part->head;
+        my $name = eval { $head->recommended_filename };
+        push @{ $shown{names} }, eval { mime_to_perl_string($name) } // $name if defined $name && length $name;
+        my $attached = lc($head->mime_attr('content-disposition') // '') eq 'attachment';
+        $shown{attachments}++ if $attached;
+        push @{ $shown{texts} }, text_of($part, $head) if $part->bodyhandle && !$attached && $part->effective_type =~ m{^text/}i;
+    }
+    return \%shown;
+}
+
+local $SIG{__WARN__} = sub { };
+local $/;
+my @shown = map { look(decode_base64($_)) } @{ JSON::PP::decode_json(<STDIN>) };
+print JSON::PP->new->ascii->allow_nonref->encode(\@shown);
