@@ -78,6 +78,14 @@ pub fn decode(encoded: &[u8]) -> (Vec<u8>, bool) {
     (out, clean)
 }
 
+/// Whether readers differ about the letters of an encoded word: some leave the padding out, which all forgive.
+#[must_use]
+pub fn is_torn(encoded: &[u8]) -> bool {
+    let letters = encoded.trim_ascii().strip_suffix(b"=").unwrap_or(encoded.trim_ascii());
+    let letters = letters.strip_suffix(b"=").unwrap_or(letters);
+    letters.iter().any(|byte| VALUES[usize::from(*byte)] == NONE) || letters.len() % 4 == 1
+}
+
 /// One group of four for one to three bytes.
 fn group(bytes: &[u8]) -> [u8; 4] {
     let get = |index: usize| u32::from(bytes.get(index).copied().unwrap_or(0));
@@ -174,6 +182,12 @@ mod tests {
         assert_eq!(decode(b"aG!Vsb G8="), (b"hello".to_vec(), false));
         assert_eq!(decode(b"aGVsbG8"), (b"hello".to_vec(), false));
         assert_eq!(decode(b"aA==aA=="), (b"hh".to_vec(), false));
+    }
+
+    #[test]
+    fn letters_without_padding_are_not_torn_and_padding_inside_is() {
+        assert!(["aGVsbG8=", "aGVsbG8", "aA==", ""].iter().all(|word| !is_torn(word.as_bytes())));
+        assert!(["aA==aA==", "aGVsb", "aG!s"].iter().all(|word| is_torn(word.as_bytes())));
     }
 
     #[test]

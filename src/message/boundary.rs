@@ -12,6 +12,8 @@ pub enum Found {
     },
     /// Begins like one, but has more on its line, or comes behind the last one.
     Bad,
+    /// A delimiter to readers that take the boundary parameter in another way.
+    Other,
     Nothing,
 }
 
@@ -19,6 +21,7 @@ pub enum Found {
 #[derive(Debug)]
 struct Open {
     boundary: Box<[u8]>,
+    others: Vec<Vec<u8>>,
     /// Its last delimiter has come.
     closed: bool,
 }
@@ -29,12 +32,18 @@ pub struct Boundaries {
     stack: Vec<Open>,
     /// For each boundary, the open multiparts that wait for it.
     waiting: HashMap<Box<[u8]>, Vec<usize>>,
+    /// Other readings of the boundaries, with how many of the open multiparts have them.
+    others: HashMap<Vec<u8>, u32>,
 }
 
 impl Boundaries {
-    pub fn push(&mut self, boundary: &[u8]) {
+    /// Opens a multipart; `others` are readings of its boundary that only some readers share.
+    pub fn push(&mut self, boundary: &[u8], others: &[Vec<u8>]) {
         self.waiting.entry(boundary.into()).or_default().push(self.stack.len());
-        self.stack.push(Open { boundary: boundary.into(), closed: false });
+        for other in others {
+            *self.others.entry(other.clone()).or_default() += 1;
+        }
+        self.stack.push(Open { boundary: boundary.into(), others: others.to_vec(), closed: false });
     }
 
     pub fn len(&self) -> usize {
@@ -52,6 +61,14 @@ impl Boundaries {
     /// Leaves the innermost; whether its last delimiter had come.
     pub fn pop(&mut self) -> bool {
         let Some(open) = self.stack.pop() else { return true };
+        for other in &open.others {
+            if let Some(count) = self.others.get_mut(other) {
+                *count -= 1;
+                if *count == 0 {
+                    self.others.remove(other);
+                }
+            }
+        }
         let gone = self.stack.len();
         if let Some(list) = self.waiting.get_mut(&open.boundary) {
             list.retain(|other| *other != gone);
@@ -73,6 +90,10 @@ impl Boundaries {
                 return list.last().map_or(Found::Bad, |multipart| Found::Delimiter { multipart: *multipart, last });
             }
         }
+        let other = |text: &[u8]| !self.others.is_empty() && self.others.contains_key(text);
+        if other(text) || text.strip_suffix(b"--").is_some_and(other) {
+            return Found::Other;
+        }
         let begins_like = || self.stack.iter().any(|open| text.starts_with(&open.boundary));
         if look_for_bad && begins_like() { Found::Bad } else { Found::Nothing }
     }
@@ -85,8 +106,8 @@ mod tests {
     #[test]
     fn the_innermost_that_waits_is_found_and_a_closed_one_is_bad() {
         let mut boundaries = Boundaries::default();
-        boundaries.push(b"a");
-        boundaries.push(b"ab");
+        boundaries.push(b"a", &[]);
+        boundaries.push(b"ab", &[]);
         assert_eq!(boundaries.find(b"--a  \r\n", true), Found::Delimiter { multipart: 0, last: false });
         assert_eq!(boundaries.find(b"--ab--\r\n", true), Found::Delimiter { multipart: 1, last: true });
         assert_eq!(boundaries.find(b"--abc\r\n", true), Found::Bad);
@@ -95,6 +116,19 @@ mod tests {
         assert_eq!(boundaries.find(b"--ab\r\n", true), Found::Bad);
         assert!(boundaries.pop());
         assert!(!boundaries.pop());
+        assert_eq!(boundaries.find(b"--a\r\n", true), Found::Nothing);
+    }
+
+    #[test]
+    fn a_delimiter_of_another_reading_is_told_while_its_multipart_is_open() {
+        let mut boundaries = Boundaries::default();
+        boundaries.push(b"a b", &[b"a".to_vec()]);
+        boundaries.push(b"c", &[b"a".to_vec()]);
+        assert_eq!(boundaries.find(b"--a\r\n", true), Found::Other);
+        boundaries.pop();
+        assert_eq!(boundaries.find(b"--a--\r\n", true), Found::Other);
+        assert_eq!(boundaries.find(b"--a b\r\n", true), Found::Delimiter { multipart: 0, last: false });
+        boundaries.pop();
         assert_eq!(boundaries.find(b"--a\r\n", true), Found::Nothing);
     }
 }

@@ -19,7 +19,7 @@ pub fn find(label: &str) -> Option<&'static Encoding> {
     // RFC 2231 5: a language may follow the charset of an encoded word.
     let label = label.split('*').next().unwrap_or(label);
     match label.to_ascii_lowercase().as_str() {
-        "ansi_x3.110-1983" | "cp1252" | "cp-1252" => Some(WINDOWS_1252),
+        "ansi-x3.4-1968" | "ansi_x3.110-1983" | "cp1252" | "cp-1252" => Some(WINDOWS_1252),
         "utf8mb4" | "unicode-1-1-utf-8" => Some(UTF_8),
         "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-3" | "iso-2022-jp-ms" => Some(encoding_rs::ISO_2022_JP),
         "cp932" => Some(encoding_rs::SHIFT_JIS),
@@ -34,10 +34,42 @@ pub fn find(label: &str) -> Option<&'static Encoding> {
 #[must_use]
 pub fn choose(label: Option<&str>, bytes: &[u8]) -> Charset {
     // A declared us-ascii is windows-1252 to encoding_rs; bytes over 127 in it are read as everywhere where nothing was declared.
-    let plain = label.is_some_and(|label| matches!(label.trim().to_ascii_lowercase().as_str(), "us-ascii" | "ascii" | "ansi_x3.4-1968"));
+    let plain = label.is_some_and(|label| {
+        matches!(label.trim().to_ascii_lowercase().as_str(), "us-ascii" | "ascii" | "ansi_x3.4-1968" | "ansi-x3.4-1968")
+    });
     match label.filter(|_| !plain).map(find) {
+        // RFC 2781 3.2: a byte order mark says which of the two it is.
+        Some(Some(encoding)) if is_utf16(encoding) => Charset { encoding: utf16_by_mark(bytes).unwrap_or(encoding), declared: true },
         Some(Some(encoding)) => Charset { encoding, declared: true },
         _ => Charset { encoding: if std::str::from_utf8(bytes).is_ok() { UTF_8 } else { WINDOWS_1252 }, declared: false },
+    }
+}
+
+/// Whether readers could take such bytes in two ways: UTF-16 that says its order nowhere, an escape sequence that leads nowhere.
+#[must_use]
+pub fn is_ambiguous(label: Option<&str>, bytes: &[u8]) -> bool {
+    let Some(encoding) = label.and_then(find) else { return false };
+    let silent = is_utf16(encoding) && !label.is_some_and(|label| label.ends_with("le") || label.ends_with("be"));
+    let odd = is_utf16(encoding) && utf16_by_mark(bytes).is_some_and(|marked| !silent && marked != encoding);
+    let open = encoding == encoding_rs::ISO_2022_JP && encoding.decode_without_bom_handling_and_without_replacement(bytes).is_none();
+    odd || open || (silent && !bytes.is_empty() && utf16_by_mark(bytes).is_none())
+}
+
+/// Whether a charset in a header is one that not all readers know there.
+#[must_use]
+pub fn is_odd_in_headers(label: &str) -> bool {
+    find(label).is_none_or(is_utf16)
+}
+
+fn is_utf16(encoding: &'static Encoding) -> bool {
+    encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE
+}
+
+fn utf16_by_mark(bytes: &[u8]) -> Option<&'static Encoding> {
+    match bytes {
+        [0xfe, 0xff, ..] => Some(encoding_rs::UTF_16BE),
+        [0xff, 0xfe, ..] => Some(encoding_rs::UTF_16LE),
+        _ => None,
     }
 }
 
@@ -70,6 +102,20 @@ mod tests {
         assert_eq!(choose(Some("us-ascii"), b"\xe9").encoding, WINDOWS_1252);
         let unknown = choose(Some("x-klingon"), b"abc");
         assert!(!unknown.declared && unknown.encoding == UTF_8);
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_which_utf_16_it_is_and_without_one_it_is_ambiguous() {
+        assert_eq!(choose(Some("utf-16"), b"\xfe\xff\0a").encoding, encoding_rs::UTF_16BE);
+        assert_eq!(choose(Some("utf-16"), b"\xff\xfea\0").encoding, encoding_rs::UTF_16LE);
+        assert!(!is_ambiguous(Some("utf-16"), b"\xfe\xff\0a") && is_ambiguous(Some("utf-16"), b"\0a"));
+        assert!(!is_ambiguous(Some("utf-16le"), b"a\0") && is_ambiguous(Some("utf-16le"), b"\xfe\xff\0a"));
+    }
+
+    #[test]
+    fn an_escape_sequence_that_leads_nowhere_is_ambiguous() {
+        assert!(is_ambiguous(Some("iso-2022-jp"), b"a \x1b$B bcd"));
+        assert!(!is_ambiguous(Some("iso-2022-jp"), b"a \x1b$BF|\x1b(B b") && !is_ambiguous(Some("utf-8"), b"\xff"));
     }
 
     #[test]

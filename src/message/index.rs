@@ -76,6 +76,8 @@ pub struct Indexer {
     open: Vec<usize>,
     /// The leaf whose content is being read.
     leaf: Option<usize>,
+    /// Whether that leaf is a message of a kind that only some readers open.
+    unopened: bool,
     fields: u64,
     kept: u64,
     lines: Lines,
@@ -94,6 +96,7 @@ impl Indexer {
             multiparts: Vec::new(),
             open: Vec::new(),
             leaf: None,
+            unopened: false,
             fields: 0,
             kept: 0,
             lines: Lines::new(at),
@@ -130,6 +133,10 @@ impl Indexer {
             // Blanks without end behind a delimiter: some readers take it for one.
             Found::Bad | Found::Delimiter { .. } => {
                 self.index.flags.raise(Flag::BadDelimiter);
+                None
+            }
+            Found::Other => {
+                self.index.flags.raise(Flag::TwoBoundaries);
                 None
             }
             Found::Nothing => None,
@@ -252,7 +259,7 @@ impl Indexer {
         }
         self.mark(whole);
         self.index.flags.raise_if(*eight_bit, Flag::EightBitHeader);
-        self.index.flags.raise_if(hides_control(line), Flag::ControlCharacters);
+        self.index.flags = self.index.flags.and(word_flags(line));
         let mut too_many = !whole.is_whole();
         if matches!(line[0], b' ' | b'\t') {
             self.index.flags.raise_if(!self.header.started, Flag::BadHeaderLine);
@@ -312,6 +319,7 @@ impl Indexer {
         self.index.flags = self.index.flags.and(declared.flags);
         self.state = State::Body;
         self.leaf = None;
+        self.unopened = false;
         let multipart = part.media_type.starts_with("multipart/");
         let boundary = declared.boundary.as_deref().filter(|_| multipart);
         let inside = boundary.is_some() || declared.is_message();
@@ -323,18 +331,22 @@ impl Indexer {
             self.index.flags.raise(Flag::TooManyParts);
         } else if let Some(boundary) = boundary {
             part.boundary = Some(boundary.into());
-            self.boundaries.push(boundary);
+            self.boundaries.push(boundary, &declared.other_boundaries);
             self.multiparts.push(id);
         } else if inside {
             self.begin_part(Some(id));
             self.state = State::Header;
         } else {
             self.leaf = Some(id);
+            self.unopened = part.media_type.starts_with("message/");
         }
     }
 
     /// Files and inline PGP inside a text (RULES `embedded_file`, `protected`).
     fn look_for_files(&mut self, line: &[u8]) {
+        if self.unopened && is_content_line(line) {
+            self.index.flags.raise(Flag::EmbeddedFile);
+        }
         if !matches!(line.first(), Some(b'-' | b'b' | b'=' | b'(')) {
             return;
         }
@@ -374,9 +386,20 @@ impl Indexer {
     }
 }
 
-/// Whether an encoded word in this header line decodes to control characters.
-pub fn hides_control(line: &[u8]) -> bool {
-    memchr::memmem::find(line, b"=?").is_some() && words::read(line, true).control
+/// What the encoded words in this header line raise.
+pub fn word_flags(line: &[u8]) -> Flags {
+    let mut flags = Flags::default();
+    if memchr::memmem::find(line, b"=?").is_some() {
+        let reading = words::read(line, true);
+        flags.raise_if(reading.control, Flag::ControlCharacters);
+        flags.raise_if(reading.torn, Flag::BadEncoding);
+    }
+    flags
+}
+
+/// Whether a line would be a content field, were it in a header.
+fn is_content_line(line: &[u8]) -> bool {
+    memchr::memchr(b':', line).is_some_and(|colon| is_content_field(line[..colon].trim_ascii()))
 }
 
 /// Encrypted says more than signed.

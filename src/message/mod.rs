@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `receiver` | bytes in → `Message` |
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
-//! | `part`, `parameter`, `field`, `words` | what headers say |
+//! | `part`, `parameter`, `written`, `field`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
@@ -38,6 +38,7 @@ mod tests;
 mod text;
 mod words;
 mod wrap;
+mod written;
 
 use std::io;
 use std::path::PathBuf;
@@ -312,13 +313,13 @@ impl Message {
         }
     }
 
-    /// The leaf parts whose text a reader sees inline (type text/*, not an attachment), those of attached messages too if `nested`. What a limit kept closed is
-    /// among them: nobody knows what a reader sees there.
+    /// The leaf parts whose text a reader sees inline (type text/*, not an attachment); with `nested` those of attached messages too, and what only some readers
+    /// show as text. What a limit kept closed is among them: nobody knows what a reader sees there.
     #[must_use]
     pub fn readable(&self, nested: bool) -> Vec<PartId> {
         let seen = |part: &&Part| {
-            let text = part.leaf && part.is_text() && part.disposition.as_deref() != Some("attachment");
-            (part.opaque || text) && (nested || !part.nested)
+            let text = part.is_text() || (nested && part.is_text_to_some());
+            (part.opaque || (part.leaf && text && part.disposition.as_deref() != Some("attachment"))) && (nested || !part.nested)
         };
         self.parts().iter().filter(seen).map(|part| part.id).collect()
     }
@@ -329,7 +330,7 @@ impl Message {
         let saved = |part: &&Part| {
             let inline = part.disposition.as_deref().is_none_or(|disposition| disposition == "inline");
             let read = part.is_text() && inline && part.names.is_empty() && !part.embedded;
-            part.opaque || (part.leaf && !read) || matches!(part.media_type.as_str(), "message/rfc822" | "message/global")
+            part.opaque || (part.leaf && !read) || part::opens(&part.media_type)
         };
         self.parts().iter().filter(saved).map(|part| part.id).collect()
     }

@@ -1,6 +1,7 @@
 //! The values of Content-Type and Content-Disposition: a word and its parameters, RFC 2231 pieces and encoded words included, every way a reader could take them.
 
 use super::flags::{Flag, Flags};
+use super::written::{Parameter, Written, pieces};
 use super::{charset, words};
 
 /// A parsed value.
@@ -10,17 +11,30 @@ pub struct Structured {
     pub value: String,
     /// Names in lower case, in the order of RFC 2231's kinds: plain ones, extended ones, joined pieces.
     pub parameters: Vec<(String, String)>,
+    /// Other ways in which readers take the same parameters.
+    pub others: Vec<(String, String)>,
+    /// The boundary in every spelling a reader could take it in, not decoded.
+    pub boundaries: Vec<Vec<u8>>,
     pub flags: Flags,
 }
 
 /// A parameter as written.
 struct Raw {
+    /// In lower case, and as it is spelled.
     name: String,
+    spelled: String,
     /// The number of a piece (`name*1`).
     piece: Option<u32>,
     /// Percent-encoded (a star at the end).
     extended: bool,
-    value: Vec<u8>,
+    /// Every way a reader could take it; the first is the usual one.
+    values: Vec<Vec<u8>>,
+}
+
+impl Raw {
+    fn value(&self) -> &[u8] {
+        &self.values[0]
+    }
 }
 
 impl Structured {
@@ -35,18 +49,59 @@ impl Structured {
         self.parameters.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter, in every way a reader could take them.
+    pub fn every<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let other = self.others.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str());
+        self.all(name).chain(other)
+    }
+
     /// Reads the raw value of a field.
     #[must_use]
     pub fn parse(raw: &[u8]) -> Structured {
         let unfolded: Vec<u8> = raw.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-        let mut list = split(&unfolded).into_iter();
-        let value = String::from_utf8_lossy(&list.next().unwrap_or_default().0).trim().to_ascii_lowercase();
+        let written = Written::read(&unfolded);
+        let value = String::from_utf8_lossy(&written.value).trim().to_ascii_lowercase();
         let mut structured = Structured { value, ..Structured::default() };
-        let raws: Vec<Raw> = list.filter_map(|(name, value)| raw_parameter(&name, value?, &mut structured.flags)).collect();
+        let across = words::spans_syntax(&unfolded);
+        structured.flags.raise_if(written.odd || across || structured.value.contains("=?"), Flag::AmbiguousParameter);
+        structured.flags.raise_if(written.too_many, Flag::TooManyFields);
+        let raws: Vec<Raw> = written.parameters.into_iter().filter_map(|parameter| structured.raw(parameter)).collect();
         structured.plain(&raws);
         structured.extended(&raws);
         structured.joined(&raws);
         structured
+    }
+
+    /// Splits RFC 2231's stars and number from a name. What is none of its forms is taken for both a plain and an extended parameter.
+    fn raw(&mut self, parameter: Parameter) -> Option<Raw> {
+        let Parameter { name, values } = parameter;
+        let name = String::from_utf8_lossy(&name).trim().to_owned();
+        let (base, stars) = name.split_once('*').map_or((name.as_str(), None), |(base, stars)| (base, Some(stars)));
+        let spelled = base.trim_end().to_owned();
+        let name = spelled.to_ascii_lowercase();
+        if name.is_empty() {
+            return None;
+        }
+        let mut raw = Raw { name, spelled, piece: None, extended: false, values };
+        let Some(stars) = stars.map(str::trim) else { return Some(raw) };
+        raw.extended = stars.is_empty() || stars.ends_with('*');
+        let number = stars.strip_suffix('*').unwrap_or(stars);
+        let counts = number == "0" || (number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0'));
+        raw.piece = number.parse().ok().filter(|_| counts);
+        if raw.piece.is_none() && !number.is_empty() || stars == "*" {
+            self.flags.raise(Flag::AmbiguousParameter);
+            let text = self.read(raw.value());
+            self.add_other(&raw.name, text);
+            raw.extended = true;
+        }
+        Some(raw)
+    }
+
+    /// The text of a value that is not percent-encoded.
+    fn read(&mut self, value: &[u8]) -> String {
+        let reading = words::read(value, true);
+        self.flags.raise_if(reading.torn, Flag::BadEncoding);
+        reading.text
     }
 
     fn add(&mut self, name: &str, value: String) {
@@ -54,12 +109,28 @@ impl Structured {
         self.parameters.push((name.to_owned(), value));
     }
 
+    fn add_other(&mut self, name: &str, value: String) {
+        self.others.push((name.to_owned(), value));
+    }
+
     fn plain(&mut self, raws: &[Raw]) {
         for raw in raws.iter().filter(|raw| raw.piece.is_none() && !raw.extended) {
-            let value = words::read(&raw.value, true).text;
+            let value = self.read(raw.value());
+            // RFC 2047 5 wants blanks around an encoded word; where there are none, some leave it as it is.
+            let word = memchr::memmem::find(raw.value(), b"=?");
+            if word.is_some_and(|at| at > 0 || !raw.value().ends_with(b"?=")) {
+                self.add_other(&raw.name, words::read(raw.value(), false).text);
+            }
             let differs = self.get(&raw.name).is_some_and(|known| known != value);
             self.flags.raise_if(differs, Flag::AmbiguousParameter);
             self.add(&raw.name, value);
+            for other in &raw.values[1..] {
+                let other = self.read(other);
+                self.add_other(&raw.name, other);
+            }
+            if raw.name == "boundary" {
+                self.boundaries.extend(raw.values.iter().cloned());
+            }
         }
     }
 
@@ -67,11 +138,41 @@ impl Structured {
         for (index, raw) in raws.iter().enumerate().filter(|(_, raw)| raw.piece.is_none() && raw.extended) {
             let twice = raws[..index]
                 .iter()
-                .any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value != raw.value);
+                .any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value() != raw.value());
             self.flags.raise_if(twice, Flag::AmbiguousParameter);
-            let (label, value) = extended_value(&raw.value);
-            self.add(&raw.name, decode(label.as_deref(), &percent(value)));
+            let (label, value) = extended_value(raw.value());
+            let text = self.unescape(label.as_deref(), value);
+            self.add(&raw.name, text);
+            self.extended_otherwise(raw, value);
         }
+    }
+
+    /// What readers make of an extended value that is not quite one: too few or too many marks, an encoded word.
+    fn extended_otherwise(&mut self, raw: &Raw, value: &[u8]) {
+        let first = memchr::memchr(b'\'', value);
+        let cuts = first.map(|at| [&value[..at], &value[at + 1..]]).into_iter().flatten();
+        let others: Vec<&[u8]> = cuts.chain(raw.values[1..].iter().map(|other| extended_value(other).1)).collect();
+        for other in others {
+            let text = self.unescape(None, other);
+            self.add_other(&raw.name, text);
+        }
+        if memchr::memmem::find(raw.value(), b"=?").is_some() {
+            let text = self.read(raw.value());
+            self.add_other(&raw.name, text);
+        }
+    }
+
+    /// Percent-encoded bytes to text.
+    fn unescape(&mut self, label: Option<&str>, value: &[u8]) -> String {
+        let (bytes, whole) = percent(value);
+        self.flags.raise_if(!whole, Flag::AmbiguousParameter);
+        self.decode(label, &bytes)
+    }
+
+    fn decode(&mut self, label: Option<&str>, bytes: &[u8]) -> String {
+        let label = label.filter(|label| !label.is_empty());
+        self.flags.raise_if(label.is_some_and(charset::is_odd_in_headers), Flag::BadEncoding);
+        charset::decode(charset::choose(label, bytes).encoding, bytes).into_owned()
     }
 
     /// RFC 2231 3: pieces, joined by number.
@@ -83,25 +184,40 @@ impl Structured {
         for name in names {
             let mut list: Vec<&Raw> = pieces.iter().copied().filter(|raw| raw.name == name).collect();
             let ordered = list.iter().zip(0..).all(|(raw, number)| raw.piece == Some(number));
-            self.flags.raise_if(!ordered, Flag::AmbiguousParameter);
+            let spelled = list.iter().all(|raw| raw.spelled == list[0].spelled);
+            let beside = raws.iter().any(|raw| raw.piece.is_none() && raw.extended && raw.name == name);
             list.sort_by_key(|raw| raw.piece);
             list.dedup_by_key(|raw| raw.piece);
-            let mut label = None;
-            let mut bytes = Vec::new();
-            for (index, raw) in list.iter().enumerate() {
-                match (raw.extended, index) {
-                    (true, 0) => {
-                        let (charset, value) = extended_value(&raw.value);
-                        label = charset;
-                        bytes.extend(percent(value));
-                    }
-                    (true, _) => bytes.extend(percent(&raw.value)),
-                    (false, _) => bytes.extend_from_slice(&raw.value),
-                }
-            }
-            let value = if label.is_some() { decode(label.as_deref(), &bytes) } else { words::read(&bytes, true).text };
-            self.add(name, value);
+            // RFC 2231 4.1: only the first can say the charset.
+            let late = !list[0].extended && list.iter().any(|raw| raw.extended);
+            self.flags.raise_if(!ordered || !spelled || beside || late, Flag::AmbiguousParameter);
+            self.join(name, &list);
         }
+    }
+
+    fn join(&mut self, name: &str, list: &[&Raw]) {
+        let all: Vec<u8> = list.iter().flat_map(|raw| raw.value().iter().copied()).collect();
+        if !list.iter().any(|raw| raw.extended) {
+            let value = self.read(&all);
+            self.add(name, value);
+            return;
+        }
+        let mut label = None;
+        let mut bytes = Vec::new();
+        for (index, raw) in list.iter().enumerate() {
+            let (charset, value) = if index == 0 && raw.extended { extended_value(raw.value()) } else { (None, raw.value()) };
+            label = label.or(charset);
+            if raw.extended {
+                bytes.extend(percent(value).0);
+            } else {
+                bytes.extend_from_slice(value);
+            }
+        }
+        let value = self.decode(label.as_deref(), &bytes);
+        self.add(name, value);
+        // Some readers join first, and then decode all alike.
+        let value = self.unescape(label.as_deref(), extended_value(&all).1);
+        self.add_other(name, value);
     }
 }
 
@@ -110,17 +226,19 @@ impl Structured {
 pub fn with_charset(raw: &[u8], charset: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + charset.len() + 12);
     let mut done = false;
-    for (index, segment) in segments(raw).into_iter().enumerate() {
-        let name_end = memchr::memchr(b'=', segment).unwrap_or(segment.len());
-        let name = segment[..name_end].strip_prefix(b";").unwrap_or_default().trim_ascii();
+    for (index, piece) in pieces(raw).into_iter().enumerate() {
+        let name_end = memchr::memchr(b'=', piece).unwrap_or(piece.len());
+        let name = piece[..name_end].trim_ascii();
         let base = name.split(|byte| *byte == b'*').next().unwrap_or_default();
         if index == 0 || !base.eq_ignore_ascii_case(b"charset") {
-            out.extend_from_slice(segment);
-        } else if !done && base.len() == name.len() && name_end < segment.len() {
-            out.extend_from_slice(&segment[..=name_end]);
+            out.extend_from_slice(if index == 0 { b"" } else { b";" });
+            out.extend_from_slice(piece);
+        } else if !done && base.len() == name.len() && name_end < piece.len() {
+            out.push(b';');
+            out.extend_from_slice(&piece[..=name_end]);
             out.extend_from_slice(charset.as_bytes());
-            let blanks = segment.len() - segment.trim_ascii_end().len();
-            out.extend_from_slice(&segment[segment.len() - blanks..]);
+            let blanks = piece.len() - piece.trim_ascii_end().len();
+            out.extend_from_slice(&piece[piece.len() - blanks..]);
             done = true;
         }
     }
@@ -132,43 +250,6 @@ pub fn with_charset(raw: &[u8], charset: &str) -> Vec<u8> {
     out
 }
 
-/// The pieces between semicolons, each with the semicolon before it; those in quoted strings and comments do not count.
-fn segments(raw: &[u8]) -> Vec<&[u8]> {
-    let mut list = Vec::new();
-    let (mut start, mut quoted, mut comments, mut escaped) = (0, false, 0_u32, false);
-    for (at, &byte) in raw.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = quoted || comments > 0,
-            b'"' if comments == 0 => quoted = !quoted,
-            b'(' if !quoted => comments += 1,
-            b')' if !quoted => comments = comments.saturating_sub(1),
-            b';' if !quoted && comments == 0 => {
-                list.push(&raw[start..at]);
-                start = at;
-            }
-            _ => {}
-        }
-    }
-    list.push(&raw[start..]);
-    list
-}
-
-fn raw_parameter(name: &[u8], value: Vec<u8>, flags: &mut Flags) -> Option<Raw> {
-    let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
-    let (name, extended) = name.strip_suffix('*').map_or((name.as_str(), false), |name| (name, true));
-    match name.rsplit_once('*') {
-        Some((base, number)) => {
-            // RFC 2231 3: a number without sign and without zeros before it. Readers differ on all others.
-            let piece = number.parse::<u32>().ok();
-            flags.raise_if(piece.is_none_or(|piece| piece.to_string() != number), Flag::AmbiguousParameter);
-            Some(Raw { name: base.to_owned(), piece: Some(piece?), extended, value })
-        }
-        None if name.is_empty() => None,
-        None => Some(Raw { name: name.to_owned(), piece: None, extended, value }),
-    }
-}
-
 /// `charset'language'text`.
 fn extended_value(value: &[u8]) -> (Option<String>, &[u8]) {
     let mut marks = memchr::memchr_iter(b'\'', value);
@@ -178,9 +259,11 @@ fn extended_value(value: &[u8]) -> (Option<String>, &[u8]) {
     }
 }
 
-fn percent(value: &[u8]) -> Vec<u8> {
+/// Takes percent signs and their digits for bytes; false with it if a sign had no digits.
+fn percent(value: &[u8]) -> (Vec<u8>, bool) {
     let digit = |at: usize| value.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(value.len());
+    let mut whole = true;
     let mut at = 0;
     while at < value.len() {
         match (value[at], digit(at + 1), digit(at + 2)) {
@@ -189,74 +272,13 @@ fn percent(value: &[u8]) -> Vec<u8> {
                 at += 3;
             }
             (byte, ..) => {
+                whole &= byte != b'%';
                 out.push(byte);
                 at += 1;
             }
         }
     }
-    out
-}
-
-fn decode(label: Option<&str>, bytes: &[u8]) -> String {
-    charset::decode(charset::choose(label.filter(|label| !label.is_empty()), bytes).encoding, bytes).into_owned()
-}
-
-/// Name and value between semicolons; the first has no value. Comments are left out; what a quoted string holds is taken literally.
-fn split(raw: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut list = vec![(Vec::new(), None)];
-    let mut quoted = false;
-    let mut was_quoted = false;
-    let mut comments = 0_u32;
-    let mut at = 0;
-    while at < raw.len() {
-        let byte = raw[at];
-        at += 1;
-        let parameter = list.len() > 1;
-        let (name, value) = list.last_mut().expect("it begins with one");
-        let named = value.is_some();
-        let target = value.as_mut().unwrap_or(name);
-        match byte {
-            b'\\' if (quoted || comments > 0) && at < raw.len() => {
-                if quoted {
-                    target.push(raw[at]);
-                }
-                at += 1;
-            }
-            b'"' if comments == 0 => {
-                quoted = !quoted;
-                // `""x""` and the like: blanks before a quoted string are none of it.
-                if quoted && target.iter().all(u8::is_ascii_whitespace) {
-                    target.clear();
-                }
-                was_quoted = true;
-            }
-            _ if quoted => target.push(byte),
-            b'(' if comments > 0 || list_allows_comment(target) => comments += 1,
-            b')' if comments > 0 => comments -= 1,
-            _ if comments > 0 => {}
-            b';' => {
-                finish(list.last_mut(), was_quoted);
-                was_quoted = false;
-                list.push((Vec::new(), None));
-            }
-            b'=' if parameter && !named => list.last_mut().expect("it begins with one").1 = Some(Vec::new()),
-            b' ' | b'\t' if was_quoted => {}
-            _ => target.push(byte),
-        }
-    }
-    finish(list.last_mut(), was_quoted);
-    list
-}
-
-/// A bracket inside an unquoted word, as in `name=copy(1).pdf`, is part of it.
-fn list_allows_comment(before: &[u8]) -> bool {
-    before.last().is_none_or(|byte| matches!(byte, b' ' | b'\t')) || !before.iter().any(u8::is_ascii_graphic)
-}
-
-fn finish(entry: Option<&mut (Vec<u8>, Option<Vec<u8>>)>, quoted: bool) {
-    if let Some((_, Some(value))) = entry.filter(|_| !quoted) {
-        *value = value.trim_ascii().to_vec();
-    }
+    (out, whole)
 }
 
 #[cfg(test)]
@@ -269,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_value_with_quoted_parameters_and_comments_is_read() {
-        let value = parse(" Text/Plain (comment; x=y); charset=\"utf-8\" ; name=\"a;\\\"b\\\".txt\"; format=flowed");
+        let value = parse(" Text/Plain (a comment); charset=\"utf-8\" ; name=\"a;\\\"b\\\".txt\"; format=flowed");
         assert_eq!(value.value, "text/plain");
         assert_eq!(value.get("charset"), Some("utf-8"));
         assert_eq!(value.get("name"), Some("a;\"b\".txt"));

@@ -69,6 +69,12 @@ impl Part {
         self.media_types.iter().any(|kind| kind.starts_with("text/")) || (self.leaf && self.media_type.starts_with("multipart/"))
     }
 
+    /// What some readers show as text although it is of another type: reports, and texts that say so only in their subtype.
+    pub(super) fn is_text_to_some(&self) -> bool {
+        let to_some = |kind: &String| kind.starts_with("message/") || matches!(kind.as_str(), "application/xhtml+xml" | "application/text");
+        self.media_types.iter().any(to_some)
+    }
+
     pub(super) fn declare(&mut self, declared: &Declared) {
         self.media_type.clone_from(&declared.media_types[0]);
         self.media_types.clone_from(&declared.media_types);
@@ -88,6 +94,8 @@ pub struct Declared {
     pub names: Vec<String>,
     pub disposition: Option<String>,
     pub boundary: Option<Vec<u8>>,
+    /// Readings of the boundary parameter that only some readers share.
+    pub other_boundaries: Vec<Vec<u8>>,
     pub protection: Option<Protection>,
     pub flags: Flags,
 }
@@ -102,6 +110,7 @@ impl Declared {
             names: Vec::new(),
             disposition: None,
             boundary: None,
+            other_boundaries: Vec::new(),
             protection: None,
             flags: Flags::default(),
         };
@@ -126,22 +135,24 @@ impl Declared {
     }
 
     fn content_type(&mut self, value: &Structured, first: bool) {
-        let kind = media_type(&value.value).unwrap_or_else(|| "text/plain".to_owned());
+        let (kind, whole) = media_type(&value.value);
         if !self.media_types.contains(&kind) {
             self.media_types.push(kind.clone());
         }
         self.flags = self.flags.and(value.flags);
-        self.add_names(value.all("name"));
+        // What some open is a text to others, who take RFC 2045 5.2 at its word.
+        self.flags.raise_if(!whole && (kind != "text/plain" || value.get("boundary").is_some()), Flag::AmbiguousParameter);
+        self.add_names(value.every("name"));
+        self.add_names(value.every("filename"));
         let boundaries: Vec<&str> = value.all("boundary").collect();
         self.flags.raise_if(boundaries.len() + usize::from(!first && self.boundary.is_some()) > 1, Flag::TwoBoundaries);
         if !first {
             return;
         }
-        self.charset = value.get("charset").map(|label| label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
-        let unknown = kind.starts_with("text/") && self.charset.as_deref().is_some_and(|label| charset::find(label).is_none());
-        self.flags.raise_if(unknown, Flag::BadEncoding);
+        self.text_charset(value, &kind);
         self.boundary =
             boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        self.other_boundaries = other_boundaries(value, self.boundary.as_deref());
         self.protection = match kind.as_str() {
             "multipart/signed" | "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature" => {
                 Some(Protection::Signed)
@@ -155,6 +166,20 @@ impl Declared {
         };
     }
 
+    /// Two charsets, or two readings of one, hide a text where one of them does not read ASCII as it is.
+    fn text_charset(&mut self, value: &Structured, kind: &str) {
+        let label = |label: &str| Some(label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
+        self.charset = value.get("charset").and_then(label);
+        let found = self.charset.as_deref().map(charset::find);
+        self.flags.raise_if(kind.starts_with("text/") && found == Some(None), Flag::BadEncoding);
+        let rare = |found: Option<&'static encoding_rs::Encoding>| found.is_some_and(|encoding| !encoding.is_ascii_compatible());
+        let differs = |other: String| {
+            let other = charset::find(&other);
+            Some(other) != found && (rare(other) || rare(found.flatten()))
+        };
+        self.flags.raise_if(value.every("charset").filter_map(label).any(differs), Flag::AmbiguousParameter);
+    }
+
     fn transfer_encoding(&mut self, field: &Field, first: bool) {
         let value = Structured::parse(field.raw_value()).value;
         let known = matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
@@ -166,17 +191,25 @@ impl Declared {
 
     fn content_disposition(&mut self, value: &Structured, first: bool) {
         self.flags = self.flags.and(value.flags);
-        self.add_names(value.all("filename"));
-        self.add_names(value.all("name"));
+        self.add_names(value.every("filename"));
+        self.add_names(value.every("name"));
         if first && !value.value.is_empty() {
             self.disposition = Some(value.value.clone());
         }
     }
 
     fn add_names<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        for name in names.map(shown_name).filter(|name| !name.is_empty()) {
-            if !self.names.contains(&name) {
-                self.names.push(name);
+        for name in names {
+            // Where a path stands before the name, or a fold by a tab in it, readers differ.
+            let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
+            for shown in [shown_name(name), shown_name(&name.replace('\t', " ")), shown_name(file)] {
+                if self.names.len() >= MOST_NAMES {
+                    self.flags.raise(Flag::TooManyFields);
+                    return;
+                }
+                if !shown.is_empty() && !self.names.contains(&shown) {
+                    self.names.push(shown);
+                }
             }
         }
     }
@@ -186,7 +219,7 @@ impl Declared {
             ["application/ms-tnef", "application/vnd.ms-tnef", "message/partial", "message/external-body", "application/mac-binhex40"];
         self.flags.raise_if(self.media_types.iter().any(|kind| embeds.contains(&kind.as_str())), Flag::EmbeddedFile);
         let kind = self.media_types[0].as_str();
-        let composite = kind.starts_with("multipart/") || kind == "message/rfc822" || kind == "message/global";
+        let composite = kind.starts_with("multipart/") || opens(kind);
         let plain = matches!(self.encoding.as_str(), "7bit" | "8bit" | "binary");
         self.flags.raise_if(composite && !plain, Flag::BadEncoding);
         self.flags.raise_if(kind.starts_with("multipart/") && self.boundary.is_none(), Flag::MissingBoundary);
@@ -201,8 +234,7 @@ impl Declared {
 
     /// Whether an attached message that can be opened: RFC 2046 5.2.1 allows no encoding for it.
     pub fn is_message(&self) -> bool {
-        matches!(self.media_types[0].as_str(), "message/rfc822" | "message/global")
-            && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
+        opens(&self.media_types[0]) && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
     }
 }
 
@@ -211,15 +243,75 @@ const CONTENT_FIELDS: [&str; 4] = ["content-type", "content-transfer-encoding", 
 /// RFC 2046 5.1.1 allows 70; some write more.
 const MAX_BOUNDARY: usize = 900;
 
+/// Names of one part that are kept.
+const MOST_NAMES: usize = 1000;
+
+/// Kinds of message/* that are no messages: reports, requests of other protocols, pieces.
+const NO_MESSAGES: [&str; 16] = [
+    "cpim",
+    "delivery-status",
+    "disposition-notification",
+    "external-body",
+    "feedback-report",
+    "global-delivery-status",
+    "global-disposition-notification",
+    "global-headers",
+    "http",
+    "imdn+xml",
+    "partial",
+    "s-http",
+    "sip",
+    "sipfrag",
+    "tracking-status",
+    "vnd.si.simp",
+];
+
+/// Whether readers open a part of this type as a message: message/rfc822 and its like, known or not.
+#[must_use]
+pub fn opens(kind: &str) -> bool {
+    kind.strip_prefix("message/").is_some_and(|subtype| !NO_MESSAGES.contains(&subtype))
+}
+
+/// Every other way in which readers take the boundary parameter.
+fn other_boundaries(value: &Structured, taken: Option<&[u8]>) -> Vec<Vec<u8>> {
+    let mut others: Vec<Vec<u8>> = Vec::new();
+    let texts = value.every("boundary").map(|text| text.as_bytes().to_vec());
+    for one in value.boundaries.iter().cloned().chain(texts) {
+        let bare = one.trim_ascii().strip_prefix(b"'").and_then(|bare| bare.strip_suffix(b"'")).map(<[u8]>::to_vec);
+        for other in [Some(one.trim_ascii_end().to_vec()), Some(one.trim_ascii().to_vec()), bare].into_iter().flatten() {
+            if !other.is_empty() && Some(other.as_slice()) != taken && !others.contains(&other) && others.len() < MOST_BOUNDARIES {
+                others.push(other);
+            }
+        }
+    }
+    others
+}
+
+/// Other readings of a boundary that are kept. Where there are more, the parameter stands there more than once, which has its flag.
+const MOST_BOUNDARIES: usize = 20;
+
 /// Whether a field says what a part is.
 #[must_use]
 pub fn is_content_field(name: &[u8]) -> bool {
     CONTENT_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// `type/subtype`, if that is what it is.
-fn media_type(value: &str) -> Option<String> {
-    let token = value.split_ascii_whitespace().next()?;
+/// `type/subtype`; and whether it is written as such. What cannot be read is text/plain (RFC 2045 5.2), but for what some readers open all the same.
+fn media_type(value: &str) -> (String, bool) {
+    let whole = value.split_ascii_whitespace().next().and_then(kind_of);
+    if let Some(whole) = whole {
+        return (whole, true);
+    }
+    let squeezed: String = value.split_ascii_whitespace().collect();
+    let word = value.split(|c: char| c.is_ascii_whitespace() || "/;,=".contains(c)).next().unwrap_or_default();
+    match kind_of(&squeezed) {
+        Some(kind) => (kind, false),
+        None if word == "multipart" => ("multipart/mixed".to_owned(), false),
+        None => ("text/plain".to_owned(), false),
+    }
+}
+
+fn kind_of(token: &str) -> Option<String> {
     let (kind, subtype) = token.split_once('/')?;
     let is_token =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));

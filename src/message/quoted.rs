@@ -40,7 +40,7 @@ fn token(text: &[u8]) -> (u8, usize, bool) {
             (Some(high), Some(low)) => (high << 4 | low, 3, true),
             _ => (b'=', 1, false),
         },
-        [b'='] => (b'=', 1, false),
+        [b'=', ..] => (b'=', 1, false),
         [byte, ..] => (*byte, 1, true),
         [] => (0, 0, true),
     }
@@ -274,6 +274,7 @@ mod tests {
     fn soft_breaks_and_transport_blanks_vanish_and_bad_escapes_stay() {
         assert_eq!(decode(b"a=\r\nb  \r\nc=20\r\n=E9"), (b"ab\r\nc \r\n\xe9".to_vec(), true));
         assert_eq!(decode(b"a=zz"), (b"a=zz".to_vec(), false));
+        assert_eq!(decode(b"a=6=\r\nFb"), (b"a=6Fb".to_vec(), false));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::content::{Content, PIECE, Piece, hold};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::index::{Indexer, hides_control};
+use super::index::{Indexer, word_flags};
 use super::lines::is_bad_header_line;
 use super::part::Declared;
 use super::{Limits, Message, Refusal, Room};
@@ -283,7 +283,7 @@ fn outer_flags(fields: &[Field]) -> Flags {
         flags.raise_if(is_bad_header_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
         flags.raise_if(memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r'), Flag::BareLineEnding);
         flags.raise_if(memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1).is_some_and(|next| *next != b'\n')), Flag::BareLineEnding);
-        flags.raise_if(hides_control(field.raw_value()), Flag::ControlCharacters);
+        flags = flags.and(word_flags(field.raw_value()));
         if let Some(which) = ONCE.iter().position(|name| field.is(name)) {
             flags.raise_if(seen[which], Flag::DuplicateField);
             seen[which] = true;

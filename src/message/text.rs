@@ -205,31 +205,35 @@ impl Message {
         Ok(None)
     }
 
-    /// Whether base64 or quoted-printable of a leaf decodes whole (`malformed: bad_encoding` looks here, too).
+    /// Whether base64 or quoted-printable of a leaf, and the charset of a text, decode whole (`malformed: bad_encoding` looks here, too).
     ///
     /// # Errors
     /// Unopened, budget, disk.
     pub fn decodes_whole(&self, part: PartId) -> Result<bool, Fault> {
         let (part, slot) = self.leaf(part)?;
-        match Transfer::find(&part.encoding) {
+        let whole = match Transfer::find(&part.encoding) {
             Some(Transfer::Base64) => {
                 let (mut decoder, mut content) = (base64::Decoder::default(), Vec::new());
                 self.encoded(part.id, &mut |piece| {
                     decoder.push(piece, &mut content);
                     content.clear();
                 })?;
-                Ok(decoder.finish(&mut content))
+                decoder.finish(&mut content)
             }
             Some(Transfer::Quoted) => {
                 let mut share = self.budget.share();
                 if self.in_file() && !share.grow(slot.size()) {
                     return Err(Fault::NoMemory);
                 }
-                Ok(quoted::decode(&self.slot_bytes(slot)?).1)
+                quoted::decode(&self.slot_bytes(slot)?).1
             }
-            Some(Transfer::Identity) => Ok(true),
-            None => Ok(false),
-        }
+            Some(Transfer::Identity) => true,
+            None => return Ok(false),
+        };
+        let label = part.charset.as_deref();
+        // Only the rarest charsets need a look at the text itself.
+        let rare = part.is_text() && label.and_then(charset::find).is_some_and(|found| !found.is_ascii_compatible());
+        Ok(whole && !(rare && charset::is_ambiguous(label, &self.decoded(part.id)?)))
     }
 
     pub(super) fn room_for(&self, bytes: Vec<u8>) -> Result<Bytes, Fault> {

@@ -36,6 +36,8 @@ pub struct Reading {
     pub units: Vec<Unit>,
     /// Whether an encoded word decoded to control characters.
     pub control: bool,
+    /// Whether something has the form of an encoded word, but its charset is unknown or its letters do not decode whole.
+    pub torn: bool,
 }
 
 impl Reading {
@@ -72,6 +74,7 @@ struct Encoded<'a> {
     raw: Range<usize>,
     label: &'a str,
     bytes: Vec<u8>,
+    torn: bool,
 }
 
 /// Reads the encoded word at `at`, if there is one.
@@ -87,19 +90,41 @@ fn encoded_word(raw: &[u8], at: usize) -> Option<Encoded<'_>> {
         return None;
     }
     charset::find(label)?;
-    let bytes = match method {
-        b'b' | b'B' => base64::decode(&text[..end]).0,
+    let (bytes, torn) = match method {
+        b'b' | b'B' => (base64::decode(&text[..end]).0, base64::is_torn(&text[..end])),
         b'q' | b'Q' => {
             let spaced: Vec<u8> = text[..end].iter().map(|byte| if *byte == b'_' { b' ' } else { *byte }).collect();
             // A blank at the end is text here, not something transport added.
-            let mut decoded = quoted::decode(&[spaced.as_slice(), b"=20"].concat()).0;
+            let (mut decoded, whole) = quoted::decode(&[spaced.as_slice(), b"=20"].concat());
             decoded.pop();
-            decoded
+            (decoded, !whole)
         }
         _ => return None,
     };
     let length = 2 + label_end + 3 + end + 2;
-    Some(Encoded { raw: at..at + length, label, bytes })
+    Some(Encoded { raw: at..at + length, label, bytes, torn })
+}
+
+/// Whether a reader that is less strict could take this for an encoded word.
+fn looks_encoded(rest: &[u8]) -> bool {
+    let Some(rest) = rest.strip_prefix(b"=?") else { return false };
+    let mut parts = rest[..rest.len().min(LONG)].splitn(4, |byte| *byte == b'?');
+    let (label, method, text, end) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let labelled = label.is_some_and(|label| label.iter().all(u8::is_ascii_graphic));
+    labelled
+        && method.is_some_and(|method| matches!(method, b"b" | b"B" | b"q" | b"Q"))
+        && text.is_some()
+        && end.is_some_and(|end| end.starts_with(b"="))
+}
+
+/// Whether something with the form of an encoded word has quotes or semicolons in it, so that a reader that decodes words first sees other parameters.
+#[must_use]
+pub fn spans_syntax(raw: &[u8]) -> bool {
+    memchr::memmem::find_iter(raw, b"=?").any(|at| {
+        let rest = &raw[at..];
+        let end = rest.iter().enumerate().filter(|(_, byte)| **byte == b'?').nth(3).map_or(0, |(end, _)| end);
+        looks_encoded(rest) && rest[..end].iter().any(|byte| matches!(byte, b'"' | b';'))
+    })
 }
 
 /// Reads a raw value; without `decode`, encoded words stay as they are written.
@@ -121,6 +146,8 @@ pub fn read(raw: &[u8], decode: bool) -> Reading {
             flush(&mut reading, raw, from..found, valid);
             at = words(&mut reading, raw, word);
             from = at;
+        } else if decode {
+            reading.torn |= looks_encoded(&raw[found..]);
         }
     }
     flush(&mut reading, raw, from..raw.len(), valid);
@@ -168,6 +195,7 @@ fn write_group(reading: &mut Reading, group: &[Encoded<'_>]) {
     let Some(encoding) = charset::find(group[0].label) else { return };
     let whole = |bytes: &[u8]| encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some();
     let start = reading.text.len();
+    reading.torn |= group.iter().any(|word| word.torn || charset::is_odd_in_headers(word.label));
     if group.iter().all(|word| whole(&word.bytes)) {
         let mut before = None;
         for word in group {
@@ -320,6 +348,22 @@ mod tests {
     #[test]
     fn a_word_that_hides_a_line_end_is_seen() {
         assert!(read(b"=?utf-8?q?a=0D=0ABcc:?=", true).control);
+    }
+
+    #[test]
+    fn words_that_readers_decode_in_different_ways_are_torn() {
+        for raw in ["=?x-nobody?q?a?=", "=??q?a?=", "=?utf-7?q?a+AC4-?=", "=?utf-8?b?aA==aA==?=", "=?utf-8?q?a=2?="] {
+            assert!(read(raw.as_bytes(), true).torn, "{raw}");
+        }
+        for raw in ["=?utf-8?b?aA==?=", "=?utf-8?b?aA?=", "=?utf-8?q?a=2E?= b", "1=?2", "=?utf-8?x?a?="] {
+            assert!(!read(raw.as_bytes(), true).torn, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_word_across_quotes_is_told() {
+        assert!(spans_syntax(b"a; f*0=\"=?utf-8?q?x=\"; f*1=\"2Ey?=\""));
+        assert!(!spans_syntax(b"a; f=\"=?utf-8?q?x?=\"; g=\"=?utf-8?q?y?=\""));
     }
 
     #[test]

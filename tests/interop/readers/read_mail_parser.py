@@ -9,7 +9,7 @@ import sys
 import mailparser
 
 # What it makes up where a part has no name: a hash or a random number, and the extension of the type.
-MADE_UP = re.compile(r"(?:[0-9a-f]{32,64}|[0-9a-f]{8}-[0-9a-f-]{27})(?:\.[a-z0-9]+)?")
+MADE_UP = re.compile(r"(?:[0-9a-f]{32,64}|[0-9a-f]{8}-[0-9a-f-]{27}|[a-z]{10})(?:\.[a-z0-9]+)?")
 
 
 def look(message):

@@ -6,7 +6,6 @@ use Encode ();
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64);
 use MIME::Parser ();
-use MIME::WordDecoder qw(mime_to_perl_string);
 
 sub text_of {
     my ($part, $head) = @_;
@@ -15,6 +14,14 @@ sub text_of {
     my $encoding = Encode::find_encoding($charset) // Encode::find_encoding('utf-8');
     my $text = eval { $encoding->decode($bytes, Encode::FB_DEFAULT) };
     return defined $text ? $text : Encode::decode('iso-8859-1', $bytes);
+}
+
+# Names come out decoded, some as octets; what does not decode stands there as an escape of Perl's.
+sub as_characters {
+    my ($name) = @_;
+    my $text = utf8::is_utf8($name) ? $name : Encode::decode('utf-8', $name, Encode::FB_DEFAULT);
+    $text =~ s/\\x(?:\{[0-9A-Fa-f]+\}|[0-9A-F]{2})/\x{fffd}/g;
+    return $text;
 }
 
 sub look {
@@ -27,7 +34,7 @@ sub look {
     for my $part ($entity->parts_DFS) {
         my $head = $part->head;
         my $name = eval { $head->recommended_filename };
-        push @{ $shown{names} }, eval { mime_to_perl_string($name) } // $name if defined $name && length $name;
+        push @{ $shown{names} }, as_characters($name) if defined $name && length $name;
         my $attached = lc($head->mime_attr('content-disposition') // '') eq 'attachment';
         $shown{attachments}++ if $attached;
         push @{ $shown{texts} }, text_of($part, $head) if $part->bodyhandle && !$attached && $part->effective_type =~ m{^text/}i;

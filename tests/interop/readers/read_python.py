@@ -2,6 +2,7 @@
 
 import base64
 import email
+import email.header
 import email.policy
 import json
 import sys
@@ -16,12 +17,21 @@ def text_of(part):
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(part.get_payload())
 
 
+def name_of(part):
+    """Programs that use the old policy decode encoded words themselves."""
+    name = part.get_filename()
+    if name and part.policy is email.policy.compat32:
+        parts = email.header.decode_header(name)
+        name = "".join(text if isinstance(text, str) else text.decode(charset or "ascii", "replace") for text, charset in parts)
+    return name
+
+
 def look(message):
     shown = {"names": [], "texts": [], "attachments": 0}
     for policy in (email.policy.default, email.policy.compat32):
         for part in email.message_from_bytes(message, policy=policy).walk():
             try:
-                name = part.get_filename()
+                name = name_of(part)
                 attached = part.get_content_disposition() == "attachment"
                 text = part.get_content_maintype() == "text" and not attached
             except Exception:  # some of its parsers give up with errors of their own: it shows nothing then
