@@ -40,7 +40,7 @@ reference: ## docs/reference.md, from the program
 docs: ## The API's documentation, target/doc
 	cargo doc --no-deps --locked
 
-interop: ## Against swaks, curl, Python and Postfix (installs them: Debian, root)
+interop: ## Against swaks, curl, Postfix and four readers of mail (installs them: Debian, root)
 	cargo build --locked
 	tests/interop/run.sh
 

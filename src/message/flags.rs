@@ -258,7 +258,7 @@ mod tests {
             "name*0=a; name*0=b",
             "name*0=a; name*01=b",
             "name=a; name=b",
-            "name*=u''a; name*=u''b",
+            "name*=utf-8''a; name*=utf-8''b",
         ] {
             raises(
                 "ambiguous_parameter",

@@ -451,6 +451,14 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_only_some_readers_open_is_flagged_for_its_content_fields() {
+        let with = |kind: &str, line: &str| index(&format!("--b\r\nContent-Type: message/{kind}\r\n\r\n{line}\r\n\r\nx\r\n--b--\r\n"));
+        assert_eq!(with("http", "Content-Disposition: attachment; filename=x.exe").flags.names(), ["embedded_file"]);
+        assert!(with("delivery-status", "Reporting-MTA: dns; a.example").flags.names().is_empty());
+        assert_eq!(with("news", "Content-Type: a/b; name=x.exe").parts[2].names, ["x.exe"]);
+    }
+
+    #[test]
     fn parts_of_a_digest_are_messages() {
         let field = Field::new("Content-Type", "multipart/digest; boundary=b");
         let mut indexer = Indexer::new(Arc::new(limits()), &Declared::read([field].iter(), "text/plain"), 0);

@@ -323,6 +323,30 @@ mod tests {
     }
 
     #[test]
+    fn names_are_given_in_every_way_a_reader_takes_them() {
+        let every = |raw: &str| parse(raw).every("name").map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(every("a; name=my evil.exe"), ["my evil.exe", "my"]);
+        assert!(every("a; name*==?utf-8?q?evil=2Eexe?=").contains(&"evil.exe".to_owned()));
+        assert!(every("a; name*=utf-8'evil.exe").contains(&"evil.exe".to_owned()));
+        assert!(every("a; name*0*=utf-8''evil%2; name*1*=Eexe").contains(&"evil.exe".to_owned()));
+        assert!(every("a; name*0*=utf-8''evil; name*1=%2Eexe").contains(&"evil.exe".to_owned()));
+        assert_eq!(every("a; name *=utf-8''evil.exe")[0], "evil.exe");
+        assert_eq!(every("name=evil.exe")[0], "evil.exe");
+    }
+
+    #[test]
+    fn pieces_and_stars_out_of_form_are_flagged_and_still_read() {
+        for raw in ["a; n*a=x", "a; n**0=x", "a; n*+0=x", "a; n*0*=u%zz", "a; n*=utf-8''x; n*0=y", "a; n*0=x; N*1=y", "a; n*0=x; n*1*=y"] {
+            assert!(parse(raw).flags.has(Flag::AmbiguousParameter), "{raw}");
+            assert!(parse(raw).every("n").next().is_some(), "{raw}");
+        }
+        assert_eq!(parse("a; n*=utf-8''x; n=y").flags, Flags::default());
+        assert!(parse("a; n*=utf-7''x").flags.has(Flag::BadEncoding));
+        assert!(parse("=?utf-8?q?a=3B_n=3Dx?=").flags.has(Flag::AmbiguousParameter));
+        assert!(parse(&format!("a{}", ";n=x".repeat(2000))).flags.has(Flag::TooManyFields));
+    }
+
+    #[test]
     fn a_charset_is_changed_in_place_or_added() {
         let with = |raw: &str| String::from_utf8(with_charset(raw.as_bytes(), "utf-8")).unwrap();
         assert_eq!(with(" text/plain; charset=\"us-ascii\"; format=flowed"), " text/plain; charset=utf-8; format=flowed");

@@ -361,6 +361,39 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_only_some_readers_open_is_opened_and_flagged() {
+        for kind in ["multipart/ mixed", "multipart / mixed", "multipart", "\"multipart/mixed\"", "multipart(c)/mixed"] {
+            let field = Field::from_raw(format!("Content-Type: {kind}; boundary=b\r\n").into());
+            let found = Declared::read([field].iter(), "text/plain");
+            assert_eq!(found.media_types, ["multipart/mixed"], "{kind}");
+            assert!(found.flags.has(Flag::AmbiguousParameter), "{kind}");
+        }
+        assert_eq!(declared("Content-Type: text\r\n").flags, Flags::default());
+        assert!(declared("Content-Type: message/x-rfc822\r\n").is_message() && !declared("Content-Type: message/http\r\n").is_message());
+    }
+
+    #[test]
+    fn a_name_is_there_with_and_without_its_path_and_from_either_field() {
+        let found = declared("Content-Type: a/b; filename=\"x\ty.exe\"\r\nContent-Disposition: attachment; name=\"../z.exe\"\r\n");
+        assert_eq!(found.names, ["xy.exe", "x y.exe", "../z.exe", "z.exe"]);
+    }
+
+    #[test]
+    fn two_charsets_are_flagged_where_one_hides_ascii() {
+        let flagged = |header| declared(header).flags.has(Flag::AmbiguousParameter);
+        assert!(flagged("Content-Type: text/plain; charset=us-ascii; charset*=us-ascii''utf-16\r\n"));
+        assert!(flagged("Content-Type: text/plain; charset=utf-16 (x)\r\n"));
+        assert!(!flagged("Content-Type: text/plain; charset=us-ascii (Plain text)\r\n"));
+    }
+
+    #[test]
+    fn other_readings_of_a_boundary_are_kept() {
+        let found = declared("Content-Type: multipart/mixed; boundary=a b\r\n");
+        assert_eq!((found.boundary.as_deref(), found.other_boundaries), (Some(b"a b".as_slice()), vec![b"a".to_vec()]));
+        assert!(declared("Content-Type: multipart/mixed; boundary=\"a b\"\r\n").other_boundaries.is_empty());
+    }
+
+    #[test]
     fn names_lose_what_hides_their_end() {
         assert_eq!(shown_name("a\u{202e}txt.exe\u{200b}. ."), "atxt.exe");
     }

@@ -131,6 +131,22 @@ fn missing_ends_and_boundaries_are_flagged() {
 }
 
 #[test]
+fn a_delimiter_for_another_reading_of_the_boundary_is_flagged_and_only_then() {
+    let with = |line: &str| parse(format!("Content-Type: multipart/mixed; boundary=a b\r\n\r\n--a b\r\n\r\n{line}\r\n--a b--\r\n"));
+    assert_eq!(with("--a").malformed(), ["two_boundaries"]);
+    assert_eq!(with("--a--").malformed(), ["two_boundaries"]);
+    assert!(with("--c").malformed().is_empty());
+}
+
+#[test]
+fn what_only_some_readers_show_as_text_is_read_by_conditions_and_not_edited() {
+    for kind in ["message/delivery-status", "application/xhtml+xml", "application/text"] {
+        let message = parse(format!("Content-Type: {kind}\r\n\r\nx: y\r\n"));
+        assert_eq!((message.readable(true), message.readable(false)), (vec![PartId(0)], vec![]), "{kind}");
+    }
+}
+
+#[test]
 fn limits_leave_one_opaque_leaf_that_nobody_looks_into() {
     let bomb = |levels: usize| {
         let mut bomb = String::from("Content-Type: multipart/mixed; boundary=b0\r\n\r\n");

@@ -3,9 +3,8 @@
 use serde_json::{Value, json as object};
 
 use crate::chain::html::Visible;
-use crate::message::{Message, Part};
+use crate::message::{Flag, Message, Part};
 
-const BAD_ENCODING: &str = "bad_encoding";
 /// Characters of one text that are told.
 const TEXT: usize = 16_384;
 
@@ -45,11 +44,93 @@ fn beginning(text: &str) -> Value {
 
 /// The flags, those included that only a look into the parts raises. A part that cannot be asked says so in its `error`.
 pub(super) fn malformed(message: &Message) -> Vec<&'static str> {
+    let leaves = || message.parts().iter().filter(|part| part.leaf && !part.opaque);
     let mut flags = message.malformed();
-    let broken = |part: &Part| part.leaf && !part.opaque && matches!(message.decodes_whole(part.id), Ok(false));
-    if !flags.contains(&BAD_ENCODING) && message.parts().iter().any(broken) {
-        flags.push(BAD_ENCODING);
-        flags.sort_unstable();
-    }
+    let mut raise = |flag: Flag, raised: bool| {
+        if raised && !flags.contains(&flag.name()) {
+            flags.push(flag.name());
+        }
+    };
+    raise(Flag::BadEncoding, leaves().any(|part| matches!(message.decodes_whole(part.id), Ok(false))));
+    raise(Flag::TooLarge, leaves().any(|part| part.is_text() && matches!(message.too_large(part.id), Ok(true))));
+    flags.sort_unstable();
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::disk;
+    use crate::chain::example;
+
+    /// What the readers show of the tricks, as `tests/interop/readers/compare.py --update` wrote it down.
+    fn expectations() -> Vec<Value> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/readers/expectations.json");
+        serde_json::from_slice(&disk::read(&file).unwrap()).unwrap()
+    }
+
+    fn parse(message: &str) -> Option<Message> {
+        let bytes: Vec<u8> = message.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+        Message::parse(bytes.into(), &example::limits()).ok()
+    }
+
+    fn keys(expected: &Value) -> Vec<&str> {
+        expected.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    /// As a reader would save it, and as compare.py has it.
+    fn saved(name: &str) -> String {
+        let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
+        let words: Vec<&str> = file.split_whitespace().collect();
+        words.join(" ").trim_matches([' ', '\'', '"']).trim_end_matches(['.', ' ']).to_owned()
+    }
+
+    /// Where a reader could not read a character, it may be any.
+    fn same(shown: &str, seen: &str) -> bool {
+        let mut rest = seen;
+        let found = shown.split('\u{fffd}').all(|piece| rest.find(piece).map(|at| rest = &rest[at + piece.len()..]).is_some());
+        if shown.contains('\u{fffd}') { found } else { shown == seen }
+    }
+
+    /// What of a trick is neither seen nor flagged.
+    fn hidden(trick: &Value) -> Vec<String> {
+        let Some(message) = parse(trick["message"].as_str().unwrap()) else { return Vec::new() };
+        if !malformed(&message).is_empty() {
+            return Vec::new();
+        }
+        let parts = parts(&message);
+        let attached = || parts.iter().filter(|part| part["attachment"] == true);
+        let names: Vec<String> =
+            attached().flat_map(|part| part["names"].as_array().unwrap()).map(|name| saved(name.as_str().unwrap())).collect();
+        let texts: Vec<&str> = parts.iter().flat_map(|part| [&part["text"], &part["shown"]]).filter_map(Value::as_str).collect();
+        let lost_names = keys(&trick["names"]).into_iter().filter(|shown| !names.iter().any(|seen| same(shown, seen)));
+        let lost_words = keys(&trick["words"]).into_iter().filter(|word| !texts.iter().any(|text| text.contains(word)));
+        lost_names.chain(lost_words).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn no_trick_hides_a_name_or_a_text_that_a_common_reader_shows() {
+        let tricks = expectations();
+        assert!(tricks.len() >= 500);
+        let lost: Vec<String> =
+            tricks.iter().flat_map(|trick| hidden(trick).into_iter().map(move |lost| format!("{}: {lost}", trick["trick"]))).collect();
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
+    }
+
+    #[test]
+    fn most_tricks_are_seen_without_a_flag() {
+        let tricks = expectations();
+        let flagged = |trick: &&Value| parse(trick["message"].as_str().unwrap()).is_none_or(|message| !malformed(&message).is_empty());
+        assert!(tricks.iter().filter(flagged).count() * 2 < tricks.len());
+    }
+
+    #[test]
+    fn the_text_of_an_html_part_is_told_as_source_and_as_shown() {
+        let message = parse("Content-Type: text/html\r\n\r\n<p>one<b>two</b></p>").unwrap();
+        let parts = parts(&message);
+        assert_eq!((&parts[0]["text"], &parts[0]["shown"]), (&"<p>one<b>two</b></p>".into(), &"onetwo\n".into()));
+        assert_eq!((&parts[0]["attachment"], &parts[0]["opened"]), (&false.into(), &true.into()));
+    }
 }
