@@ -16,10 +16,10 @@ use super::Limits;
 use super::boundary::{Boundaries, Found};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::lines::{Line, Lines, embedded_name, inline_pgp, is_bad_header_line};
+use super::lines::{Line, Lines, embedded_name, inline_pgp, is_bad_header_line, is_content_line};
 use super::part::{Declared, Part, PartId, Protection, is_content_field, shown_name};
 use super::slot::Slot;
-use super::words;
+use super::words::word_flags;
 
 /// Names of files inside one text that are kept.
 const EMBEDDED_NAMES: usize = 100;
@@ -384,22 +384,6 @@ impl Indexer {
         }
         self.index
     }
-}
-
-/// What the encoded words in this header line raise.
-pub fn word_flags(line: &[u8]) -> Flags {
-    let mut flags = Flags::default();
-    if memchr::memmem::find(line, b"=?").is_some() {
-        let reading = words::read(line, true);
-        flags.raise_if(reading.control, Flag::ControlCharacters);
-        flags.raise_if(reading.torn, Flag::BadEncoding);
-    }
-    flags
-}
-
-/// Whether a line would be a content field, were it in a header.
-fn is_content_line(line: &[u8]) -> bool {
-    memchr::memchr(b':', line).is_some_and(|colon| is_content_field(line[..colon].trim_ascii()))
 }
 
 /// Encrypted says more than signed.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::flags::{Flag, Flags};
-use super::part::Protection;
+use super::part::{Protection, is_content_field};
 
 /// How much of a line is looked at. Longer header lines are a limit's matter; no delimiter is as long.
 const LONGEST: usize = 64 * 1024;
@@ -138,6 +138,12 @@ pub fn is_bad_header_line(line: &[u8]) -> bool {
         None | Some(0) => true,
         Some(colon) => !line[..colon].iter().all(u8::is_ascii_graphic),
     }
+}
+
+/// Whether a line would be a content field, were it in a header.
+#[must_use]
+pub fn is_content_line(line: &[u8]) -> bool {
+    memchr::memchr(b':', line).is_some_and(|colon| is_content_field(line[..colon].trim_ascii()))
 }
 
 /// What inline PGP (RFC 9580 6.2) a line begins.

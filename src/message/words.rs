@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::charset;
-use super::{base64, quoted};
+use super::flags::{Flag, Flags};
+use super::{base64, charset, quoted};
 
 /// The longest line that is written where blanks allow a fold (RFC 5322 2.1.1), and the longest encoded word (RFC 2047 2).
 const LINE: usize = 78;
@@ -125,6 +125,18 @@ pub fn spans_syntax(raw: &[u8]) -> bool {
         let end = rest.iter().enumerate().filter(|(_, byte)| **byte == b'?').nth(3).map_or(0, |(end, _)| end);
         looks_encoded(rest) && rest[..end].iter().any(|byte| matches!(byte, b'"' | b';'))
     })
+}
+
+/// What the encoded words in this header line raise.
+#[must_use]
+pub fn word_flags(line: &[u8]) -> Flags {
+    let mut flags = Flags::default();
+    if memchr::memmem::find(line, b"=?").is_some() {
+        let reading = read(line, true);
+        flags.raise_if(reading.control, Flag::ControlCharacters);
+        flags.raise_if(reading.torn, Flag::BadEncoding);
+    }
+    flags
 }
 
 /// Reads a raw value; without `decode`, encoded words stay as they are written.
