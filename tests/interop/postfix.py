@@ -1,7 +1,9 @@
 """A Postfix of our own: its configuration, queue and port; the machine's Postfix is not touched."""
 
+import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -17,7 +19,7 @@ mydestination =
 mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
-relayhost = [127.0.0.1]:{relay}
+{routing}
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
 smtpd_tls_security_level = none
@@ -29,8 +31,9 @@ message_size_limit = 50000000
 smtp_line_length_limit = 0
 """
 
-MASTER = """127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
+SMTPD = "127.0.0.1:{port} inet n - n - - smtpd\n"
+
+MASTER = """pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -54,14 +57,17 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, directory, port, relay):
-        self.port = port
+    def __init__(self, directory, port, relay, main="", master=""):
+        """`main` is more of main.cf; `master` more of master.cf, and where it has the service `smtp inet` it is the one on `port`."""
+        self.port, self.log = port, directory / "log"
         self.configuration = directory / "etc"
         for path in (self.configuration, directory / "spool", directory / "data"):
             path.mkdir(parents=True)
         shutil.chown(directory / "data", pwd.getpwnam("postfix").pw_name)
-        (self.configuration / "main.cf").write_text(MAIN.format(directory=directory, name=directory.name, relay=relay))
-        (self.configuration / "master.cf").write_text(MASTER.format(port=port))
+        routing = main if re.search(r"(?m)^relayhost", main) else f"relayhost = [127.0.0.1]:{relay}\n{main}"
+        (self.configuration / "main.cf").write_text(MAIN.format(directory=directory, name=directory.name, routing=routing))
+        own, count = re.subn(r"(?m)^smtp +inet", f"127.0.0.1:{port} inet", master)
+        (self.configuration / "master.cf").write_text(("" if count else SMTPD.format(port=port)) + MASTER + own)
         self.postfix("start")
         for _ in range(300):
             with socket.socket() as probe:
@@ -75,6 +81,31 @@ class Postfix:
         done = subprocess.run(["/usr/sbin/postfix", "-c", str(self.configuration), command], env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"postfix {command}: {done.stdout}{done.stderr}")
+
+    def flush(self):
+        """Tries everything in the queue now, as the server would some minutes later."""
+        subprocess.run(["/usr/sbin/postqueue", "-c", str(self.configuration), "-f"], check=True)
+
+    def wait_for_log(self, pattern):
+        """The first line of the log in which `pattern` is found; what is asked for must come within a minute."""
+        for _ in range(600):
+            for line in self.log.read_text(errors="replace").splitlines():
+                if re.search(pattern, line):
+                    return line
+            time.sleep(0.1)
+        raise AssertionError(f"no {pattern!r} in {self.log}")
+
+    def queue(self):
+        """The ids of what waits."""
+        listed = subprocess.run(["/usr/sbin/postqueue", "-c", str(self.configuration), "-j"], capture_output=True, text=True, check=True)
+        return [json.loads(line)["queue_id"] for line in listed.stdout.splitlines()]
+
+    def wait_until_empty(self):
+        for _ in range(600):
+            if not self.queue():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the queue is not empty: {self.queue()}; see {self.log}")
 
     def stop(self):
         self.postfix("stop")

@@ -9,6 +9,7 @@ import threading
 class Session(socketserver.StreamRequestHandler):
     def handle(self):
         self.wfile.write(b"220 recorder.example ESMTP\r\n")
+        recipients = []
         for line in self.rfile:
             verb = line.split()[0].upper() if line.split() else b""
             if verb == b"EHLO":
@@ -18,8 +19,12 @@ class Session(socketserver.StreamRequestHandler):
                 message = self.data()
                 if message is None:
                     return
-                self.server.taken.put(message)
+                self.server.taken.put((recipients, message))
+                recipients = []
                 self.wfile.write(b"250 2.0.0 taken\r\n")
+            elif verb == b"RCPT":
+                recipients.append(re.search(rb"<(.*?)>", line)[1].decode())
+                self.wfile.write(b"250 2.1.5 ok\r\n")
             elif verb == b"QUIT":
                 self.wfile.write(b"221 2.0.0 bye\r\n")
                 return
@@ -46,7 +51,14 @@ class Recorder:
 
     def wait(self):
         """The next message, in the order they came."""
+        return self.wait_mail()[1]
+
+    def wait_mail(self):
+        """The recipients of the next message, and the message."""
         try:
             return self.server.taken.get(timeout=60)
         except queue.Empty:
             raise AssertionError("nothing arrived") from None
+
+    def is_empty(self):
+        return self.server.taken.empty()

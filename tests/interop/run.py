@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dkim
 
+import queues
 from postfix import Postfix
 from recorder import Recorder
 from transom import Transom, free_port
@@ -164,6 +165,7 @@ def main():
         for file in ("plain.eml", "dots.eml", "eight-bit-body.eml", "folded-header.eml", "large-attachment.eml", "dkim-signed.eml"):
             check(f"Postfix sends, Postfix is the next hop: {file}", lambda: through_postfix(outer.port, recorder, file))
         check("swaks through both", lambda: by_swaks(outer.port, sample("plain.eml")) or recorder.wait() and None)
+        queues.run(program, directory, recorder, check)
     finally:
         for server in reversed(running):
             server.stop()

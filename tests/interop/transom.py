@@ -1,5 +1,6 @@
-"""`transom serve` without any rule, in a directory of its own."""
+"""`transom serve` in a directory of its own."""
 
+import json
 import socket
 import subprocess
 import threading
@@ -13,12 +14,17 @@ def free_port():
 
 
 class Transom:
-    def __init__(self, program, directory, next_hop):
+    def __init__(self, program, directory, next_hop, listener="", rules=""):
+        """`listener` is more settings of the listener; `rules` is the text of a rule file."""
         directory.mkdir()
-        configuration = directory / "transom.yaml"
-        configuration.write_text(
-            f"hostname: filter.example\nlisteners: [{{address: 127.0.0.1:0}}]\nrelay: {{next_hops: [127.0.0.1:{next_hop}]}}\n")
-        self.child = subprocess.Popen([Path(program).resolve(), "serve", "--config", configuration], stderr=subprocess.PIPE, text=True)
+        self.program = Path(program).resolve()
+        self.configuration = directory / "transom.yaml"
+        self.configuration.write_text(
+            f"hostname: filter.example\nlisteners: [{{address: 127.0.0.1:0{listener}}}]\nrelay: {{next_hops: [127.0.0.1:{next_hop}]}}\n"
+            + ("chain: [{include: rules.yaml}]\n" if rules else ""))
+        if rules:
+            (directory / "rules.yaml").write_text(rules)
+        self.child = subprocess.Popen([self.program, "serve", "--config", self.configuration], stderr=subprocess.PIPE, text=True)
         self.port, lines = None, []
         for line in self.child.stderr:
             lines.append(line)
@@ -33,3 +39,8 @@ class Transom:
     def stop(self):
         self.child.terminate()
         self.child.wait(timeout=60)
+
+    def held(self):
+        """What lies in the quarantine."""
+        listed = subprocess.run([self.program, "quarantine", "list", "--json", "--config", self.configuration], capture_output=True, text=True, check=True)
+        return json.loads(listed.stdout)
