@@ -1,5 +1,6 @@
 //! The list of actions.
 
+mod address;
 mod body;
 mod ending;
 mod envelope;
@@ -24,6 +25,7 @@ pub const ENTRIES: &[&Entry<dyn Action>] = &[
     &header::replace::ENTRY,
     &header::prepend_text::ENTRY,
     &header::append_text::ENTRY,
+    &address::REPLACE,
     &header::mask::ENTRY,
     &header::hash::ENTRY,
     &header::strip_whitespace::ENTRY,

@@ -155,19 +155,28 @@ impl Action for Remove {
 
 impl Action for Replace {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
-        // Each with whether the rule changed it: what was not touched is not compared, so that it stays as the client gave it.
-        let mut recipients: Vec<(Path, bool)> = Vec::with_capacity(run.mail.envelope.recipients.len());
-        for old in &run.mail.envelope.recipients {
-            let new = self.replaced(old, run)?;
-            let changed = new.is_some();
-            let path = new.unwrap_or_else(|| old.clone());
-            if !recipients.iter().any(|(known, other)| (changed || *other) && known.same_mailbox(&path)) {
-                recipients.push((path, changed));
-            }
-        }
-        put(run, recipients.into_iter().map(|(path, _)| path).collect());
+        replace_each(run, |old, run| self.replaced(old, run))?;
         Ok(Flow::Next)
     }
+}
+
+/// Makes each recipient what `replaced` gives for it, if anything; those that become one are one.
+///
+/// # Errors
+/// As `replaced`.
+pub fn replace_each(run: &mut Run, replaced: impl Fn(&Path, &Run) -> Result<Option<Path>, ActionError>) -> Result<(), ActionError> {
+    // Each with whether the rule changed it: what was not touched is not compared, so that it stays as the client gave it.
+    let mut recipients: Vec<(Path, bool)> = Vec::with_capacity(run.mail.envelope.recipients.len());
+    for old in &run.mail.envelope.recipients {
+        let new = replaced(old, run)?;
+        let changed = new.is_some();
+        let path = new.unwrap_or_else(|| old.clone());
+        if !recipients.iter().any(|(known, other)| (changed || *other) && known.same_mailbox(&path)) {
+            recipients.push((path, changed));
+        }
+    }
+    put(run, recipients.into_iter().map(|(path, _)| path).collect());
+    Ok(())
 }
 
 impl Replace {

@@ -82,7 +82,8 @@ impl Action for Replace {
     }
 }
 
-fn put(run: &mut Run, sender: Path) {
+/// Makes it the sender, and tells `explain`.
+pub fn put(run: &mut Run, sender: Path) {
     if run.mail.envelope.sender != sender {
         let (before, after) = (run.mail.envelope.sender.to_string(), sender.to_string());
         run.edited("sender", &before, &after);

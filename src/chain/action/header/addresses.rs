@@ -1,4 +1,4 @@
-//! An address list taken apart without rewriting its members, for `header.sort_addresses` (RFC 5322 3.4).
+//! An address list taken apart without rewriting its members, for `header.sort_addresses`, and its tokens (RFC 5322 3.4).
 
 use std::cmp::Ordering;
 
@@ -28,7 +28,7 @@ impl Member {
 
 /// A piece of the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
+pub enum Token<'a> {
     /// One of `, : ; < >`.
     Special(u8),
     Comment(&'a [u8]),
@@ -37,7 +37,8 @@ enum Token<'a> {
 }
 
 /// Takes the first token off a value that is not empty; none where a quote, comment or literal stays open or closes unopened.
-fn token(value: &[u8]) -> Option<(Token<'_>, &[u8])> {
+#[must_use]
+pub fn token(value: &[u8]) -> Option<(Token<'_>, &[u8])> {
     let length = match value[0] {
         special @ (b',' | b':' | b';' | b'<' | b'>') => return Some((Token::Special(special), &value[1..])),
         b'"' => enclosed(value, b'"', b'"')?,

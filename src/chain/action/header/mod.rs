@@ -5,6 +5,7 @@ mod addresses;
 pub mod append_text;
 pub mod dedup;
 pub mod hash;
+pub mod mailboxes;
 pub mod mask;
 pub mod normalize_whitespace;
 mod once;
