@@ -45,6 +45,12 @@ const RULE: &[Key] = &[
         "false",
         "Whether its body actions edit signed and encrypted parts; else these are left alone.",
     ),
+    Key::may(
+        "at",
+        "recipient",
+        "recipient",
+        "Runs at RCPT, before the rules without it: its verdict is that recipient's reply; if absent when the message is here.",
+    ),
     Key::may("when", manual::CONDITION, "{attachment: {extension: exe}}", "What it fires for; every mail if absent."),
     Key::may("unless", manual::CONDITION, "{client: {address: 10.0.0.0/8}}", "What it does not fire for, although `when` holds."),
     Key::may("then", manual::ACTIONS, "[quarantine: {reason: a program}]", "What is done when it fires; all or nothing."),

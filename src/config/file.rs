@@ -209,6 +209,7 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
     pub commit: Commit,
+    pub split: Split,
     /// At least one, in order of preference.
     pub next_hops: Vec<NextHop>,
     pub balance: Balance,
@@ -221,6 +222,14 @@ pub enum Commit {
     /// The next hop has said so.
     #[default]
     Relay,
+}
+
+/// How recipients that the rules tell apart are kept apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// The client is asked to send them in transactions of their own.
+    #[default]
+    Client,
 }
 
 /// Which next hop is asked first.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use address::{Address, NextHop};
 pub use file::{
     Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received,
-    Relay, Store, Timeouts,
+    Relay, Split, Store, Timeouts,
 };
 
 use crate::base::{disk, machine};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::address::{Address, NextHop, is_host_name};
 use super::file::{
     Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Relay,
-    Timeouts,
+    Split, Timeouts,
 };
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
@@ -308,6 +308,12 @@ impl FromNode for Timeouts {
 
 pub(super) const RELAY: &[Key] = &[
     Key::or("commit", "relay", "relay", "The client hears 250 when the next hop has said it."),
+    Key::or(
+        "split",
+        "client",
+        "client",
+        "Recipients whom the rules tell apart: the client hears 452 4.5.3 and sends them in a transaction of their own.",
+    ),
     Key::need(
         "next_hops",
         "a list of next hops such as mx1.example.org:25 or unix:/run/mta.sock",
@@ -322,11 +328,12 @@ impl FromNode for Relay {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Relay, Reported> {
         let mut settings = Settings::of("`relay`", node, problems)?;
         let commit = settings.or("commit", Commit::default(), problems);
+        let split = settings.or("split", Split::default(), problems);
         let next_hops = settings.need::<NextHops>("next_hops", problems);
         let balance = settings.or("balance", Balance::default(), problems);
         let connections = settings.or("connections", Connections::default(), problems);
         settings.finish(problems)?;
-        Ok(Relay { commit, next_hops: next_hops?.0, balance, connections })
+        Ok(Relay { commit, split, next_hops: next_hops?.0, balance, connections })
     }
 }
 
@@ -352,6 +359,12 @@ impl FromNode for NextHops {
 impl FromNode for Commit {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Commit, Reported> {
         node.word(&[("relay", Commit::Relay)], problems)
+    }
+}
+
+impl FromNode for Split {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Split, Reported> {
+        node.word(&[("client", Split::Client)], problems)
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "tests may panic, ask the machine directly and say what they saw"
 )]
 
+mod classes;
 mod cli;
 mod demo;
 mod dialogs;

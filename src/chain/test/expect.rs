@@ -32,6 +32,12 @@ pub(super) const KEYS: &[Key] = &[
     Key::may("sender", "the settings of the condition `sender`", "{domain: example.org}", "Holds for the result's sender."),
     Key::may("recipients", "an address or a list of them", "[anna@example.org]", "The recipients, in this order."),
     Key::may("tags", "a text or a list of them", "[newsletter]", "The tags, in this order."),
+    Key::may(
+        "for",
+        "recipients, each with keys of `expect`",
+        "{recipient@inside.example: {outcome: deliver}}",
+        "What comes out for one recipient; what it does not say holds for it as for the others.",
+    ),
 ];
 
 /// `expect:` of a test. What is absent is not looked at.

@@ -31,6 +31,12 @@ pub const KEYS: &[Key] = &[
     Key::section("envelope", ENVELOPE, "Who sends it to whom."),
     Key::section("client", CLIENT, "Who brings it."),
     Key::may(
+        "direction",
+        "inbound, outbound, internal or transit",
+        "outbound",
+        "Which way it goes; if absent by the client's address and each recipient, as `inside:` of transom.yaml says.",
+    ),
+    Key::may(
         "lists",
         "names of lists, each with its entries",
         "{partners: [partner.example]}",

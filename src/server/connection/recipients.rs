@@ -28,7 +28,10 @@ impl Connection {
                 self.settle().await?;
             }
             let taken = |ruling: &&RecipientRuling| ruling.goes_on();
-            if self.taken.iter().find(taken).is_some_and(|first| first.class != asked.ruling.class) {
+            let first = self.taken.iter().find(taken).filter(|first| first.class != asked.ruling.class);
+            if let Some(first) = first {
+                let rule = asked.ruling.parted_by(first).unwrap_or_default();
+                tracing::info!(session = %self.id, to = %path, rule = &*rule, "rules tell this recipient from those before: it is to come on its own");
                 asked.known = Some(reply::another_class());
             } else if self.taken.iter().filter(taken).any(|known| known.became_one_with(&asked.ruling)) {
                 asked.known = Some(reply::recipient_ok());
