@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// An amount of bytes that all sessions share.
 #[derive(Debug)]
 pub struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -21,7 +21,12 @@ impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget { limit, used: AtomicU64::new(0) })
+        Arc::new(Budget { limit: AtomicU64::new(limit), used: AtomicU64::new(0) })
+    }
+
+    /// Another limit from now on. What is taken stays taken, even if that is more.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// An empty share, to be grown.
@@ -33,7 +38,7 @@ impl Budget {
     /// Bytes not taken.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.limit.saturating_sub(self.used.load(Ordering::Relaxed))
+        self.limit.load(Ordering::Relaxed).saturating_sub(self.used.load(Ordering::Relaxed))
     }
 }
 
@@ -41,10 +46,9 @@ impl Share {
     /// Takes `more` bytes; false, and nothing taken, when the budget has not that many left.
     #[must_use]
     pub fn grow(&mut self, more: u64) -> bool {
-        let taken = self
-            .of
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(more).filter(|after| *after <= self.of.limit));
+        let limit = self.of.limit.load(Ordering::Relaxed);
+        let taken =
+            self.of.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(more).filter(|after| *after <= limit));
         if taken.is_ok() {
             self.bytes += more;
         }
@@ -88,5 +92,17 @@ mod tests {
         assert_eq!(budget.free(), 6);
         two.shrink(100);
         assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn a_lower_limit_takes_nothing_away_and_gives_nothing_more() {
+        let budget = Budget::new(10);
+        let mut share = budget.share();
+        assert!(share.grow(8));
+        budget.set_limit(5);
+        assert_eq!(budget.free(), 0);
+        assert!(!share.grow(1));
+        share.shrink(4);
+        assert!(share.grow(1) && !share.grow(1));
     }
 }

@@ -1,12 +1,15 @@
 //! `transom serve`.
 
+use std::path::Path;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Global, complain};
 use crate::base::log;
-use crate::config::{Config, Options};
-use crate::server::{self, StartError};
+use crate::config::{self, Config, Options};
+use crate::server::{self, Reload, Server, StartError};
+use crate::yaml::{Level, Problems};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +17,8 @@ Examples:
   transom serve --config /etc/mail/transom.yaml
   transom serve --without-chain                  pass all mail on unchanged, in an emergency
 
-It says on standard error where it listens. SIGTERM and SIGINT end it: messages under way are finished first.";
+It says on standard error where it listens. SIGTERM and SIGINT end it: messages under way are finished first. SIGHUP reads the configuration
+and the rules again; if anything is wrong with them, the old ones stay in force and the log says why.";
 
 /// Takes mail in, filters it and relays it, until SIGTERM
 #[derive(Debug, clap::Args)]
@@ -27,11 +31,12 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
-    let config = match global.load(Options { without_chain, ..Options::default() }) {
+    let options = Options { without_chain, ..Options::default() };
+    let config = match global.load(options) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let _log = log::start(config.log.format, config.log.level, if without_chain { &[("chain", "off")] } else { &[] });
+    let log = log::start(config.log.format, config.log.level, if without_chain { &[("chain", "off")] } else { &[] });
     if without_chain {
         tracing::warn!("no rule is in force (--without-chain): all mail passes unchanged");
     }
@@ -42,7 +47,7 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
             return Exit::Io;
         }
     };
-    match runtime.block_on(serve(&config)) {
+    match runtime.block_on(serve(config, options, &log)) {
         Ok(()) => Exit::Success,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -55,15 +60,14 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
     }
 }
 
-async fn serve(config: &Config) -> Result<(), StartError> {
+async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(), StartError> {
     let shutdown = CancellationToken::new();
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be watched: only SIGKILL will end this server");
-            return server::run(config, shutdown).await;
-        }
+    let watched = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = watched else {
+        tracing::error!("signals cannot be watched: only SIGKILL will end this server, and nothing will make it reload");
+        return server::run(&config, shutdown).await;
     };
+    let server = Server::start(&config).await?;
     let stop = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -72,5 +76,58 @@ async fn serve(config: &Config) -> Result<(), StartError> {
         }
         stop.cancel();
     });
-    server::run(config, shutdown).await
+    let path = config.file.clone();
+    let mut reload = server.reload(config);
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            again(&path, options, &mut reload, log).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = server.serve(shutdown) => served,
+        never = reloads => never,
+    }
+}
+
+/// Reads the configuration again and puts it in force, or says why not.
+async fn again(path: &Path, options: Options, reload: &mut Reload, log: &log::Guard) {
+    tracing::info!("reloading {}", path.display());
+    let path = path.to_owned();
+    // It reads files, compiles patterns and runs the tests of the rules.
+    let loaded = match tokio::task::spawn_blocking(move || config::load(&path, options)).await {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(problems)) => {
+            tell(&problems);
+            tracing::error!("{}", problems.summary("not reloaded: the old configuration stays in force"));
+            return;
+        }
+        Err(panic) => {
+            tracing::error!(error = %panic, "reading the configuration broke; the old one stays in force; please report this");
+            return;
+        }
+    };
+    tell(&loaded.warnings);
+    let lines = loaded.config.log;
+    match reload.take(loaded.config).await {
+        Ok(waiting) => {
+            log.change(lines.format, lines.level);
+            for change in waiting {
+                tracing::warn!("{change}: that takes a restart; until then it stays as it is");
+            }
+            tracing::info!("reloaded");
+        }
+        Err(error) => tracing::error!("not reloaded: the old configuration stays in force: {error}"),
+    }
+}
+
+/// One line for each problem.
+fn tell(problems: &Problems) {
+    for problem in problems {
+        let (at, hint) = (problem.place(), Some(problem.label.as_str()).filter(|label| !label.is_empty()));
+        match problem.level {
+            Level::Error => tracing::error!(at, hint, "{}", problem.title),
+            Level::Warning => tracing::warn!(at, hint, "{}", problem.title),
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 /// Where clients connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Its address if it was given none.
     pub name: Arc<str>,

@@ -22,7 +22,7 @@ use crate::smtp::envelope::Declared;
 use crate::smtp::path::Path;
 
 /// `relay:` and `timeouts:` of the configuration, as far as they concern the way out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub hostname: String,
     /// Our instance token; finding it in a next hop's EHLO is a loop.
@@ -178,7 +178,7 @@ impl Relay {
         self.route.pools().iter().any(|pool| pool.is_pressed())
     }
 
-    /// Closes idle connections with QUIT; at shutdown.
+    /// Closes connections with QUIT, idle ones now, others when their transaction is over: at shutdown, and when other next hops have taken their place.
     pub async fn close(&self) {
         for pool in self.route.pools() {
             pool.close().await;

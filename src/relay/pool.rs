@@ -35,6 +35,8 @@ struct State {
     troubled: Option<Instant>,
     /// A task looks after the idle ones.
     swept: bool,
+    /// What comes back is closed.
+    closed: bool,
 }
 
 /// The right to have one connection to this next hop; given back when dropped.
@@ -142,9 +144,13 @@ impl Pool {
         self.state().troubled.is_some_and(|until| clock::monotonic() < until)
     }
 
-    /// Closes all idle connections with QUIT and waits for that.
+    /// Closes all idle connections with QUIT and waits for that; those that are under way when they come back.
     pub async fn close(&self) {
-        let idle = std::mem::take(&mut self.state().idle);
+        let idle = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.idle)
+        };
         let farewells: Vec<_> = idle.into_iter().map(|connection| tokio::spawn(connection.quit())).collect();
         for farewell in farewells {
             // A task that was cancelled has closed its socket, too.
@@ -208,7 +214,7 @@ impl Slot {
         connection.idle_since = clock::monotonic();
         let mut state = self.pool.state();
         // One that waits gets it, however few may lie idle.
-        if fit && (state.idle.len() < self.pool.settings.idle || !state.waiting.is_empty()) {
+        if fit && !state.closed && (state.idle.len() < self.pool.settings.idle || !state.waiting.is_empty()) {
             state.idle.push(connection);
             if !std::mem::replace(&mut state.swept, true) {
                 tokio::spawn(Arc::clone(&self.pool).sweep());

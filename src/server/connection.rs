@@ -19,7 +19,7 @@ use super::judge::{self, Case};
 use super::limits::Admitted;
 use super::listener::Socket;
 use super::receive::{Received, receive};
-use super::shared::{Door, Shared};
+use super::shared::{Door, Entrance, Shared};
 use crate::base::{clock, random};
 use crate::chain::class::RecipientRuling;
 use crate::mail::{Client, Origin};
@@ -54,6 +54,8 @@ pub struct Connection {
     answered: Instant,
     id: Ulid,
     peer: Option<IpAddr>,
+    entrance: Entrance,
+    /// What is in force for this transaction.
     door: Arc<Door>,
     shared: Arc<Shared>,
     _place: Admitted,
@@ -75,7 +77,8 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
 }
 
 impl Connection {
-    pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, door: Arc<Door>, shared: Arc<Shared>, place: Admitted) -> Connection {
+    pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, mut entrance: Entrance, place: Admitted) -> Connection {
+        let (shared, door) = entrance.now();
         Connection {
             stream,
             input: Input::default(),
@@ -88,6 +91,7 @@ impl Connection {
             answered: clock::monotonic(),
             id: random::ulid(),
             peer,
+            entrance,
             door,
             shared,
             _place: place,
@@ -196,6 +200,7 @@ impl Connection {
         if !joins && self.settle().await.is_break() {
             return Ok(ControlFlow::Break(()));
         }
+        self.renew();
         let early = !self.input.is_empty();
         match self.session.line(self.input.text(&line), early, &self.shared.offer()) {
             Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
@@ -219,6 +224,16 @@ impl Connection {
     fn forget(&mut self) {
         (self.held, self.began) = (None, None);
         self.taken.clear();
+    }
+
+    /// Between two transactions: what has come into force since.
+    fn renew(&mut self) {
+        if self.session.transaction().is_none()
+            && let Some((shared, door)) = self.entrance.changed()
+        {
+            self.session.under(Arc::clone(&shared.terms));
+            (self.shared, self.door) = (shared, door);
+        }
     }
 
     /// DATA: takes the message in, has it judged, tells the client.

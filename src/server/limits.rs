@@ -8,13 +8,13 @@ use std::time::Duration;
 /// The sessions that are open.
 #[derive(Debug)]
 pub struct Sessions {
-    most: usize,
-    most_per_address: usize,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
+    most: usize,
+    most_per_address: usize,
     all: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -29,7 +29,13 @@ pub struct Admitted {
 impl Sessions {
     #[must_use]
     pub fn new(most: usize, most_per_address: usize) -> Arc<Sessions> {
-        Arc::new(Sessions { most, most_per_address, open: Mutex::default() })
+        Arc::new(Sessions { open: Mutex::new(Open { most, most_per_address, ..Open::default() }) })
+    }
+
+    /// Other limits from now on. Who has a place keeps it.
+    pub fn set_limits(&self, most: usize, most_per_address: usize) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        (open.most, open.most_per_address) = (most, most_per_address);
     }
 
     /// A place for a session of this peer, if there is one. Loopback and Unix sockets (none) count in the total only.
@@ -37,12 +43,13 @@ impl Sessions {
     pub fn admit(self: &Arc<Sessions>, peer: Option<IpAddr>) -> Option<Admitted> {
         let address = peer.map(|address| address.to_canonical()).filter(|address| !address.is_loopback());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.all >= self.most {
+        if open.all >= open.most {
             return None;
         }
         if let Some(address) = address {
+            let most = open.most_per_address;
             let count = open.by_address.entry(address).or_default();
-            if *count >= self.most_per_address {
+            if *count >= most {
                 return None;
             }
             *count += 1;
@@ -122,6 +129,17 @@ mod tests {
         drop(first);
         assert!(sessions.admit(peer("192.0.2.1")).is_some());
         assert_eq!(sessions.open.lock().unwrap().by_address.len(), 0);
+    }
+
+    #[test]
+    fn a_lower_limit_sends_nobody_away() {
+        let sessions = Sessions::new(3, 3);
+        let places: Vec<_> = (0..3).map(|_| sessions.admit(None).unwrap()).collect();
+        sessions.set_limits(1, 1);
+        assert!(sessions.admit(None).is_none());
+        drop(places);
+        let _one = sessions.admit(None).unwrap();
+        assert!(sessions.admit(None).is_none());
     }
 
     #[test]

@@ -12,12 +12,14 @@ mod limits;
 mod listener;
 mod permission;
 mod receive;
+mod reload;
 mod shared;
 mod summary;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +27,8 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
 use self::listener::Listening;
-use self::shared::{Door, Shared};
+pub use self::reload::{Reload, ReloadError};
+use self::shared::{Entrance, Setup, Shared};
 use crate::base::clock;
 use crate::config::{Address, Config};
 use crate::relay::{self, Relay, RelayError};
@@ -53,8 +56,8 @@ pub enum StartError {
 /// A server whose listeners are bound.
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
-    listeners: Vec<(Listening, Arc<Door>)>,
+    setup: Arc<watch::Sender<Setup>>,
+    listeners: Vec<Listening>,
     addresses: Vec<Address>,
     sessions: TaskTracker,
 }
@@ -78,7 +81,7 @@ impl Server {
         let opened = spawn_blocking(move || Store::open(&path, limits)).await;
         let store = opened.unwrap_or_else(|panic| Err(StoreError::Unable(panic.to_string())))?;
         let relay = Relay::new(relay::Settings::of(config, store.token()));
-        let shared = Arc::new(Shared::new(config, relay, store));
+        let shared = Shared::new(config, relay, store);
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         for listener in &config.listeners {
             let failed = |error| StartError::Listen { address: listener.address.clone(), error };
@@ -88,9 +91,10 @@ impl Server {
                 return Err(StartError::OpenRelay(address));
             }
             addresses.push(address);
-            listeners.push((listening, Arc::new(shared.door(config, listener))));
+            listeners.push(listening);
         }
-        Ok(Server { shared, listeners, addresses, sessions: TaskTracker::new() })
+        let setup = Arc::new(watch::Sender::new(Setup::new(config, shared)));
+        Ok(Server { setup, listeners, addresses, sessions: TaskTracker::new() })
     }
 
     /// Where it listens, in the order of the configuration, with the port the system chose for port 0.
@@ -99,18 +103,29 @@ impl Server {
         &self.addresses
     }
 
+    /// What puts another configuration in the place of this one, with which it was started.
+    #[must_use]
+    pub fn reload(&self, config: Config) -> Reload {
+        Reload::new(Arc::clone(&self.setup), config, self.addresses.clone())
+    }
+
+    /// What is in force now.
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.setup.borrow().shared)
+    }
+
     /// Takes mail until `shutdown`, and returns when the last session has ended.
     ///
     /// # Errors
     /// A next hop turned out to be this server.
     pub async fn serve(mut self, shutdown: CancellationToken) -> Result<(), StartError> {
         let accepting = TaskTracker::new();
-        for (listening, door) in std::mem::take(&mut self.listeners) {
-            accepting.spawn(accept(listening, door, Arc::clone(&self.shared), self.sessions.clone()));
+        for (at, listening) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
+            accepting.spawn(accept(listening, Entrance::new(self.setup.subscribe(), at), self.sessions.clone()));
         }
-        accepting.spawn(expire(Arc::clone(&self.shared)));
+        accepting.spawn(expire(self.shared()));
         accepting.close();
-        let probed = self.probe().await;
+        let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);
         if probed.is_ok() {
             for address in &self.addresses {
                 tracing::info!("listening on {address}");
@@ -118,29 +133,31 @@ impl Server {
             shutdown.cancelled().await;
             tracing::info!(sessions = self.sessions.len(), "shutting down");
         }
-        self.shared.stop.cancel();
+        let shared = self.shared();
+        shared.stop.cancel();
         self.sessions.close();
         accepting.wait().await;
-        if timeout(self.shared.timeouts.shutdown, self.sessions.wait()).await.is_err() {
+        if timeout(shared.timeouts.shutdown, self.sessions.wait()).await.is_err() {
             tracing::warn!(sessions = self.sessions.len(), "timeouts.shutdown is over: messages without a dot sent are given up");
-            self.shared.hurry.cancel();
+            shared.hurry.cancel();
             self.sessions.wait().await;
         }
-        self.shared.store.end_again();
-        self.shared.relay.close().await;
+        shared.store.end_again();
+        // A reload may have brought another one meanwhile.
+        self.shared().relay.close().await;
         probed
-    }
-
-    /// Learns what the next hops offer. One that does not answer in time is asked on, beside the mail; one that is ourselves ends the start.
-    async fn probe(&self) -> Result<(), StartError> {
-        let relay = self.shared.relay.clone();
-        let mut probe = tokio::spawn(async move { relay.probe().await });
-        let in_time = timeout(PROBE, &mut probe).await;
-        if let Ok(Ok(Err(RelayError::Loop(text)))) = in_time { Err(StartError::Loop(text)) } else { Ok(()) }
     }
 }
 
-async fn accept(listening: Listening, door: Arc<Door>, shared: Arc<Shared>, sessions: TaskTracker) {
+/// Learns what the next hops offer. One that does not answer in time is asked on, beside the mail; one that is ourselves is an error.
+async fn probe(relay: Relay) -> Result<(), String> {
+    let mut probe = tokio::spawn(async move { relay.probe().await });
+    let in_time = timeout(PROBE, &mut probe).await;
+    if let Ok(Ok(Err(RelayError::Loop(text)))) = in_time { Err(text) } else { Ok(()) }
+}
+
+async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTracker) {
+    let (shared, _) = entrance.now();
     loop {
         let (stream, peer) = tokio::select! {
             biased;
@@ -148,7 +165,7 @@ async fn accept(listening: Listening, door: Arc<Door>, shared: Arc<Shared>, sess
             accepted = listening.accept() => accepted,
         };
         if let Some(place) = shared.sessions.admit(peer) {
-            sessions.spawn(Connection::new(stream, peer, Arc::clone(&door), Arc::clone(&shared), place).serve());
+            sessions.spawn(Connection::new(stream, peer, entrance.clone(), place).serve());
         } else {
             let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");

@@ -1,8 +1,11 @@
-//! What all sessions share: settings, budgets, the chain, the way out, the store.
+//! What all sessions share: settings, budgets, the way out, the store; and what is special about a listener.
+//!
+//! A [`Setup`] is what one configuration makes of it, and is put in the place of another as a whole. A session takes what is in force when it begins, and
+//! again between two transactions: a message keeps the rules, limits and next hops it began with.
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Sessions;
@@ -17,7 +20,22 @@ use crate::smtp::extension::Offer;
 use crate::smtp::session::Terms;
 use crate::store::Store;
 
-/// One for the process.
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub shared: Arc<Shared>,
+    /// In the order of the listeners that are bound.
+    pub doors: Vec<Arc<Door>>,
+}
+
+/// Where a listener's sessions see what is in force.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    setup: watch::Receiver<Setup>,
+    listener: usize,
+}
+
+/// One for all listeners. The store, the budgets and the signs to stop are those of the process, whatever the configuration.
 #[derive(Debug)]
 pub struct Shared {
     pub terms: Arc<Terms>,
@@ -28,7 +46,7 @@ pub struct Shared {
     pub store: Store,
     pub sessions: Arc<Sessions>,
     /// As many long rulings at once as there are cores.
-    pub rulings: Semaphore,
+    pub rulings: Arc<Semaphore>,
     /// Sessions that have nothing under way end.
     pub stop: CancellationToken,
     /// The rest ends, but for dots that are out.
@@ -49,17 +67,47 @@ pub struct Door {
     pub received: Received,
 }
 
+impl Setup {
+    /// What a configuration makes, whose listeners are those that are bound.
+    #[must_use]
+    pub fn new(config: &Config, shared: Shared) -> Setup {
+        let doors = config.listeners.iter().map(|listener| Arc::new(shared.door(config, listener))).collect();
+        Setup { shared: Arc::new(shared), doors }
+    }
+}
+
+impl Entrance {
+    #[must_use]
+    pub fn new(setup: watch::Receiver<Setup>, listener: usize) -> Entrance {
+        Entrance { setup, listener }
+    }
+
+    /// What is in force now.
+    pub fn now(&mut self) -> (Arc<Shared>, Arc<Door>) {
+        let setup = self.setup.borrow_and_update();
+        (Arc::clone(&setup.shared), Arc::clone(&setup.doors[self.listener]))
+    }
+
+    /// The same, if it is something else than when it was last asked for.
+    pub fn changed(&mut self) -> Option<(Arc<Shared>, Arc<Door>)> {
+        self.setup.has_changed().is_ok_and(|changed| changed).then(|| self.now())
+    }
+}
+
+fn terms(config: &Config, store: &Store) -> Arc<Terms> {
+    Arc::new(Terms {
+        hostname: config.hostname.clone(),
+        token: store.token().to_owned(),
+        recipients: config.limits.recipients,
+        commands: config.limits.commands_per_session,
+        errors: config.limits.errors_per_session,
+    })
+}
+
 impl Shared {
     #[must_use]
     pub fn new(config: &Config, relay: Relay, store: Store) -> Shared {
         let limits = &config.limits;
-        let terms = Terms {
-            hostname: config.hostname.clone(),
-            token: store.token().to_owned(),
-            recipients: limits.recipients,
-            commands: limits.commands_per_session,
-            errors: limits.errors_per_session,
-        };
         let room = Room {
             memory: Budget::new(limits.bytes_in_flight.0),
             disk: Budget::new(limits.temporary_disk.0),
@@ -67,12 +115,12 @@ impl Shared {
             owner: store.owner().to_owned(),
         };
         Shared {
-            terms: Arc::new(terms),
+            terms: terms(config, &store),
             timeouts: config.timeouts.clone(),
             hold: config.relay.connections.hold,
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
-            rulings: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            rulings: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
             limits: Arc::new(config.limits.of_message()),
@@ -81,9 +129,30 @@ impl Shared {
         }
     }
 
-    /// The door that a listener is.
+    /// The same under another configuration. The process's own limits change at once, for all.
     #[must_use]
-    pub fn door(&self, config: &Config, listener: &Listener) -> Door {
+    pub fn under(&self, config: &Config, relay: Relay) -> Shared {
+        let limits = &config.limits;
+        self.sessions.set_limits(limits.sessions, limits.sessions_per_address);
+        self.room.memory.set_limit(limits.bytes_in_flight.0);
+        self.room.disk.set_limit(limits.temporary_disk.0);
+        Shared {
+            terms: terms(config, &self.store),
+            timeouts: config.timeouts.clone(),
+            hold: config.relay.connections.hold,
+            relay,
+            store: self.store.clone(),
+            sessions: Arc::clone(&self.sessions),
+            rulings: Arc::clone(&self.rulings),
+            stop: self.stop.clone(),
+            hurry: self.hurry.clone(),
+            limits: Arc::new(limits.of_message()),
+            room: self.room.clone(),
+        }
+    }
+
+    /// The door that a listener is: the one place that says which chain its mail takes.
+    fn door(&self, config: &Config, listener: &Listener) -> Door {
         let inside = config.inside.clone().map(Arc::new);
         Door {
             name: Arc::clone(&listener.name),

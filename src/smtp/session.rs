@@ -84,6 +84,11 @@ impl Session {
         Session { terms, state: State::Connected, greeting: None, asked: 0, given: 0, commands: 0, errors: 0 }
     }
 
+    /// Goes on under other terms; between two transactions.
+    pub fn under(&mut self, terms: Arc<Terms>) {
+        self.terms = terms;
+    }
+
     /// The first line of all.
     #[must_use]
     pub fn open(&self) -> Reply {

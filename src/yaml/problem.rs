@@ -36,6 +36,17 @@ pub struct Problems {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported;
 
+impl Problem {
+    /// `file:line:column`, if it has a place.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        self.span.as_ref().map(|span| {
+            let (line, column) = span.line_column();
+            format!("{}:{line}:{column}", span.source.name)
+        })
+    }
+}
+
 impl Problems {
     /// Adds an error and returns the mark that says so, to be used with `?`.
     pub fn error(&mut self, span: &Span, title: impl Into<String>, label: impl Into<String>) -> Reported {

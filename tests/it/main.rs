@@ -20,6 +20,7 @@ mod quarantine;
 mod readme;
 mod reference;
 mod relay;
+mod reload;
 mod rules;
 mod samples;
 mod support;

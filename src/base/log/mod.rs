@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::clock;
 use queue::Queue;
@@ -48,11 +48,26 @@ impl Level {
 /// Ends logging: dropped, it waits until every line is written, but not for ever.
 #[derive(Debug)]
 #[must_use = "the last lines are written when it is dropped"]
-pub struct Guard(Arc<Queue>);
+pub struct Guard {
+    queue: Arc<Queue>,
+    /// None where `RUST_LOG` decides.
+    filter: Option<reload::Handle<EnvFilter, Registry>>,
+}
+
+impl Guard {
+    /// Another format and level from the next line on. `RUST_LOG` still wins.
+    pub fn change(&self, format: Format, level: Level) {
+        self.queue.set_format(format);
+        if let Some(filter) = &self.filter {
+            // It fails only where the process has stopped logging.
+            let _ = filter.reload(filter_of(level));
+        }
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.end();
+        self.queue.end();
     }
 }
 
@@ -61,26 +76,29 @@ pub fn start(format: Format, level: Level, everywhere: &'static [(&'static str, 
     let queue = Queue::start(format, Box::new(std::io::stderr()));
     let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = wanted.as_deref().map(EnvFilter::try_new).and_then(Result::ok);
-    let misread = wanted.is_some() && filter.is_none();
-    // Libraries speak to programmers, not to operators.
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("off,transom={}", level.word())));
-    let lines = Lines { format, everywhere, queue: Arc::clone(&queue) };
+    let (misread, fixed) = (wanted.is_some() && filter.is_none(), filter.is_some());
+    let (filter, handle) = reload::Layer::new(filter.unwrap_or_else(|| filter_of(level)));
+    let lines = Lines { everywhere, queue: Arc::clone(&queue) };
     if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() && misread {
         tracing::warn!("RUST_LOG is no filter such as `debug` or `transom::relay=debug`: log.level of the configuration counts");
     }
-    Guard(queue)
+    Guard { queue, filter: (!fixed).then_some(handle) }
+}
+
+/// Libraries speak to programmers, not to operators.
+fn filter_of(level: Level) -> EnvFilter {
+    EnvFilter::new(format!("off,transom={}", level.word()))
 }
 
 /// Events → lines → queue.
 struct Lines {
-    format: Format,
     everywhere: &'static [(&'static str, &'static str)],
     queue: Arc<Queue>,
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = line::Line::new(self.format, clock::now(), *event.metadata().level());
+        let mut line = line::Line::new(self.queue.format(), clock::now(), *event.metadata().level());
         event.record(&mut line);
         self.queue.put(&line.end(self.everywhere));
     }
@@ -92,9 +110,10 @@ mod tests {
 
     fn logged(format: Format, log: impl FnOnce()) -> String {
         let (queue, written) = queue::tests::queue();
-        let lines = Lines { format, everywhere: &[("chain", "off")], queue: Arc::clone(&queue) };
+        queue.set_format(format);
+        let lines = Lines { everywhere: &[("chain", "off")], queue: Arc::clone(&queue) };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
-        drop(Guard(queue));
+        drop(Guard { queue, filter: None });
         let text = written.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
     }
@@ -137,6 +156,26 @@ mod tests {
         );
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(value["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn format_and_level_change_from_one_line_to_the_next() {
+        let (queue, written) = queue::tests::queue();
+        let (filter, handle) = reload::Layer::new(filter_of(Level::Info));
+        let guard = Guard { queue: Arc::clone(&queue), filter: Some(handle) };
+        let lines = Lines { everywhere: &[], queue };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines.with_filter(filter)), || {
+            tracing::debug!("not wanted");
+            tracing::info!("one");
+            guard.change(Format::Json, Level::Debug);
+            tracing::debug!("two");
+            guard.change(Format::Text, Level::Warn);
+            tracing::info!("not wanted any more");
+        });
+        drop(guard);
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(matches!(lines[..], [one, two] if one.ends_with("INFO one") && two.ends_with("\"message\":\"two\"}")), "{text}");
     }
 
     #[test]

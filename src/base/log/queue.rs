@@ -3,6 +3,7 @@
 //! Putting never waits. What finds the queue full is counted, and the count is written as soon as there is room again.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    format: Format,
+    json: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -38,12 +39,23 @@ struct State {
 impl Queue {
     /// A queue, and the thread that empties it into `output`.
     pub(super) fn start(format: Format, output: Box<dyn Write + Send>) -> Arc<Queue> {
-        let queue = Arc::new(Queue { format, ..Queue::default() });
+        let queue = Arc::new(Queue::default());
+        queue.set_format(format);
         let reader = Arc::clone(&queue);
         let started = thread::Builder::new().name("log".to_owned()).spawn(move || reader.write_out(output));
         // A machine that cannot start a thread cannot serve; whoever starts the server's threads says so.
         queue.lock().done = started.is_err();
         queue
+    }
+
+    /// How lines look now.
+    pub(super) fn format(&self) -> Format {
+        if self.json.load(Ordering::Relaxed) { Format::Json } else { Format::Text }
+    }
+
+    /// How they look from now on.
+    pub(super) fn set_format(&self, format: Format) {
+        self.json.store(format == Format::Json, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,7 +97,7 @@ impl Queue {
             let (mut lines, lost) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.lost));
             drop(state);
             if lost > 0 {
-                lines.extend_from_slice(lost_line(self.format, lost).as_bytes());
+                lines.extend_from_slice(lost_line(self.format(), lost).as_bytes());
             }
             // There is nowhere to complain when the log itself cannot be written; the mail goes on.
             let _ = output.write_all(&lines).and_then(|()| output.flush());

@@ -61,7 +61,8 @@ impl Transom {
         Transom::spawn(command, directory)
     }
 
-    fn spawn(mut command: Command, directory: Arc<TempDir>) -> Transom {
+    /// Starts this command line of it.
+    pub fn spawn(mut command: Command, directory: Arc<TempDir>) -> Transom {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, writer) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -126,6 +127,21 @@ impl Transom {
         rustix::process::prlimit(Some(rustix::process::Pid::from_child(&self.child)), rustix::process::Resource::Fsize, limit).unwrap();
     }
 
+    /// Has it read this configuration beside these files; what it logged until it had decided.
+    pub fn reload(&self, configuration: &str, files: &[(&str, &str)]) -> String {
+        write_out(self.directory(), configuration, files);
+        self.hang_up()
+    }
+
+    /// The same with what lies there.
+    pub fn hang_up(&self) -> String {
+        let before = self.log().len();
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+        self.log.wait_for_after(before, "reloaded");
+        self.log().split_off(before)
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -158,13 +174,17 @@ pub fn transom(directory: &Path) -> Command {
 
 fn laid_out(configuration: &str, files: &[(&str, &str)]) -> Arc<TempDir> {
     let directory = Arc::new(TempDir::new().unwrap());
-    std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
+    write_out(directory.path(), configuration, files);
+    directory
+}
+
+fn write_out(directory: &Path, configuration: &str, files: &[(&str, &str)]) {
+    std::fs::write(directory.join("transom.yaml"), configuration).unwrap();
     for (name, text) in files {
-        let path = directory.path().join(name);
+        let path = directory.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    directory
 }
 
 fn at_home(mut command: Command, directory: &Path) -> Command {
@@ -175,10 +195,14 @@ fn at_home(mut command: Command, directory: &Path) -> Command {
 
 impl Log {
     fn wait_for(&self, text: &str) -> String {
+        self.wait_for_after(0, text)
+    }
+
+    fn wait_for_after(&self, before: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut guard = self.text.lock().unwrap();
         loop {
-            if let Some(line) = guard.0.lines().find(|line| line.contains(text)) {
+            if let Some(line) = guard.0[before..].lines().find(|line| line.contains(text)) {
                 return line.to_owned();
             }
             let left = until.saturating_duration_since(Instant::now());
