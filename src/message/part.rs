@@ -277,8 +277,11 @@ fn other_boundaries(value: &Structured, taken: Option<&[u8]>) -> Vec<Vec<u8>> {
     let mut others: Vec<Vec<u8>> = Vec::new();
     let texts = value.every("boundary").map(|text| text.as_bytes().to_vec());
     for one in value.boundaries.iter().cloned().chain(texts) {
+        let words: Vec<&[u8]> = one.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
         let bare = one.trim_ascii().strip_prefix(b"'").and_then(|bare| bare.strip_suffix(b"'")).map(<[u8]>::to_vec);
-        for other in [Some(one.trim_ascii_end().to_vec()), Some(one.trim_ascii().to_vec()), bare].into_iter().flatten() {
+        for other in
+            [Some(one.trim_ascii_end().to_vec()), Some(one.trim_ascii().to_vec()), Some(words.join(&b' ')), bare].into_iter().flatten()
+        {
             if !other.is_empty() && Some(other.as_slice()) != taken && !others.contains(&other) && others.len() < MOST_BOUNDARIES {
                 others.push(other);
             }
@@ -296,11 +299,12 @@ pub fn is_content_field(name: &[u8]) -> bool {
     CONTENT_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// `type/subtype`; and whether it is written as such. What cannot be read is text/plain (RFC 2045 5.2), but for what some readers open all the same.
+/// `type/subtype`; and whether it is written as such, with nothing behind it. What cannot be read is text/plain (RFC 2045 5.2), but for what some readers open all the same.
 fn media_type(value: &str) -> (String, bool) {
     let whole = value.split_ascii_whitespace().next().and_then(kind_of);
     if let Some(whole) = whole {
-        return (whole, true);
+        let alone = value.trim_ascii().len() == whole.len();
+        return (whole, alone);
     }
     let squeezed: String = value.split_ascii_whitespace().collect();
     let word = value.split(|c: char| c.is_ascii_whitespace() || "/;,=".contains(c)).next().unwrap_or_default();

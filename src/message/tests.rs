@@ -139,6 +139,13 @@ fn a_delimiter_for_another_reading_of_the_boundary_is_flagged_and_only_then() {
 }
 
 #[test]
+fn a_boundary_of_what_is_no_multipart_is_flagged_where_its_delimiters_stand() {
+    let with = |line: &str| parse(format!("Content-Type: text/plain; boundary=b\r\n\r\n{line}\r\n"));
+    assert_eq!(with("--b").malformed(), ["two_boundaries"]);
+    assert!(with("b --b").malformed().is_empty());
+}
+
+#[test]
 fn what_only_some_readers_show_as_text_is_read_by_conditions_and_not_edited() {
     for kind in ["message/delivery-status", "application/xhtml+xml", "application/text"] {
         let message = parse(format!("Content-Type: {kind}\r\n\r\nx: y\r\n"));

@@ -154,8 +154,9 @@ impl Written {
             }
             _ => {
                 let all = joined(tokens, |_| true);
+                let bare = all.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or_default().to_vec();
                 let word = all.iter().take_while(|byte| byte.is_ascii_graphic() && !SPECIAL.contains(byte)).count();
-                vec![joined(tokens, |apart| !apart), all.clone(), joined(tokens, |_| false), all[..word].to_vec()]
+                vec![joined(tokens, |apart| !apart), all.clone(), joined(tokens, |_| false), all[..word].to_vec(), bare, unescaped(&all)]
             }
         };
         let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -282,6 +283,8 @@ mod tests {
     fn unquoted_words_are_given_in_every_way_without_being_odd() {
         assert_eq!(values("my file.pdf"), (vec!["my file.pdf".to_owned(), "my".to_owned()], false));
         assert_eq!(values("copy(1).pdf"), (["copy(1).pdf", "copy.pdf", "copy"].map(str::to_owned).to_vec(), false));
+        assert_eq!(values("<x.exe>").0, ["<x.exe>", "x.exe"]);
+        assert_eq!(values("x\\y").0, ["x\\y", "x", "xy"]);
         assert_eq!(values("us-ascii (plain text)").0, ["us-ascii", "us-ascii (plain text)"]);
         assert_eq!(values("\"C:\\dir\\x.exe\""), (["C:dirx.exe", "C:\\dir\\x.exe"].map(str::to_owned).to_vec(), false));
     }

@@ -113,15 +113,16 @@ mod tests {
     #[test]
     fn no_trick_hides_a_name_or_a_text_that_a_common_reader_shows() {
         let tricks = expectations();
-        assert!(tricks.len() >= 500);
+        assert!(tricks.len() >= 900);
         let lost: Vec<String> =
             tricks.iter().flat_map(|trick| hidden(trick).into_iter().map(move |lost| format!("{}: {lost}", trick["trick"]))).collect();
         assert!(lost.is_empty(), "{}", lost.join("\n"));
     }
 
     #[test]
-    fn most_tricks_are_seen_without_a_flag() {
-        let tricks = expectations();
+    fn most_odd_names_and_pages_are_seen_without_a_flag() {
+        let mut tricks = expectations();
+        tricks.retain(|trick| ["name/", "encoded-word/", "page/"].iter().any(|family| trick["trick"].as_str().unwrap().starts_with(family)));
         let flagged = |trick: &&Value| parse(trick["message"].as_str().unwrap()).is_none_or(|message| !malformed(&message).is_empty());
         assert!(tricks.iter().filter(flagged).count() * 2 < tricks.len());
     }

@@ -1,4 +1,4 @@
-"""Messages that readers could take in two ways: about two hundred tricks with parameters, boundaries, encodings, names, nesting and charsets.
+"""Messages that readers could take in two ways: hundreds of tricks with parameters, boundaries, encodings, names, nesting and charsets.
 
 Each is a name and bytes. What must not be hidden is called `evil.exe`, or says `zebra…` in a text."""
 
@@ -606,5 +606,253 @@ def charsets():
         trick("html/" + name, single(f"Content-Type: {header}\r\n", content))
 
 
-for family in (names, rfc2231, encoded_words, types, boundaries, encodings, nesting, charsets):
+def two_structures():
+    """One body, two sets of delimiters: whoever reads the boundary in another way finds other parts."""
+    evil = part('Content-Type: application/octet-stream; name="evil.exe"\r\nContent-Transfer-Encoding: base64\r\n', EXE)
+    fine = [part("Content-Type: text/plain\r\n", b"fine\r\n")]
+    for name, (parameters, one, other) in {
+        "blanks": ("boundary=a b", "a b", "a"),
+        "blanks-quoted": ('boundary="a b"', "a b", "a"),
+        "comment": ("boundary=b(c)", "b(c)", "b"),
+        "comment-apart": ("boundary=b (c)", "b (c)", "b"),
+        "comment-before": ("boundary=(c)b", "(c)b", "b"),
+        "single-quotes": ("boundary='b'", "'b'", "b"),
+        "slash": ("boundary=a/b", "a/b", "a"),
+        "equals": ("boundary=a=b", "a=b", "a"),
+        "comma": ("boundary=a,b", "a,b", "a"),
+        "question-mark": ("boundary=a?b", "a?b", "a"),
+        "colon": ("boundary=a:b", "a:b", "a"),
+        "at": ("boundary=a@b", "a@b", "a"),
+        "angle": ("boundary=<b>", "<b>", "b"),
+        "square": ("boundary=[b]", "[b]", "b"),
+        "quoted-pairs": ('boundary="x\\b\\c"', "xbc", "x\\b\\c"),
+        "backslash": ("boundary=x\\b", "x\\b", "xb"),
+        "text-behind-the-quote": ('boundary="a"b', "ab", "a"),
+        "text-before-the-quote": ('boundary=a"b"', 'a"b"', "a"),
+        "two-strings": ('boundary="a" "b"', "a", "ab"),
+        "unclosed": ('boundary="b', "b", '"b'),
+        "twice": ("boundary=a; boundary=b", "a", "b"),
+        "in-odd-case": ("boundary=a; Boundary=b", "a", "b"),
+        "extended": ("boundary=a; boundary*=us-ascii''b", "a", "b"),
+        "extended-marks": ("boundary*=us-ascii''b", "us-ascii''b", "b"),
+        "extended-percent": ("boundary*=us-ascii''%62c", "%62c", "bc"),
+        "percent": ("boundary=%62c", "%62c", "bc"),
+        "pieces": ("boundary*0=a; boundary*1=b", "ab", "a"),
+        "pieces-and-plain": ("boundary=x; boundary*0=a; boundary*1=b", "x", "ab"),
+        "encoded-word": ("boundary==?utf-8?q?b?=", "b", "=?utf-8?q?b?="),
+        "encoded-word-quoted": ('boundary="=?utf-8?q?b?="', "b", "=?utf-8?q?b?="),
+        "folded": ('boundary="a\r\n b"', "a b", "ab"),
+        "folded-by-two-blanks": ('boundary="a\r\n  b"', "a  b", "a b"),
+        "folded-by-tab": ('boundary="a\r\n\tb"', "a\tb", "a b"),
+        "blank-at-the-start": ('boundary=" b"', " b", "b"),
+        "blank-at-the-end": ('boundary="b "', "b", "b "),
+        "eight-bit": (b"boundary=\xe9b", b"\xe9b", "\u00e9b"),
+        "eight-bit-quoted": (b'boundary="\xe9b"', b"\xe9b", "b"),
+        "nul": (b'boundary="a\x00b"', b"a\x00b", "a"),
+        "case": ("boundary=Ab", "Ab", "aB"),
+        "semicolon": ('boundary="a;b"', "a;b", "a"),
+        "semicolon-unquoted": ("boundary=a;b", "a;b", "a"),
+        "fake-in-quotes": ('x="; boundary=b; "; boundary=a', "a", "b"),
+        "fake-in-a-comment": ("(; boundary=b;) boundary=a", "a", "b"),
+        "first-segment": ("", "b", "c"),
+        "dashes": ("boundary=b--", "b--", "b"),
+        "long": ("boundary=" + "x" * 80, "x" * 80, "x" * 70),
+    }.items():
+        header = b"Content-Type: multipart/mixed; " + octets(parameters) + b"\r\n"
+        for order, (first, second) in {"": (one, other), "-swapped": (other, one)}.items():
+            # The other's delimiters stand in the preamble, in a part, and in the epilogue.
+            for place, content in {
+                "before": body([evil], second) + body(fine, first),
+                "inside": body([fine[0] + b"\r\n" + body([evil], second)], first),
+                "behind": body(fine, first) + body([evil], second),
+            }.items():
+                trick(f"two-structures/{name}{order}-{place}", single(header, content))
+
+
+def two_types():
+    """Whether a body is a multipart depends on who reads the header."""
+    evil = part('Content-Type: application/octet-stream; name="evil.exe"\r\nContent-Transfer-Encoding: base64\r\n', EXE)
+    whole = b"zebrapreamble\r\n" + body([part("Content-Type: text/plain\r\n"), evil])
+    for name, header in {
+        "type-as-parameter": "Content-Type: text/plain; multipart/mixed; boundary=b\r\n",
+        "two-types": "Content-Type: text/plain multipart/mixed; boundary=b\r\n",
+        "two-types-the-other-way": "Content-Type: multipart/mixed text/plain; boundary=b\r\n",
+        "comma": "Content-Type: text/plain, multipart/mixed; boundary=b\r\n",
+        "comma-the-other-way": "Content-Type: multipart/mixed, text/plain; boundary=b\r\n",
+        "no-subtype-slash": "Content-Type: multipart/; boundary=b\r\n",
+        "two-slashes": "Content-Type: multipart/mixed/x; boundary=b\r\n",
+        "leading-slash": "Content-Type: /multipart/mixed; boundary=b\r\n",
+        "semicolon-first": "Content-Type: ; multipart/mixed; boundary=b\r\n",
+        "equals": "Content-Type: =multipart/mixed; boundary=b\r\n",
+        "angle": "Content-Type: <multipart/mixed>; boundary=b\r\n",
+        "nul": b"Content-Type: multi\x00part/mixed; boundary=b\r\n",
+        "vertical-tab": b"Content-Type: \x0bmultipart/mixed; boundary=b\r\n",
+        "no-break-space": b"Content-Type:\xc2\xa0multipart/mixed; boundary=b\r\n",
+        "encoded-word": "Content-Type: =?utf-8?q?multipart/mixed?=; boundary=b\r\n",
+        "encoded-word-whole": "Content-Type: =?utf-8?q?multipart/mixed=3B_boundary=3Db?=\r\n",
+        "comment-before": "Content-Type: (c) multipart/mixed; boundary=b\r\n",
+        "comment-behind": "Content-Type: multipart/mixed (c); boundary=b\r\n",
+        "comment-with-a-type": "Content-Type: (text/plain;) multipart/mixed; boundary=b\r\n",
+        "underscore": "Content_Type: multipart/mixed; boundary=b\r\n",
+        "tab-before-the-colon": "Content-Type\t: multipart/mixed; boundary=b\r\n",
+        "fold-before-the-colon": "Content-Type\r\n : multipart/mixed; boundary=b\r\n",
+        "blank-before-the-name": " Content-Type: multipart/mixed; boundary=b\r\n",
+        "nul-behind-the-name": b"Content-Type\x00: multipart/mixed; boundary=b\r\n",
+        "in-the-field-above": "X-Field: x\r\n Content-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-bare-cr": b"X-Field: x\rContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-vertical-tab": b"X-Field: x\x0bContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-nel": b"X-Field: x\xc2\x85Content-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-line-separator": "X-Field: x\u2028Content-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-form-feed": b"X-Field: x\x0cContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-group-separator": b"X-Field: x\x1dContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-blank-line-of-blanks": "X-Field: x\r\n \t\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-bad-line": "no field at all\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-from-line": "From nobody Mon Mar  2 10:00:00 2026\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+        "behind-a-quoted-from-line": ">From nobody Mon Mar  2 10:00:00 2026\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+        "message-with-a-boundary": "Content-Type: message/rfc822; boundary=b\r\n",
+        "text-with-a-boundary": "Content-Type: text/plain; boundary=b\r\n",
+        "no-type-but-a-boundary": "Content-Type: boundary=b\r\n",
+        "digest": "Content-Type: multipart/digest; boundary=b\r\n",
+        "form-data": "Content-Type: multipart/form-data; boundary=b\r\n",
+        "byteranges": "Content-Type: multipart/byteranges; boundary=b\r\n",
+        "http": "Content-Type: message/http\r\n",
+    }.items():
+        trick("two-types/" + name, single(header, whole))
+        inner = octets(header) + b"\r\n" + whole.replace(b"--b", b"--i")
+        trick("two-types/inner-" + name, multipart(part("Content-Type: text/plain\r\n", b"fine\r\n"), inner.replace(b"boundary=b", b"boundary=i").replace(b"boundary=3Db", b"boundary=3Di")))
+
+
+def fields():
+    """Fields of a part that only some readers find."""
+    encoded = base64.b64encode(b"zebraone and zebratwo stand here\r\n")
+    for name, header in {
+        "blank-before-the-colon": b"Content-Transfer-Encoding : base64\r\n",
+        "tab-before-the-colon": b"Content-Transfer-Encoding\t: base64\r\n",
+        "no-blank": b"Content-Transfer-Encoding:base64\r\n",
+        "fold": b"Content-Transfer-Encoding:\r\n\tbase64\r\n",
+        "fold-twice": b"Content-Transfer-Encoding:\r\n \r\n base64\r\n",
+        "fold-inside": b"Content-Transfer-Encoding: base\r\n 64\r\n",
+        "comment-inside": b"Content-Transfer-Encoding: base(c)64\r\n",
+        "quoted": b'Content-Transfer-Encoding: "base64"\r\n',
+        "continuation": b"X-Field: x\r\n Content-Transfer-Encoding: base64\r\n",
+        "behind-a-bad-line": b"no field\r\nContent-Transfer-Encoding: base64\r\n",
+        "behind-a-vertical-tab": b"X-Field: x\x0bContent-Transfer-Encoding: base64\r\n",
+        "behind-a-nel": b"X-Field: x\xc2\x85Content-Transfer-Encoding: base64\r\n",
+        "behind-a-file-separator": b"X-Field: x\x1cContent-Transfer-Encoding: base64\r\n",
+        "underscores": b"Content_Transfer_Encoding: base64\r\n",
+        "nul": b"Content-Transfer-\x00Encoding: base64\r\n",
+        "upper-case": b"CONTENT-TRANSFER-ENCODING: BASE64\r\n",
+        "two-values": b"Content-Transfer-Encoding: base64 7bit\r\n",
+        "two-values-the-other-way": b"Content-Transfer-Encoding: 7bit base64\r\n",
+        "semicolon": b"Content-Transfer-Encoding: 7bit; base64\r\n",
+        "empty-first": b"Content-Transfer-Encoding:\r\nContent-Transfer-Encoding: base64\r\n",
+        "no-break-space": b"Content-Transfer-Encoding: base64\xc2\xa0\r\n",
+        "dot": b"Content-Transfer-Encoding: base64.\r\n",
+        "full-width": "Content-Transfer-Encoding: base\uff16\uff14\r\n".encode(),
+        "dotless-i": "Content-Transfer-Encodıng: base64\r\n".encode(),
+        "kelvin": "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable; \u212a\r\n".encode(),
+        "parameter": b"Content-Type: text/plain; content-transfer-encoding=base64\r\n",
+    }.items():
+        trick("field/" + name, single(b"X-First: x\r\n" + header, encoded))
+        trick("field/part-" + name, multipart(part(b"X-First: x\r\n" + header, encoded)))
+    for name, header in {
+        "upper-case": 'CONTENT-DISPOSITION: ATTACHMENT; FILENAME="evil.exe"\r\n',
+        "blank-before-the-colon": 'Content-Disposition : attachment; filename="evil.exe"\r\n',
+        "continuation": 'X-Field: x\r\n Content-Disposition: attachment; filename="evil.exe"\r\n',
+        "behind-a-bad-line": 'no field\r\nContent-Disposition: attachment; filename="evil.exe"\r\n',
+        "fold-twice": 'Content-Disposition: attachment;\r\n\t\r\n filename="evil.exe"\r\n',
+        "empty-first": 'Content-Disposition:\r\nContent-Disposition: attachment; filename="evil.exe"\r\n',
+        "only-quotes": 'Content-Disposition: ""; filename="evil.exe"\r\n',
+        "name-of-many-parameters": "Content-Disposition: attachment" + "".join(f"; x{number}=y" for number in range(1200)) + "; filename=evil.exe\r\n",
+        "long-line": "Content-Disposition: attachment; x=" + "y" * 70_000 + "; filename=evil.exe\r\n",
+        "behind-a-vertical-tab": 'X-Field: x\x0bContent-Disposition: attachment; filename="evil.exe"\r\n',
+        "behind-a-nel": 'X-Field: x\x85Content-Disposition: attachment; filename="evil.exe"\r\n',
+        "many-fields-before": "X: y\r\n" * 2000 + 'Content-Disposition: attachment; filename="evil.exe"\r\n',
+    }.items():
+        trick("field/disposition-" + name, attachment("Content-Type: application/octet-stream\r\n" + header))
+
+
+def pages():
+    """Words that HTML hides in its source."""
+    for name, content in {
+        "entity-without-semicolon": "<p>&#122ebraone</p>",
+        "entity-hex-upper": "<p>&#X7A;ebraone</p>",
+        "entity-zeros": "<p>&#0000000122;ebraone</p>",
+        "entity-in-a-row": "<p>" + "".join(f"&#{ord(letter)};" for letter in "zebraone") + "</p>",
+        "named-entities": "<p>zebra&shy;one zebra&zwnj;two zebra&NoBreak;three</p>",
+        "wbr": "<p>zebra<wbr>one</p>",
+        "line-break": "<p>zebra<br>one zebra\r\none</p>",
+        "inline-blocks": "<p>zebra<span>o</span><i>n</i><font size=1>e</font></p>",
+        "empty-tags": "<p>zebra<b/>one zebra<x:y>two</x:y></p>",
+        "unknown-tags": "<p>zebra<zz qq=1>one</zz></p>",
+        "broken-tags": "<p>zebra<b one</p><p>zebratwo</p>",
+        "quote-in-a-tag": "<p title='>'>zebraone</p><p title=\">\">zebratwo</p>",
+        "unclosed-quote": '<p title="x>zebraone</p><p>zebratwo</p>',
+        "comment-plain": "<p>zebra<!---->one</p>",
+        "comment-with-dashes": "<p>a<!-- -- > --> zebraone</p>",
+        "comment-unclosed": "<p>zebraone</p><!-- zebratwo",
+        "comment-short": "<p>a<!-->zebraone<!--->zebratwo</p>",
+        "comment-bang": "<p>a<!x>zebraone<?y>zebratwo</p>",
+        "comment-end-bang": "<p>a<!-- x --!>zebraone</p>",
+        "conditional": "<!--[if mso]><p>zebraone</p><![endif]--><![if !mso]><p>zebratwo</p><![endif]>",
+        "cdata": "<p><![CDATA[zebraone]]> zebratwo</p>",
+        "script": "<script>zebra</script><p>zebraone</p>",
+        "style": "<style>p { content: 'zebra' }</style><p>zebraone</p>",
+        "style-unclosed": "<p>zebraone</p><style>p {} <p>zebratwo</p>",
+        "textarea": "<textarea><p>zebraone</p></textarea>",
+        "title": "<title>zebraone</title><p>zebratwo</p>",
+        "noscript": "<noscript><p>zebraone</p></noscript>",
+        "template": "<template><p>zebraone</p></template><p>zebratwo</p>",
+        "plaintext": "<plaintext>zebra<b>one</b>",
+        "xmp": "<xmp>zebra<b>one</b></xmp>",
+        "noembed": "<noembed>zebraone</noembed> <noframes>zebratwo</noframes>",
+        "iframe": "<iframe>zebraone</iframe>",
+        "attributes": '<img alt="zebraone" src="x"><a href="http://zebratwo.example/">x</a>',
+        "placeholder": '<input placeholder="zebraone" value="zebratwo">',
+        "svg": "<svg><text>zebraone</text></svg><math><mi>zebratwo</mi></math>",
+        "nul": "<p>zebra\0one</p>",
+        "uppercase": "<P>ZEBRA<B></B>ONE</P><P>zebraone",
+        "doctype": "<!DOCTYPE html PUBLIC 'zebra>'><p>zebraone</p>",
+        "body-twice": "<body><p>zebraone</p></body></html><html><body><p>zebratwo</p></body>",
+        "behind-the-end": "<html><body></body></html>zebraone",
+        "tag-in-a-word": "ze<bra>zebraone",
+        "less-than": "<p>1 < 2 zebraone <3 zebratwo</p>",
+        "end-tags-only": "</p></div>zebra</b>one",
+        "ideographic": "<p>zebra\u3000one zebra\u200bone</p>",
+    }.items():
+        trick("page/" + name, single("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", content.encode()))
+
+
+def outer():
+    """Messages that are odd from their first line on."""
+    text = b"Content-Type: text/plain\r\n"
+    for name, message in {
+        "no-header": b"\r\nzebraone\r\n",
+        "only-text": b"zebraone and zebratwo\r\n",
+        "only-a-header": TOP + text,
+        "blank-first": b"\r\n" + TOP + text + b"\r\nzebraone\r\n",
+        "blanks-first": b" \r\n" + TOP + text + b"\r\nzebraone\r\n",
+        "continuation-first": b" x\r\n" + TOP + text + b"\r\nzebraone\r\n",
+        "from-line-first": b"From a@b Mon Mar  2 10:00:00 2026\r\n" + TOP + text + b"\r\nzebraone\r\n",
+        "quoted-from-line-first": b">From a@b Mon Mar  2 10:00:00 2026\r\n" + TOP + text + b"\r\nzebraone\r\n",
+        "bom-first": b"\xef\xbb\xbf" + TOP + text + b"\r\nzebraone\r\n",
+        "separator-of-blanks": TOP + text + b" \t \r\nzebraone\r\n\r\nzebratwo\r\n",
+        "separator-of-a-cr": TOP + text + b"\r\r\nzebraone\r\n\r\nzebratwo\r\n",
+        "separator-of-a-vertical-tab": TOP + text + b"\x0b\r\nzebraone\r\n\r\nzebratwo\r\n",
+        "separator-of-a-nul": TOP + text + b"\x00\r\nzebraone\r\n\r\nzebratwo\r\n",
+        "no-separator": TOP + text + b"zebraone stands here\r\n\r\nzebratwo\r\n",
+        "end-of-file-character": TOP + text + b"\r\nfine\r\n\x1azebraone\r\n",
+        "dot-line": TOP + text + b"\r\nfine\r\n.\r\nzebraone\r\n",
+        "signature-line": TOP + text + b"\r\nfine\r\n-- \r\nzebraone\r\n",
+        "from-line-inside": TOP + text + b"\r\nfine\r\n\r\nFrom a@b Mon Mar  2 10:00:00 2026\r\nSubject: x\r\n\r\nzebraone\r\n",
+        "forwarded-inline": TOP + text + b"\r\n------- Forwarded Message\r\n\r\nSubject: x\r\n\r\nzebraone\r\n",
+        "long-body-line": TOP + text + b"\r\n" + b"x" * 15_000 + b" zebraone\r\n",
+        "long-header-line": TOP + b"X-Long: " + b"x" * 50_000 + b"\r\n" + text + b"\r\nzebraone\r\n",
+        "many-fields": TOP + b"X: y\r\n" * 900 + text + b"\r\nzebraone\r\n",
+        "subject-in-the-body": TOP + text + b"\r\nContent-Type: text/html\r\n\r\n<p>zebra<b></b>one</p>\r\n",
+    }.items():
+        trick("outer/" + name, message)
+
+
+for family in (names, rfc2231, encoded_words, types, boundaries, encodings, nesting, charsets, two_structures, two_types, fields, pages, outer):
     family()
