@@ -1,7 +1,8 @@
 //! The mails of documented examples, and of tests that say nothing else.
 //!
 //! A mail is written as it travels; lines in parentheses before it tell what is not in the message: `(sender a@b.example)`, `(recipient c@d.example)`, `(client
-//! 192.0.2.1 mail.example)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
+//! 192.0.2.1 mail.example)`, `(time
+//! 2026-11-21T12:00:00Z)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
 
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ use crate::smtp::path::Path;
 pub const SENDER: &str = "sender@outside.example";
 /// Who receives where nothing else is said.
 pub const RECIPIENT: &str = "recipient@inside.example";
+
+/// The time of a mail that came in nowhere: a test that says no time has no clock.
+pub const NO_TIME: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// Limits no example comes near.
 #[must_use]
@@ -47,7 +51,7 @@ pub fn origin() -> Origin {
         helo: "client.outside.example".to_owned(),
         extended: true,
         listener: Arc::from("test"),
-        time: Timestamp::UNIX_EPOCH,
+        time: NO_TIME,
         session: Ulid::nil(),
         id: Ulid::nil(),
         token: Arc::from(""),
@@ -78,6 +82,7 @@ pub fn run(text: &str) -> Run {
             "inside" => origin.standing = Standing::Inside,
             "helo" => value.clone_into(&mut origin.helo),
             "listener" => origin.listener = Arc::from(value),
+            "time" => origin.time = value.parse().expect("a time in an example"),
             "tag" => tags.push(value),
             "score" => scores.push(value.rsplit_once(' ').unwrap_or(("", value))),
             "client" => {

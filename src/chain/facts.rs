@@ -5,12 +5,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
-use super::Run;
 use super::html::Visible;
 use super::run::ActionError;
+use super::{example, skeleton};
 use crate::mail::{Client, Direction};
-use crate::message::{Field, Message, Part, PartId};
+use crate::message::{Fault, Field, Flag, Message, Part, PartId, Protection};
 use crate::smtp::path::Path;
 
 /// Named groups of patterns, with what they matched.
@@ -35,8 +36,17 @@ pub trait Facts {
     fn client(&self) -> &Client;
     fn helo(&self) -> &str;
     fn listener(&self) -> &str;
+    /// When the message came in.
+    ///
+    /// # Errors
+    /// In a test that says no time there is none.
+    fn time(&self) -> Result<Timestamp, ActionError>;
     /// Bytes of the message as received.
     fn size(&self) -> u64;
+    /// The length of the longest line, without its line end.
+    fn longest_line(&self) -> u64;
+    /// Whether a flag is raised.
+    fn malformed(&self, flag: Flag) -> Result<bool, ActionError>;
     fn tags(&self) -> &[String];
     /// The score of that name; the unnamed total under "".
     fn score(&self, name: &str) -> f64;
@@ -44,6 +54,10 @@ pub trait Facts {
     fn fields(&self) -> &[Field];
     /// The MIME tree, in order of appearance; the first is the message itself.
     fn parts(&self) -> &[Part];
+    /// The header of a part other than the message itself; that of an attached message is the header of the part below it.
+    fn header(&self, part: PartId) -> Result<Vec<Field>, ActionError>;
+    /// Whether a part is signed or encrypted.
+    fn protection(&self, part: PartId) -> Result<Option<Protection>, ActionError>;
     /// The parts whose text a reader sees.
     fn readable(&self) -> Vec<PartId>;
     /// The parts a reader would save.
@@ -52,6 +66,8 @@ pub trait Facts {
     fn source(&self, part: PartId) -> Result<Arc<str>, ActionError>;
     /// The text a reader sees in a text part: the source, or what HTML shows.
     fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    /// What the eye takes that text for: see [`super::skeleton`].
+    fn skeleton(&self, part: PartId) -> Result<Arc<str>, ActionError>;
     /// The whole body, encoded as it stands.
     fn raw_body(&self) -> Result<Arc<str>, ActionError>;
     /// The first bytes of a leaf's decoded content.
@@ -74,6 +90,13 @@ pub trait Facts {
 /// Whether a part is a message that was looked into, so that it has parts and no content of its own.
 fn attached_message(message: &Message, part: PartId) -> bool {
     message.parts().iter().any(|found| found.id == part && !found.leaf && !found.opaque)
+}
+
+impl Run {
+    /// Counts the content of a part, the first time that it is decoded as a whole.
+    fn charge_once(&self, part: &Part) -> Result<(), ActionError> {
+        if self.measured.borrow_mut().insert(part.id) { self.charge(part.size) } else { Ok(()) }
+    }
 }
 
 /// A mail in the chain, as it now stands.
@@ -108,6 +131,50 @@ impl Facts for Run {
 
     fn size(&self) -> u64 {
         self.size_of_message()
+    }
+
+    fn time(&self) -> Result<Timestamp, ActionError> {
+        let time = self.mail.origin.time;
+        let told = (time != example::NO_TIME).then_some(time);
+        told.ok_or_else(|| ActionError::Machine("this test has no clock: give it a `time`".to_owned()))
+    }
+
+    fn longest_line(&self) -> u64 {
+        self.mail.message.longest_line()
+    }
+
+    fn malformed(&self, flag: Flag) -> Result<bool, ActionError> {
+        let message = &self.mail.message;
+        if message.has_flag(flag) {
+            return Ok(true);
+        }
+        // What a limit kept closed raised the flag of that limit.
+        for part in message.parts().iter().filter(|part| part.leaf && !part.opaque) {
+            let raised = match flag {
+                Flag::BadEncoding => {
+                    self.charge_once(part)?;
+                    !message.decodes_whole(part.id)?
+                }
+                // What does not decode is another flag's.
+                Flag::TooLarge if part.is_text() => match message.too_large(part.id) {
+                    Err(Fault::Message(_)) => false,
+                    answer => answer?,
+                },
+                _ => false,
+            };
+            if raised {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn header(&self, part: PartId) -> Result<Vec<Field>, ActionError> {
+        Ok(self.mail.message.header(part)?)
+    }
+
+    fn protection(&self, part: PartId) -> Result<Option<Protection>, ActionError> {
+        Ok(self.mail.message.protection(part)?)
     }
 
     fn tags(&self) -> &[String] {
@@ -153,6 +220,18 @@ impl Facts for Run {
         Ok(shown)
     }
 
+    fn skeleton(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+        let shown = self.shown(part)?;
+        if let Some(skeleton) = self.texts.borrow().get(&part).and_then(|seen| seen.skeleton.clone()) {
+            return Ok(skeleton);
+        }
+        let skeleton: Arc<str> = if shown.is_ascii() { shown } else { Arc::from(skeleton::fold(&shown)) };
+        if let Some(seen) = self.texts.borrow_mut().get_mut(&part) {
+            seen.skeleton = Some(Arc::clone(&skeleton));
+        }
+        Ok(skeleton)
+    }
+
     fn raw_body(&self) -> Result<Arc<str>, ActionError> {
         self.raw_text()
     }
@@ -172,9 +251,7 @@ impl Facts for Run {
         let mut size = 0;
         // What is counted before it is decoded: no transfer encoding makes content larger when undone.
         let encoded = message.parts().iter().find(|one| one.id == part);
-        if self.measured.borrow_mut().insert(part) {
-            self.charge(encoded.map_or(0, |part| part.size))?;
-        }
+        encoded.map_or(Ok(()), |part| self.charge_once(part))?;
         if encoded.is_some_and(|part| part.leaf && ["base64", "quoted-printable"].contains(&part.encoding.as_str())) {
             let content = message.decoded(part)?;
             size = content.len() as u64;

@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod rule;
 pub mod ruling;
 mod run;
+pub mod skeleton;
 pub mod string;
 pub mod test;
 pub mod text;

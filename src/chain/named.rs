@@ -109,7 +109,7 @@ impl Default for NamedPatterns {
 
 fn built_in() -> NamedPatterns {
     let all = BUILT_IN.into_iter().map(|(name, text, exact, check)| {
-        let pattern = Pattern::of(text, Flags { exact, unicode: false }, 1_000_000).expect("a built-in pattern");
+        let pattern = Pattern::of(text, Flags { exact, unicode: false, ..Flags::default() }, 1_000_000).expect("a built-in pattern");
         (name.to_owned(), Arc::new(NamedPattern { pattern: Arc::new(pattern), check }))
     });
     NamedPatterns(all.collect())
@@ -164,7 +164,7 @@ impl Patterns {
         let text = settings.need::<String>("matches", problems);
         let check = settings.take::<Check>("check", problems).map(Option::unwrap_or_default);
         settings.finish(problems)?;
-        let flags = Flags { exact: exact?.unwrap_or(false), unicode };
+        let flags = Flags { exact: exact?.unwrap_or(false), unicode, ..Flags::default() };
         let place = node.get("matches").unwrap_or(node);
         let (text, check) = (text?, check?);
         let pattern = self.compile(&text, flags, size).map_err(|why| problems.error(&place.span, "this pattern cannot be used", why))?;

@@ -70,6 +70,8 @@ pub(super) struct Seen {
     pub source: Arc<str>,
     /// The same as a reader sees it, once it was asked for.
     pub shown: Option<Arc<str>>,
+    /// That, as the eye takes it, once it was asked for.
+    pub skeleton: Option<Arc<str>>,
 }
 
 /// One mail on its way through the chain.
@@ -284,7 +286,7 @@ impl Run {
         let mut texts = self.texts.borrow_mut();
         if !texts.get(&part).is_some_and(|seen| Arc::ptr_eq(&seen.source, &source) || seen.source == source) {
             self.charge(source.len() as u64)?;
-            texts.insert(part, Seen { source: Arc::clone(&source), shown: None });
+            texts.insert(part, Seen { source: Arc::clone(&source), shown: None, skeleton: None });
         }
         Ok(source)
     }

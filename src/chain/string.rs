@@ -121,6 +121,15 @@ impl StringTest {
         Ok((!test.is_nothing()).then_some(test))
     }
 
+    /// As [`StringTest::take`], for values that were folded as [`super::skeleton`] says.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in them.
+    pub fn take_skeleton(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Option<ValueTest>, Reported> {
+        let test = read::take(settings, Flags { look_alikes: true, ..Flags::default() }, load)?;
+        Ok((!test.is_nothing()).then_some(test))
+    }
+
     /// Whether the value passes. A value that is not there passes nothing but `exists: false`.
     #[must_use]
     pub fn holds(&self, value: Option<&str>) -> bool {

@@ -103,6 +103,12 @@ impl Field {
         trimmed(&words::read(self.raw_value(), false).text).0.to_owned()
     }
 
+    /// Name, colon and value on one line, not decoded: what `view: line` sees.
+    #[must_use]
+    pub fn line(&self) -> String {
+        words::read(&self.bytes, false).text
+    }
+
     /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay.
     #[must_use]
     pub fn with_raw_value(&self, value: &[u8]) -> Field {

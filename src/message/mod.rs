@@ -305,11 +305,17 @@ impl Message {
     /// The header of a part as it now stands; that of an attached message is the header of the part below it.
     ///
     /// # Errors
-    /// Disk.
+    /// Larger than `limits.header_size`, disk.
     pub fn header(&self, part: PartId) -> Result<Vec<Field>, Fault> {
         match self.part(part).header {
             None => Ok(self.fields.to_vec()),
-            Some(slot) => Ok(receiver::split(&self.slot_bytes(&self.body.index.slots[slot])?)),
+            Some(slot) => {
+                let slot = &self.body.index.slots[slot];
+                if slot.size() > self.limits.header_size {
+                    return Err(Fault::Message(format!("the header of part {} is larger than limits.header_size", part.0)));
+                }
+                Ok(receiver::split(&self.slot_bytes(slot)?))
+            }
         }
     }
 

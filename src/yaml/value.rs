@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::{Kind, Node, Problems, Reported};
 
@@ -111,6 +112,12 @@ impl FromNode for IpNet {
 impl FromNode for IpAddr {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<IpAddr, Reported> {
         node.scalar().and_then(|text| text.parse().ok()).ok_or_else(|| node.wants("an address such as 192.0.2.1", problems))
+    }
+}
+
+impl FromNode for Timestamp {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Timestamp, Reported> {
+        node.scalar().and_then(|text| text.parse().ok()).ok_or_else(|| node.wants("a time such as 2026-11-21T12:00:00Z", problems))
     }
 }
 

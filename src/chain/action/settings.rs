@@ -38,7 +38,7 @@ pub fn own_pattern(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<A
         .transpose();
     let unicode = settings.take::<bool>("unicode", load.problems);
     let text = needed(settings, "matches", load).and_then(|node| Ok((String::from_node(node, load.problems)?, node)));
-    let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false) };
+    let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false), ..Flags::default() };
     let (text, node) = text?;
     load.patterns
         .compile(&text, flags, load.limits.pattern_size)

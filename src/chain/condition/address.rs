@@ -4,7 +4,7 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, HeaderValue};
 
 use super::Condition;
-use super::operand::{DOMAIN, DomainTest, Operand, bare, passes, some, string};
+use super::operand::{DOMAIN, DomainTest, EVERY, Operand, Which, bare, passes, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -15,6 +15,7 @@ use crate::yaml::{FromNode, Node, Reported, Settings};
 struct Address {
     header: NameTest,
     test: Operand<Keys>,
+    which: Which,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
             wants: "`sender` or the name of a field",
             about: "Whether its domain is the envelope sender's, or that of a mailbox in that field.",
         },
+        EVERY,
     ],
     example: "address: {header: From, name_has_address: true}",
     before: "From: \"boss@example.org\" <x1@mailer.example>\r\n\r\n",
@@ -65,12 +67,13 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
 fn address(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     let mut settings = load.settings("`address`", node)?;
     let header = NameTest::take(&mut settings, "header", load);
+    let which = Which::take(&mut settings, load);
     let test = Operand::take("`address`", &mut settings, keys, load);
     settings.finish(load.problems)?;
     let Some(header) = header? else {
         return Err(load.problems.error(&node.span, "`address` needs `header`", "which field's mailboxes are meant, such as From"));
     };
-    Ok(Box::new(Address { header, test: test? }))
+    Ok(Box::new(Address { header, test: test?, which: which? }))
 }
 
 fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Reported> {
@@ -103,7 +106,7 @@ fn field_name(node: &Node, load: &mut Load<'_>) -> Result<String, Reported> {
 impl Condition for Address {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         let mailboxes = mailboxes(facts, |name| self.header.holds(name));
-        some(&mailboxes, |mailbox| {
+        self.which.pass(&mailboxes, false, |mailbox| {
             facts.saw(&mailbox.told());
             self.test.holds(&mut |keys| Ok(keys.hold(mailbox, facts)))
         })
@@ -182,7 +185,16 @@ fn mailbox(address: &Addr<'_>) -> Option<Mailbox> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::holds;
     use super::*;
+
+    #[test]
+    fn every_asks_it_of_all_mailboxes_and_of_one_at_least() {
+        let every = "address: {header: [To, Cc], domain: inside.example, every: true}";
+        assert!(holds(every, "To: a@inside.example, b@inside.example\r\nCc: c@inside.example\r\n\r\n"));
+        assert!(!holds(every, "To: a@inside.example\r\nCc: c@inside.example, d@outside.example\r\n\r\n"));
+        assert!(!holds(every, "Subject: hi\r\n\r\n"));
+    }
 
     fn read_all(value: &str) -> Vec<String> {
         read(value.as_bytes()).iter().map(Mailbox::told).collect()

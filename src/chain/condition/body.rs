@@ -2,23 +2,45 @@
 
 use super::Condition;
 use super::operand::some;
-use crate::chain::entry::{Entry, Load};
+use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
-use crate::chain::string::{StringTest, VALUE_TESTS, VIEW, ValueTest, View};
+use crate::chain::string::{StringTest, VALUE_TESTS, ValueTest, word};
 use crate::yaml::{Kind, Node, Reported};
 
 #[derive(Debug)]
 struct Body {
     test: ValueTest,
-    /// None: the text a reader sees, or the decoded source.
-    view: Option<View>,
+    view: View,
 }
+
+/// What a test sees of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// No `view`: the text a reader sees, or the decoded source.
+    Either,
+    Decoded,
+    Text,
+    Raw,
+    Line,
+    Skeleton,
+}
+
+const VIEWS: [(&str, View); 5] =
+    [("decoded", View::Decoded), ("text", View::Text), ("raw", View::Raw), ("line", View::Line), ("skeleton", View::Skeleton)];
 
 pub const BODY: Entry<dyn Condition> = Entry {
     name: "body",
     about: "Tests the inline text parts, those of attached messages too. Without `view` it holds if it holds in the text a reader sees or in the decoded source.",
-    keys: &[VALUE_TESTS, VIEW],
+    keys: &[
+        VALUE_TESTS,
+        KeyDoc {
+            name: "view",
+            wants: "decoded, text, raw, line or skeleton",
+            about: "Which form is meant: `decoded` (transfer encoding and charset undone), `text` (what a reader sees: HTML without its tags), `raw` (the body as it is \
+                sent), `line` (that, a line at a time, as body_checks sees it) or `skeleton` (text with compatibility forms made plain, invisible characters removed and look-alikes folded).",
+        },
+    ],
     example: "body: {contains: wire transfer}",
     before: "Content-Type: text/html\r\n\r\n<p>Please make a <b>wire</b>\r\ntransfer today</p>\r\n",
     after: "Content-Type: text/html\r\n\r\n<p>Please make a wire-transfer today</p>\r\n",
@@ -27,24 +49,30 @@ pub const BODY: Entry<dyn Condition> = Entry {
 
 fn body(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     if !matches!(node.kind, Kind::Map(_)) {
-        return Ok(Box::new(Body { test: StringTest::load(node, load)?, view: None }));
+        return Ok(Box::new(Body { test: StringTest::load(node, load)?, view: View::Either }));
     }
     let mut settings = load.settings("`body`", node)?;
-    let test = StringTest::take(&mut settings, load);
-    let view = settings.take::<View>("view", load.problems);
+    let view = settings.node("view").map(|node| word(node, &VIEWS, load.problems)).transpose();
+    let test = match view {
+        Ok(Some(View::Skeleton)) => StringTest::take_skeleton(&mut settings, load),
+        _ => StringTest::take(&mut settings, load),
+    };
     settings.finish(load.problems)?;
     let Some(test) = test? else {
         return Err(load.problems.error(&node.span, "`body` tests nothing", "a test such as `contains: text` is wanted"));
     };
-    Ok(Box::new(Body { test, view: view? }))
+    Ok(Box::new(Body { test, view: view?.unwrap_or(View::Either) }))
 }
 
 impl Condition for Body {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
-        if self.view == Some(View::Raw) {
+        if matches!(self.view, View::Raw | View::Line) {
             let body = facts.raw_body()?;
             facts.saw(&format_args!("{} bytes", body.len()));
-            return Ok(self.test.holds_in(Some(&body), facts));
+            return match self.view {
+                View::Line => some(lines(&body), |line| Ok(self.test.holds_in(Some(line), facts))),
+                _ => Ok(self.test.holds_in(Some(&body), facts)),
+            };
         }
         let parts = facts.readable();
         if parts.is_empty() {
@@ -54,14 +82,23 @@ impl Condition for Body {
             let test = |text: &str| self.test.holds_in(Some(text), facts);
             let source = facts.source(part)?;
             facts.saw(&beginning(&source));
-            if self.view == Some(View::Decoded) {
-                return Ok(test(&source));
-            }
-            let shown = facts.shown(part)?;
-            // In plain text both are the same.
-            Ok(test(&shown) || (self.view.is_none() && shown != source && test(&source)))
+            Ok(match self.view {
+                View::Decoded => test(&source),
+                View::Text => test(&*facts.shown(part)?),
+                View::Skeleton => test(&*facts.skeleton(part)?),
+                _ => {
+                    let shown = facts.shown(part)?;
+                    // In plain text both are the same.
+                    test(&shown) || (shown != source && test(&source))
+                }
+            })
         })
     }
+}
+
+/// The lines of a text without their line ends; CR alone is text.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_terminator('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// What there is room for in an explanation.
@@ -102,6 +139,23 @@ mod tests {
         assert!(holds("body: {matches: '^café au lait$'}", mail));
         assert!(holds("body: {contains: caf=E9, view: raw}", mail));
         assert!(!holds("body: {contains: café, view: raw}", mail));
+    }
+
+    #[test]
+    fn a_line_is_tested_by_itself_as_it_is_sent() {
+        let mail = "Content-Transfer-Encoding: quoted-printable\r\n\r\none =\r\ntwo\r\nthree\r\n";
+        assert!(holds("body: {contains: t, not: {contains: w}, view: line}", mail));
+        assert!(holds("body: {equals: 'one =', view: line}", mail));
+        assert!(!holds("body: {contains: [one two], view: line}", mail));
+        assert!(!holds("body: {all: [{contains: two}, {contains: three}], view: line}", mail));
+    }
+
+    #[test]
+    fn a_skeleton_is_what_the_eye_takes_the_text_for() {
+        let mail = "Content-Type: text/html; charset=utf-8\r\n\r\n<p>p\u{430}ss&#8203;w<b>\u{43e}</b>rd</p>\r\n";
+        assert!(holds("body: {contains: password, view: skeleton}", mail));
+        assert!(!holds("body: {contains: password}", mail));
+        assert!(!holds("body: {contains: '<b>', view: skeleton}", mail));
     }
 
     #[test]

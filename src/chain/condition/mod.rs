@@ -3,13 +3,18 @@
 mod address;
 mod body;
 mod client;
+mod counts;
+mod date;
 mod direction;
 mod header;
 mod logic;
 pub mod mailbox;
+mod malformed;
 mod measures;
+mod message_id;
 pub mod operand;
 mod part;
+mod protected;
 
 use std::fmt::Debug;
 
@@ -47,14 +52,21 @@ pub const ENTRIES: &[&Entry<dyn Condition>] = &[
     &direction::DIRECTION,
     &header::HEADER,
     &header::SUBJECT,
+    &message_id::MESSAGE_ID,
+    &date::DATE,
     &address::ADDRESS,
     &body::BODY,
     &measures::SIZE,
+    &counts::PARTS,
+    &counts::HOPS,
+    &counts::LONGEST_LINE,
     &client::CLIENT,
     &measures::TAG,
     &measures::SCORE,
     &part::PART,
     &part::ATTACHMENT,
+    &protected::PROTECTED,
+    &malformed::MALFORMED,
 ];
 
 /// A condition, or several as a mapping: all of them.

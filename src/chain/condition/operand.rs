@@ -137,6 +137,61 @@ pub fn some<E>(elements: impl IntoIterator<Item = E>, mut test: impl FnMut(E) ->
     Ok(false)
 }
 
+/// The key that asks it of all elements, for the manual.
+pub const EVERY: KeyDoc = KeyDoc {
+    name: "every",
+    wants: "true or false",
+    about: "Whether all have to pass, and at least one; `false` if absent: one is enough.",
+};
+
+/// Which of many elements have to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Some,
+    /// All, and at least one.
+    Every,
+}
+
+impl Which {
+    /// The key `every`.
+    ///
+    /// # Errors
+    /// [`Reported`] if it is neither true nor false.
+    pub fn take(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Which, Reported> {
+        let every = settings.take::<bool>("every", load.problems)?.unwrap_or(false);
+        Ok(if every { Which::Every } else { Which::Some })
+    }
+
+    /// Whether the elements pass. `closed`: what a limit left unopened may hold any element, so that the answer may not be known.
+    ///
+    /// # Errors
+    /// What `test` says, or it is not known.
+    pub fn pass<E>(
+        self,
+        elements: impl IntoIterator<Item = E>,
+        closed: bool,
+        mut test: impl FnMut(E) -> Result<bool, ActionError>,
+    ) -> Result<bool, ActionError> {
+        let mut any = false;
+        for element in elements {
+            any = true;
+            let passes = test(element)?;
+            match self {
+                Which::Some if passes => return Ok(true),
+                Which::Every if !passes => return Ok(false),
+                _ => {}
+            }
+        }
+        if closed { Err(unopened()) } else { Ok(any && self == Which::Every) }
+    }
+}
+
+/// What a limit kept closed may hold anything: the question has no answer then.
+#[must_use]
+pub fn unopened() -> ActionError {
+    ActionError::Message("a part was left unopened, over limits.mime".to_owned())
+}
+
 /// A test of a number.
 #[derive(Clone, Copy, Debug)]
 pub struct Number<T> {
@@ -192,6 +247,19 @@ impl<T: FromNode + PartialOrd + Copy> Number<T> {
             && self.at_least.is_none_or(|limit| value >= limit)
             && self.at_most.is_none_or(|limit| value <= limit)
             && self.equals.is_none_or(|limit| value == limit)
+    }
+
+    /// Whether every number from `least` on passes, or none does. None: it depends.
+    #[must_use]
+    pub fn holds_from(&self, least: T) -> Option<bool> {
+        if self.under.is_some_and(|limit| least >= limit)
+            || self.at_most.is_some_and(|limit| least > limit)
+            || self.equals.is_some_and(|limit| least > limit)
+        {
+            return Some(false);
+        }
+        let bounded = self.under.is_some() || self.at_most.is_some() || self.equals.is_some();
+        (!bounded && self.holds(least)).then_some(true)
     }
 }
 

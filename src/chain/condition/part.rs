@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Condition;
-use super::operand::{Number, Operand, number, one_passes, passes, some, string};
+use super::operand::{EVERY, Number, Operand, Which, number, one_passes, passes, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::run::ActionError;
@@ -14,6 +14,7 @@ use crate::yaml::{Node, Reported, Settings, Size};
 #[derive(Debug)]
 struct Part {
     test: Operand<PartKeys>,
+    which: Which,
 }
 
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub const PART: Entry<dyn Condition> = Entry {
         KeyDoc { name: "charset", wants: "string tests", about: "The charset it declares." },
         KeyDoc { name: "encoding", wants: "string tests", about: "Its transfer encoding; `7bit` where none is declared." },
         KeyDoc { name: "depth", wants: "a number or number tests", about: "How many parts it stands inside." },
+        EVERY,
     ],
     example: "part: {type: text/plain, charset: {starts_with: iso-2022}}",
     before: "Content-Type: text/plain; charset=ISO-2022-JP\r\n\r\nhi\r\n",
@@ -56,9 +58,10 @@ pub const PART: Entry<dyn Condition> = Entry {
 
 fn part(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     let mut settings = load.settings("`part`", node)?;
+    let which = Which::take(&mut settings, load);
     let test = Operand::take("`part`", &mut settings, part_keys, load);
     settings.finish(load.problems)?;
-    Ok(Box::new(Part { test: test? }))
+    Ok(Box::new(Part { test: test?, which: which? }))
 }
 
 fn part_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<PartKeys, Reported> {
@@ -71,8 +74,7 @@ fn part_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<PartKey
 impl Condition for Part {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         let (open, closed): (Vec<_>, Vec<_>) = facts.parts().iter().partition(|part| !part.opaque);
-        let found = some(open, |part| self.test.holds(&mut |keys| Ok(keys.hold(part, facts))))?;
-        if found { Ok(true) } else { nothing_closed(&closed) }
+        self.which.pass(open, !closed.is_empty(), |part| self.test.holds(&mut |keys| Ok(keys.hold(part, facts))))
     }
 }
 
@@ -87,17 +89,10 @@ impl PartKeys {
     }
 }
 
-/// What a limit kept closed may hold anything: the question has no answer then.
-fn nothing_closed(closed: &[&message::Part]) -> Result<bool, ActionError> {
-    match closed.first() {
-        None => Ok(false),
-        Some(_) => Err(ActionError::Message("a part was left unopened, over limits.mime".to_owned())),
-    }
-}
-
 #[derive(Debug)]
 struct Attachment {
     test: Operand<AttachmentKeys>,
+    which: Which,
     /// Whether what attached messages carry counts.
     nested: bool,
 }
@@ -123,6 +118,7 @@ pub const ATTACHMENT: Entry<dyn Condition> = Entry {
         KeyDoc { name: "size", wants: "a size such as 10MB, or number tests of it", about: "Its bytes as they would be saved." },
         KeyDoc { name: "sha256", wants: "string tests", about: "Its SHA-256, in hexadecimal." },
         KeyDoc { name: "nested", wants: "true or false", about: "Whether what attached messages carry counts; `true` if absent." },
+        EVERY,
     ],
     example: "attachment: {extension: [exe, scr]}",
     before: "Content-Type: application/octet-stream; name=\"Setup.EXE\"\r\nContent-Disposition: attachment\r\n\r\nMZ\r\n",
@@ -132,10 +128,11 @@ pub const ATTACHMENT: Entry<dyn Condition> = Entry {
 
 fn attachment(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>, Reported> {
     let mut settings = load.settings("`attachment`", node)?;
+    let which = Which::take(&mut settings, load);
     let test = Operand::take("`attachment`", &mut settings, attachment_keys, load);
     let nested = settings.take::<bool>("nested", load.problems);
     settings.finish(load.problems)?;
-    Ok(Box::new(Attachment { test: test?, nested: nested?.unwrap_or(true) }))
+    Ok(Box::new(Attachment { test: test?, which: which?, nested: nested?.unwrap_or(true) }))
 }
 
 fn attachment_keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<AttachmentKeys, Reported> {
@@ -151,11 +148,10 @@ impl Condition for Attachment {
         let attachments = facts.attachments();
         let meant = parts.iter().filter(|part| attachments.contains(&part.id) && (self.nested || !part.nested));
         let (open, closed): (Vec<_>, Vec<_>) = meant.partition(|part| !part.opaque);
-        let found = some(open, |part| {
+        self.which.pass(open, !closed.is_empty(), |part| {
             facts.saw(&part.names.first().unwrap_or(&part.media_type));
             self.test.holds(&mut |keys| keys.hold(part, facts))
-        })?;
-        if found { Ok(true) } else { nothing_closed(&closed) }
+        })
     }
 }
 
@@ -187,7 +183,7 @@ impl AttachmentKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{holds, refused};
+    use super::super::testing::{asked, holds, refused};
 
     const MAIL: &str = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: \
         base64\r\n\r\nTVqQAAMAAAA=\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: application/zip; name=inner.zip\r\n\r\nPK\r\n--b--\r\n";
@@ -225,6 +221,28 @@ mod tests {
         assert!(holds("attachment: {extension: zip}", MAIL));
         assert!(!holds("attachment: {extension: zip, nested: false}", MAIL));
         assert!(holds("attachment: {type: message/rfc822, nested: false}", MAIL));
+    }
+
+    #[test]
+    fn every_asks_it_of_all_and_of_one_at_least() {
+        assert!(holds(
+            "attachment: {extension: pdf, nested: false, every: true}",
+            &MAIL.replace("Content-Type: message/rfc822\r\n\r\n", "").replace("application/zip; name=inner.zip", "text/plain")
+        ));
+        assert!(!holds("attachment: {extension: pdf, every: true}", MAIL));
+        assert!(holds("attachment: {every: true}", MAIL));
+        assert!(!holds("attachment: {every: true}", "Subject: hi\r\n\r\ntext\r\n"));
+        assert!(holds("part: {depth: {at_most: 2}, every: true}", MAIL));
+        assert!(!holds("part: {depth: {at_most: 1}, every: true}", MAIL));
+    }
+
+    #[test]
+    fn what_was_left_unopened_may_pass_or_not() {
+        let deep = (0..60).fold(String::new(), |mail, _| mail + "Content-Type: message/rfc822\r\n\r\n");
+        assert!(holds("part: {depth: 3}", &deep));
+        assert!(asked("part: {type: text/html}", &deep).is_err());
+        assert!(asked("part: {type: message/rfc822, every: true}", &deep).is_err());
+        assert!(!holds("part: {depth: {under: 3}, every: true}", &deep));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{StringTest, Test, fold, word};
 use crate::chain::entry::Load;
 use crate::chain::network::Networks;
 use crate::chain::pattern::{Flags, Pattern};
+use crate::chain::skeleton;
 use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
 
 pub(super) fn read(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<StringTest, Reported> {
@@ -77,9 +78,9 @@ const TESTS: [(&str, Reader); 11] = [
     }),
     ("pattern", |node, _, load| load.patterns.named.get(node, load.problems).map(Test::Named)),
     ("from_address", |node, _, load| Networks::load(node, load).map(Test::FromAddress)),
-    ("contains", |node, flags, load| literal(node, flags, load, regex::escape)),
-    ("starts_with", |node, flags, load| literal(node, flags, load, |text| format!(r"\A{}", regex::escape(text)))),
-    ("ends_with", |node, flags, load| literal(node, flags, load, |text| format!(r"{}\z", regex::escape(text)))),
+    ("contains", |node, flags, load| literal(node, flags, load, |text, plain| plain(text))),
+    ("starts_with", |node, flags, load| literal(node, flags, load, |text, plain| format!(r"\A{}", plain(text)))),
+    ("ends_with", |node, flags, load| literal(node, flags, load, |text, plain| format!(r"{}\z", plain(text)))),
     ("glob", |node, flags, load| literal(node, flags, load, glob)),
     ("matches", |node, flags, load| {
         let texts = texts(node, load)?;
@@ -94,12 +95,20 @@ const TESTS: [(&str, Reader); 11] = [
 
 fn equals(node: &Node, flags: Flags, load: &mut Load<'_>) -> Result<Test, Reported> {
     let texts = texts(node, load)?;
+    if flags.look_alikes {
+        let sources: Vec<_> = texts.iter().map(|(text, _)| format!(r"\A{}\z", skeleton::literal(text))).collect();
+        return pattern(&sources.join("|"), node, Flags { unicode: true, ..flags }, load).map(Test::Literal);
+    }
     let texts = texts.into_iter().map(|(text, _)| if flags.exact { text } else { fold(&text).into_owned() }).collect();
     Ok(Test::Equals { texts, exact: flags.exact })
 }
 
+/// Makes a pattern for a text, of a pattern for each run of it.
+type Form = fn(&str, fn(&str) -> String) -> String;
+
 /// Literal texts as one pattern: the library searches for all of them at once.
-fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: fn(&str) -> String) -> Result<Test, Reported> {
+fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: Form) -> Result<Test, Reported> {
+    let plain = if flags.look_alikes { skeleton::literal } else { regex::escape };
     let mut sources = Vec::new();
     for (text, node) in texts(node, load)? {
         if text.is_empty() {
@@ -109,20 +118,22 @@ fn literal(node: &Node, flags: Flags, load: &mut Load<'_>, form: fn(&str) -> Str
                 "write `empty: true` or `exists: true` if that is meant",
             ));
         }
-        sources.push(form(&text));
+        sources.push(form(&text, plain));
     }
     // Nothing in it for `unicode` to change: one automaton for both.
     pattern(&sources.join("|"), node, Flags { unicode: true, ..flags }, load).map(Test::Literal)
 }
 
-fn glob(text: &str) -> String {
+fn glob(text: &str, plain: fn(&str) -> String) -> String {
     let mut source = String::from(r"\A");
-    for letter in text.chars() {
-        match letter {
-            '*' => source.push_str("(?s:.*)"),
-            '?' => source.push_str("(?s:.)"),
-            other => source.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
+    for run in text.split_inclusive(['*', '?']) {
+        let literal = run.trim_end_matches(['*', '?']);
+        source.push_str(&plain(literal));
+        source.push_str(match &run[literal.len()..] {
+            "*" => "(?s:.*)",
+            "?" => "(?s:.)",
+            _ => "",
+        });
     }
     source.push_str(r"\z");
     source
@@ -157,7 +168,7 @@ impl Load<'_> {
         let unicode = settings.take::<bool>("unicode", self.problems);
         let Some(node) = settings.node("matches") else { return Ok(None) };
         let text = String::from_node(node, self.problems)?;
-        let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false) };
+        let flags = Flags { exact: exact?.unwrap_or(false), unicode: unicode?.unwrap_or(false), ..Flags::default() };
         pattern(&text, node, flags, self).map(Some)
     }
 }

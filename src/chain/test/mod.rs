@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::entry::Load;
 use super::example;
@@ -108,6 +109,7 @@ impl Test {
         let lists = settings.node("lists").map(|node| load.lists.instead(node, load.problems)).transpose();
         let words = Direction::ALL.map(|one| (one.word(), one));
         let direction = settings.node("direction").map(|node| word(node, &words, load.problems)).transpose();
+        let time = settings.take::<Timestamp>("time", load.problems);
         let expect = match settings.node("expect") {
             Some(node) => Expect::load(node, rules, load),
             None => Err(load.problems.error(
@@ -129,6 +131,7 @@ impl Test {
         if let Some(direction) = direction? {
             origin.standing = Standing::Stated(direction);
         }
+        origin.time = time?.unwrap_or(example::NO_TIME);
         let (name, envelope, origin, lists) = (name?, envelope?, Arc::new(origin), lists?.unwrap_or_default());
         Ok(Test { name, span, content, envelope, origin, lists, expect: expect? })
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Exit, Global, complain, say, test};
-use crate::base::disk;
+use crate::base::{clock, disk};
 use crate::chain::class::Part;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
@@ -142,6 +142,7 @@ fn origin(args: &Args) -> Origin {
         client: Client { address: Some(args.client), name: args.client_name.clone() },
         helo: args.helo.clone(),
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
+        time: clock::now(),
         ..origin
     }
 }
