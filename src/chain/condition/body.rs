@@ -84,8 +84,8 @@ impl Condition for Body {
             facts.saw(&beginning(&source));
             Ok(match self.view {
                 View::Decoded => test(&source),
-                View::Text => test(&*facts.shown(part)?),
-                View::Skeleton => test(&*facts.skeleton(part)?),
+                View::Text => test(&facts.shown(part)?),
+                View::Skeleton => test(&facts.skeleton(part)?),
                 _ => {
                     let shown = facts.shown(part)?;
                     // In plain text both are the same.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
@@ -58,8 +59,12 @@ impl Condition for Date {
     }
 }
 
-/// RFC 5322 3.3, and what is written instead.
+/// RFC 5322 3.3 and 4.3; else what can be made of it.
 fn written(field: &Field) -> Option<Timestamp> {
+    const PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+    if let Ok(date) = PARSER.parse_timestamp(field.source()) {
+        return Some(date);
+    }
     let mut line = field.raw_value().to_vec();
     line.extend_from_slice(b"\r\n");
     match MessageStream::new(&line).parse_date() {

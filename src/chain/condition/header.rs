@@ -292,7 +292,7 @@ mod tests {
         assert!(holds("subject: {glob: 'paypa* inv*e', view: skeleton}", mail));
         assert!(holds("header: {name: Subject, matches: '^PayPa1 ', case: exact, view: skeleton}", mail));
         assert!(!holds("subject: {contains: paypal}", mail));
-        assert!(!holds("subject: {any: [{contains: paypai}, {starts_with: ayp}], view: skeleton}", mail));
+        assert!(!holds("subject: {any: [{contains: paypax}, {starts_with: ayp}], view: skeleton}", mail));
     }
 
     const TREE: &str = "X-A: outer\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX-A: part\r\n\r\nhi\r\n--b\r\nX-B: part\r\nContent-Type: \
