@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::html::Visible;
 use super::run::ActionError;
-use super::{example, skeleton};
+use super::{Run, example, skeleton};
 use crate::mail::{Client, Direction};
 use crate::message::{Fault, Field, Flag, Message, Part, PartId, Protection};
 use crate::smtp::path::Path;
