@@ -37,7 +37,12 @@ pub const KEYS: &[Key] = &[
         "outbound",
         "Which way it goes; if absent by the client's address and each recipient, as `inside:` of transom.yaml says.",
     ),
-    Key::may("time", "a time such as 2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", "When it comes in, for `date`; if absent there is no clock."),
+    Key::may(
+        "time",
+        "a time such as 2026-11-21T12:00:00Z",
+        "2026-11-21T12:00:00Z",
+        "When it comes in, for `date`; if absent there is no clock.",
+    ),
     Key::may(
         "lists",
         "names of lists, each with its entries",
