@@ -16,6 +16,10 @@ const RULES: &str = r"rules:
     at: recipient
     when: {recipient: {local: robot}}
     then: [{reject: {code: 550, enhanced: 5.7.1, text: nobody reads this}}]
+  - name: no large mail for lists
+    at: recipient
+    when: {recipient: {local: list}, size: {over: 10}}
+    then: [{reject: {text: too large}}]
   - name: sales
     when: {recipient: {local: sales}}
     then: [{header.add: {name: X-Desk, value: sales}}]
@@ -117,6 +121,9 @@ fn explain_shows_which_recipients_part_and_by_which_rule() {
     let inside: Value =
         serde_json::from_slice(&explain(&server, &["--json", "--client", "127.0.0.1", "--to", "x@outside.example"]).stdout).unwrap();
     assert_eq!(inside["others"][2]["fired"], serde_json::json!(["leaving"]));
+    // As servers do, it announces the size.
+    let text = String::from_utf8(explain(&server, &["--to", "list@inside.example"]).stdout).unwrap();
+    assert!(text.contains("550 5.7.1 too large") && !text.contains("not announced"), "{text}");
 }
 
 fn check(configuration: &str, rules: &str) -> (i32, String) {

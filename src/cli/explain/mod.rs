@@ -83,7 +83,9 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
     let setting = Setting::of(&args, global)?;
     let received = message(&args.message, &setting.limits)?;
     let origin = Arc::new(Origin { standing: setting.standing, ..origin(&args) });
-    let envelope = Envelope { sender: args.from, recipients: args.to, declared: Declared::default() };
+    // Servers announce it; a rule at RCPT may ask for it.
+    let declared = Declared { size: Some(received.received_size()), ..Declared::default() };
+    let envelope = Envelope { sender: args.from, recipients: args.to, declared };
     let mail = Mail { origin, envelope, message: received.clone() };
     let explained = Explained { received, parts: setting.chain.parts(&mail, true), next_hop: setting.next_hop };
     Ok(if args.json { draw::json(&explained) } else { draw::text(&explained) })

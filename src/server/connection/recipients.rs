@@ -23,22 +23,32 @@ impl Connection {
     pub(super) async fn recipient(&mut self, path: &Path) -> ControlFlow<()> {
         let mut asked = self.ruled(path);
         if asked.known.is_none() {
-            let waits = self.asked.iter().any(|other| other.known.is_none() && other.ruling.class != asked.ruling.class);
-            if waits {
+            let apart = |other: &Asked| other.known.is_none() && other.ruling.class != asked.ruling.class;
+            // Once one of another class is accepted the answer is known, whatever becomes of those that wait.
+            if self.first_taken().is_none_or(|first| first.class == asked.ruling.class) && self.asked.iter().any(apart) {
                 self.settle().await?;
             }
-            let taken = |ruling: &&RecipientRuling| ruling.goes_on();
-            let first = self.taken.iter().find(taken).filter(|first| first.class != asked.ruling.class);
-            if let Some(first) = first {
-                let rule = asked.ruling.parted_by(first).unwrap_or_default();
-                tracing::info!(session = %self.id, to = %path, rule = &*rule, "rules tell this recipient from those before: it is to come on its own");
-                asked.known = Some(reply::another_class());
-            } else if self.taken.iter().filter(taken).any(|known| known.became_one_with(&asked.ruling)) {
-                asked.known = Some(reply::recipient_ok());
-            }
+            asked.known = self.answer_of_class(&asked.ruling);
         }
         self.asked.push(asked);
         ControlFlow::Continue(())
+    }
+
+    /// Whose class the transaction carries; one that a rule dropped sets none.
+    fn first_taken(&self) -> Option<&RecipientRuling> {
+        self.taken.iter().find(|ruling| ruling.goes_on())
+    }
+
+    /// The answer to a recipient that follows from those accepted before it.
+    fn answer_of_class(&self, ruling: &RecipientRuling) -> Option<Reply> {
+        let first = self.first_taken()?;
+        if first.class != ruling.class {
+            let rule = ruling.parted_by(first).unwrap_or_default();
+            tracing::info!(session = %self.id, to = %ruling.given, rule = &*rule, "rules tell this recipient from those before: it is to come on its own");
+            return Some(reply::another_class());
+        }
+        let known = self.taken.iter().any(|known| known.goes_on() && known.became_one_with(ruling));
+        known.then(reply::recipient_ok)
     }
 
     /// A recipient with what is known of it before the next hop is asked.
