@@ -34,6 +34,8 @@ pub struct Boundaries {
     waiting: HashMap<Box<[u8]>, Vec<usize>>,
     /// Other readings of the boundaries, with how many of the open multiparts have them.
     others: HashMap<Vec<u8>, u32>,
+    /// What the leaf that is being read declares as a boundary although it is no multipart: some readers open it all the same.
+    pub strays: Vec<Vec<u8>>,
 }
 
 impl Boundaries {
@@ -81,7 +83,7 @@ impl Boundaries {
 
     /// Looks a line up that begins with `--`. Trailing blanks are allowed (RFC 2046 5.1.1). A line with more on it is no delimiter; `look_for_bad` says whether that is of interest.
     pub fn find(&self, line: &[u8], look_for_bad: bool) -> Found {
-        if self.stack.is_empty() {
+        if self.stack.is_empty() && self.strays.is_empty() {
             return Found::Nothing;
         }
         let text = line[2..].trim_ascii_end();
@@ -90,7 +92,8 @@ impl Boundaries {
                 return list.last().map_or(Found::Bad, |multipart| Found::Delimiter { multipart: *multipart, last });
             }
         }
-        let other = |text: &[u8]| !self.others.is_empty() && self.others.contains_key(text);
+        let known = |text: &[u8]| !self.others.is_empty() && self.others.contains_key(text);
+        let other = |text: &[u8]| known(text) || self.strays.iter().any(|stray| stray == text);
         if other(text) || text.strip_suffix(b"--").is_some_and(other) {
             return Found::Other;
         }

@@ -78,8 +78,6 @@ pub struct Indexer {
     leaf: Option<usize>,
     /// Whether that leaf is a message of a kind that only some readers open.
     unopened: bool,
-    /// The boundaries that leaf declares although it is no multipart.
-    strays: Vec<Vec<u8>>,
     fields: u64,
     kept: u64,
     lines: Lines,
@@ -99,7 +97,6 @@ impl Indexer {
             open: Vec::new(),
             leaf: None,
             unopened: false,
-            strays: Vec::new(),
             fields: 0,
             kept: 0,
             lines: Lines::new(at),
@@ -142,14 +139,7 @@ impl Indexer {
                 self.index.flags.raise(Flag::TwoBoundaries);
                 None
             }
-            Found::Nothing => {
-                // A boundary of what is no multipart: some readers open it all the same.
-                let text = line.bytes[2..].trim_ascii_end();
-                let stray = |text: &[u8]| self.strays.iter().any(|stray| stray == text);
-                let found = stray(text) || text.strip_suffix(b"--").is_some_and(stray);
-                self.index.flags.raise_if(found, Flag::TwoBoundaries);
-                None
-            }
+            Found::Nothing => None,
         }
     }
 
@@ -330,7 +320,7 @@ impl Indexer {
         self.state = State::Body;
         self.leaf = None;
         self.unopened = false;
-        self.strays = Vec::new();
+        self.boundaries.strays.clear();
         let multipart = part.media_type.starts_with("multipart/");
         let boundary = declared.boundary.as_deref().filter(|_| multipart);
         let inside = boundary.is_some() || declared.is_message();
@@ -350,7 +340,7 @@ impl Indexer {
         } else {
             self.leaf = Some(id);
             self.unopened = part.media_type.starts_with("message/");
-            self.strays = declared.boundary.iter().chain(&declared.other_boundaries).cloned().collect();
+            self.boundaries.strays.extend(declared.boundary.iter().chain(&declared.other_boundaries).cloned());
         }
     }
 

@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn most_odd_names_and_pages_are_seen_without_a_flag() {
         let mut tricks = expectations();
-        tricks.retain(|trick| ["name/", "encoded-word/", "page/"].iter().any(|family| trick["trick"].as_str().unwrap().starts_with(family)));
+        tricks
+            .retain(|trick| ["name/", "encoded-word/", "page/"].iter().any(|family| trick["trick"].as_str().unwrap().starts_with(family)));
         let flagged = |trick: &&Value| parse(trick["message"].as_str().unwrap()).is_none_or(|message| !malformed(&message).is_empty());
         assert!(tricks.iter().filter(flagged).count() * 2 < tricks.len());
     }
