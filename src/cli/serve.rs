@@ -77,10 +77,10 @@ async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(),
         stop.cancel();
     });
     let path = config.file.clone();
-    let mut reload = server.reload(config);
+    let mut other = server.reload(config);
     let reloads = async {
         while hangup.recv().await.is_some() {
-            again(&path, options, &mut reload, log).await;
+            again(&path, options, &mut other, log).await;
         }
         std::future::pending().await
     };

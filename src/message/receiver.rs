@@ -41,6 +41,9 @@ pub struct Receiver {
     file: Option<File>,
     size: u64,
     refused: Option<Refusal>,
+    /// A header over its limits is no reason to refuse: it is left unread, and everything is text.
+    leaves_unread: bool,
+    unread: Option<Refusal>,
 }
 
 /// The search for the end of the header.
@@ -83,7 +86,15 @@ impl Receiver {
             file: None,
             size: 0,
             refused: None,
+            leaves_unread: false,
+            unread: None,
         }
+    }
+
+    /// One that takes a message whose header is over its limits, too, as a text without a header.
+    #[must_use]
+    pub fn leaving_unread(self) -> Receiver {
+        Receiver { leaves_unread: true, ..self }
     }
 
     /// Notes that line ends were not CR LF before they were normalised.
@@ -126,8 +137,8 @@ impl Receiver {
         self.buffer.extend_from_slice(bytes);
         if let Some(indexer) = &mut self.indexer {
             indexer.push(bytes);
-        } else {
-            self.search_header()?;
+        } else if let Err(refusal) = self.search_header() {
+            self.leave_unread(refusal)?;
         }
         // Where memory is short, content moves early; what waits then is at most one piece.
         let outgrown = self.buffer.len() as u64 > self.limits.memory && self.room.is_some();
@@ -166,6 +177,34 @@ impl Receiver {
             self.indexer = Some(indexer);
         }
         Ok(())
+    }
+
+    /// Goes on as if there were no header, if that is wanted.
+    fn leave_unread(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        if !self.leaves_unread {
+            return Err(refusal);
+        }
+        self.unread = Some(refusal);
+        self.header = Header { end: Some((0, 0)), ..Header::default() };
+        let mut indexer = Indexer::new(Arc::clone(&self.limits), &Declared::read([].iter(), "text/plain"), 0);
+        indexer.push(&self.buffer);
+        self.indexer = Some(indexer);
+        Ok(())
+    }
+
+    /// No more will come. Why the header was left unread, if it was.
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn end(&mut self) -> Result<Option<Refusal>, Refusal> {
+        if let Some(refusal) = self.refused.take() {
+            return Err(refusal);
+        }
+        let fields = self.header.fields + u64::from(self.header.line < self.buffer.len());
+        if self.header.end.is_none() && fields > self.limits.header_fields {
+            self.leave_unread(Refusal::TooManyFields)?;
+        }
+        Ok(self.unread.as_ref().map(Refusal::again))
     }
 
     fn read_header(&mut self, end: usize) -> Declared {
@@ -228,13 +267,8 @@ impl Receiver {
     /// # Errors
     /// The limit.
     pub fn finish(mut self) -> Result<Message, Refusal> {
-        if let Some(refusal) = self.refused.take() {
-            return Err(refusal);
-        }
+        self.end()?;
         let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
-        if self.header.end.is_none() && self.header.fields + u64::from(self.header.line < end) > self.limits.header_fields {
-            return Err(Refusal::TooManyFields);
-        }
         let indexer = self.indexer.take().unwrap_or_else(|| Indexer::new(Arc::clone(&self.limits), &self.read_header(end), end as u64));
         self.write()?;
         let (block, content, disk_share) = if let Some(File { scratch: Some(scratch), written, share }) = self.file.take() {
@@ -359,6 +393,31 @@ mod tests {
         assert!(matches!(refused(Limits { header_size: 10, ..limits() }, MESSAGE), Refusal::HeaderTooLarge));
         assert!(matches!(refused(Limits { header_fields: 1, ..limits() }, MESSAGE), Refusal::TooManyFields));
         assert!(matches!(refused(Limits { header_size: 10, ..limits() }, b"no end of line in this"), Refusal::HeaderTooLarge));
+    }
+
+    #[test]
+    fn a_header_over_its_limits_can_be_left_unread_as_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let unread = |limits: Limits, bytes: &[u8]| {
+            let room = room(directory.path(), 1 << 20, 1 << 20);
+            let mut receiver = Receiver::new(Arc::new(limits), room).leaving_unread();
+            for chunk in bytes.chunks(7) {
+                receiver.push(chunk).unwrap();
+                receiver.flush().unwrap();
+            }
+            let why = receiver.end().unwrap().expect("it was left unread");
+            let message = receiver.finish().unwrap();
+            assert_eq!(output(&message), bytes);
+            assert_eq!((message.fields().len(), message.parts().len()), (0, 1));
+            why
+        };
+        assert!(matches!(unread(Limits { header_size: 10, ..limits() }, MESSAGE), Refusal::HeaderTooLarge));
+        assert!(matches!(unread(Limits { header_fields: 1, memory: 20, ..limits() }, MESSAGE), Refusal::TooManyFields));
+        assert!(matches!(unread(Limits { header_fields: 1, ..limits() }, b"A: b\r\nC: d"), Refusal::TooManyFields));
+        let mut receiver = Receiver::new(Arc::new(limits()), room(directory.path(), 1 << 20, 1 << 20)).leaving_unread();
+        receiver.push(MESSAGE).unwrap();
+        assert!(receiver.end().unwrap().is_none());
+        assert_eq!(receiver.finish().unwrap().fields().len(), 2);
     }
 
     #[test]

@@ -256,14 +256,14 @@ impl Connection {
                 judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
                 reply
             }
-            Received::Message(message) => {
+            Received::Message(message, unread) => {
                 let Connection { stream, input, held, shared, door, taken, .. } = self;
                 let transaction = match held.take() {
                     Some(held) => held.transaction,
                     None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
                 };
                 let (door, recipients) = (Arc::clone(door), std::mem::take(taken));
-                let case = Case { door, origin, envelope, recipients, one_recipient, message, began, ended: clock::monotonic() };
+                let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
                 judge::judge(shared, case, transaction, stream, input).await
             }
         };

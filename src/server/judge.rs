@@ -43,6 +43,8 @@ pub struct Case {
     /// The client gave exactly one RCPT.
     pub one_recipient: bool,
     pub message: Message,
+    /// Its header is over a limit and was left unread; the answer to that.
+    pub unread: Option<Reply>,
     /// When its DATA was answered, and when its last byte was here.
     pub began: Instant,
     pub ended: Instant,
@@ -114,11 +116,8 @@ pub fn log_refused(origin: &Origin, envelope: &Envelope, reply: &Reply, receive:
 async fn decide(shared: &Shared, case: &Case, deadline: Instant) -> Result<Ruling, (Reply, &'static str)> {
     let id = case.origin.id;
     let readable = case.message.header_is_readable();
-    let refusal = check_hops(case, &shared.terms.token).err();
-    let refusal =
-        refusal.or_else(|| (!readable && case.door.malformed == Malformed::Reject).then(|| (reply::unreadable_header(), "refused")));
-    match refusal {
-        Some((reply, _)) if case.door.behind_queue => return Ok(case.held_unseen(&reply)),
+    match case.refusal(&shared.terms.token, readable) {
+        Some((reply, _)) if case.door.behind_queue => return case.held_unseen(&reply, &shared.terms.hostname).await,
         Some(refusal) => return Err(refusal),
         None => {}
     }
@@ -162,11 +161,14 @@ async fn rule(shared: &Shared, case: &Case, wrap: bool) -> Option<Ruling> {
 
 fn ruled(chain: &Chain, mut mail: Mail, recipients: &[RecipientRuling], fields: Option<Vec<Field>>) -> Option<Ruling> {
     if let Some(fields) = fields {
-        let error =
-            |fault: &Fault| tracing::error!(id = %mail.origin.id, "a message could not be wrapped: {fault}; see to the disk of store.path");
-        mail.message = mail.message.wrapped(fields).inspect_err(error).ok()?;
+        mail.message = told_of_disk(&mail.origin, mail.message.wrapped(fields))?;
     }
     Some(chain.run(mail, recipients))
+}
+
+fn told_of_disk(origin: &Origin, wrapped: Result<Message, Fault>) -> Option<Message> {
+    let error = |fault: &Fault| tracing::error!(id = %origin.id, "a message could not be wrapped: {fault}; see to the disk of store.path");
+    wrapped.inspect_err(error).ok()
 }
 
 /// What rules wrote into the log, and what went wrong in them.
@@ -193,14 +195,27 @@ impl Case {
         Envelope { recipients: kept.collect(), ..self.envelope.clone() }
     }
 
-    /// What no rule shall see, held because this reply would make the server before us bounce it.
-    fn held_unseen(&self, reply: &Reply) -> Ruling {
-        let mail = self.mail();
+    /// What it is to be answered for good before a rule has seen it, and the word for the log.
+    fn refusal(&self, token: &str, readable: bool) -> Option<(Reply, &'static str)> {
+        let unreadable = || (!readable && self.door.malformed == Malformed::Reject).then(reply::unreadable_header);
+        let refused = |reply: Reply| (reply, "refused");
+        check_hops(self, token).err().or_else(|| self.unread.clone().or_else(unreadable).map(refused))
+    }
+
+    /// What no rule shall see, held because this reply would make the server before us bounce it. What was left unread is held as a text, so that nothing
+    /// later has to read it either.
+    async fn held_unseen(&self, reply: &Reply, hostname: &str) -> Result<Ruling, (Reply, &'static str)> {
+        let mut mail = self.mail();
         if mail.envelope.recipients.is_empty() {
-            return Ruling::discarded(mail);
+            return Ok(Ruling::discarded(mail));
+        }
+        if self.unread.is_some() {
+            let (message, fields) = (mail.message.clone(), self.wrapping(hostname));
+            let wrapped = spawn_blocking(move || message.wrapped(fields)).await;
+            mail.message = wrapped.ok().and_then(|wrapped| told_of_disk(&self.origin, wrapped)).ok_or((reply::trouble(), "not ruled"))?;
         }
         let hold = Hold { rule: OURSELVES.into(), reason: not_told(reply) };
-        Ruling { holds: vec![hold], ..Ruling::of(mail) }
+        Ok(Ruling { holds: vec![hold], ..Ruling::of(mail) })
     }
 
     /// The header of the message that a message without one becomes the text of (RFC 5322 3.6: Date and From must be there).

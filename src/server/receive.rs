@@ -26,13 +26,15 @@ pub struct Intake {
     pub min_data_rate: u64,
     /// The longest silence.
     pub silence: Duration,
+    /// A message whose header is over its limits is taken all the same, to be held.
+    pub leaves_unread: bool,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub enum Received {
-    /// It is here as a whole.
-    Message(Message),
+    /// It is here as a whole; with the answer to it, if its header is over a limit and was left unread.
+    Message(Message, Option<Reply>),
     /// It has ended or is given up; the reply says whether the session is over, too.
     Refused(Reply),
     /// The client went away before its end.
@@ -109,6 +111,7 @@ struct Coming {
 impl Coming {
     fn new(intake: &Intake) -> Coming {
         let receiver = Receiver::new(Arc::clone(&intake.limits), intake.room.clone());
+        let receiver = if intake.leaves_unread { receiver.leaving_unread() } else { receiver };
         Coming { unstuffer: Unstuffer::new(), line_endings: intake.line_endings, so_far: Ok(receiver) }
     }
 
@@ -163,9 +166,13 @@ impl Coming {
         if self.unstuffer.found_bare() {
             receiver.note_bare_line_ending();
         }
+        let unread = match receiver.end() {
+            Ok(unread) => unread.as_ref().map(told),
+            Err(refusal) => return Received::Refused(told(&refusal)),
+        };
         let finished = if receiver.in_file() { spawn_blocking(move || receiver.finish()).await } else { Ok(receiver.finish()) };
         match finished {
-            Ok(Ok(message)) => Received::Message(message),
+            Ok(Ok(message)) => Received::Message(message, unread),
             Ok(Err(refusal)) => Received::Refused(told(&refusal)),
             Err(panic) => Received::Refused(broken(&panic)),
         }

@@ -164,6 +164,7 @@ impl Shared {
                 line_endings: listener.line_endings,
                 min_data_rate: config.limits.min_data_rate.0,
                 silence: config.timeouts.command,
+                leaves_unread: listener.behind_queue,
             },
             behind_queue: listener.behind_queue,
             malformed: listener.malformed,

@@ -65,6 +65,25 @@ fn what_the_next_hop_can_never_take_is_held_behind_a_queue() {
 }
 
 #[test]
+fn a_header_over_its_limits_is_held_behind_a_queue_and_its_text_can_be_released() {
+    let next_hop = Recorder::start();
+    let more = "limits: {header_fields: 3, memory_per_message: 50}\nchain: [{include: rules.yaml}]\n";
+    let transom = start(next_hop.address(), "behind_queue: true", more, "rules: [{name: never, then: [discard]}]\n");
+    let message = b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n";
+    assert!(send(&transom, message).starts_with("250 2.0.0 Ok: "));
+    let row = held(&transom);
+    assert_eq!(row["reason"], "held behind a queue instead of the answer 552 5.3.4 Message is larger than accepted here");
+    let id = row["id"].as_str().unwrap();
+    assert!(transom.command().args(["quarantine", "show", id]).status().unwrap().success());
+    assert!(transom.command().args(["quarantine", "release", id]).status().unwrap().success());
+    let taken = next_hop.only();
+    assert!(taken.message.ends_with(&[b"Content-Transfer-Encoding: 7bit\r\n\r\n".as_slice(), message].concat()));
+
+    let refusing = start(next_hop.address(), "name: in", "limits: {header_fields: 3}\n", "");
+    assert!(send(&refusing, message).starts_with("552 5.3.4 "));
+}
+
+#[test]
 fn a_message_in_a_file_is_wrapped_like_any_other() {
     let next_hop = Recorder::start();
     let transom = start(next_hop.address(), "malformed: wrap", "limits: {memory_per_message: 10kB}\n", "");
