@@ -9,6 +9,7 @@ pub mod entry;
 pub mod example;
 pub mod facts;
 pub mod html;
+pub mod lint;
 pub mod list;
 pub mod named;
 mod network;

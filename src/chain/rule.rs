@@ -156,6 +156,8 @@ pub struct RuleFile {
     pub path: PathBuf,
     pub rules: Vec<Rule>,
     pub tests: Vec<Test>,
+    /// As it is written, for the lints.
+    pub(super) node: Node,
 }
 
 /// What all rule files of a configuration share while they are read.
@@ -230,7 +232,7 @@ impl RuleFile {
 
     /// Reads a rule file. Every problem in it is reported; what could be read is returned.
     pub fn load(node: &Node, path: &Path, shared: &mut Shared, problems: &mut Problems) -> RuleFile {
-        let mut file = RuleFile { path: path.to_owned(), rules: Vec::new(), tests: Vec::new() };
+        let mut file = RuleFile { path: path.to_owned(), rules: Vec::new(), tests: Vec::new(), node: node.clone() };
         let Ok(mut settings) = Settings::of("a rule file", node, problems) else { return file };
         let mut conditions = shared.conditions.clone();
         if let Some(node) = settings.node("conditions") {

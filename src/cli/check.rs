@@ -31,7 +31,7 @@ pub fn run(Args { json, without_tests }: Args, global: &Global) -> Exit {
         Ok(path) => path,
         Err(exit) => return exit,
     };
-    let loaded = config::load(&path, Options { without_tests, ..Options::default() });
+    let loaded = config::load(&path, Options { without_tests, lint: true, ..Options::default() });
     let (problems, exit) = match &loaded {
         Ok(loaded) => (&loaded.warnings, Exit::Success),
         Err(problems) => (problems, Exit::Config),

@@ -68,7 +68,7 @@ fn open(named: Option<&Path>, global: &Global) -> Result<Store, Exit> {
 
 /// The configuration without its rules: what is held must be within reach even when they are wrong.
 fn configuration(global: &Global) -> Result<Config, Exit> {
-    global.load(Options { without_chain: true, without_tests: true })
+    global.load(Options { without_chain: true, without_tests: true, ..Options::default() })
 }
 
 fn limits(config: &Config) -> Limits {

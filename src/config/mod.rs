@@ -21,7 +21,7 @@ pub use file::{
 
 use crate::base::{disk, machine};
 use crate::chain::rule::Shared;
-use crate::chain::{self, Chain, list, named};
+use crate::chain::{self, Chain, lint, list, named};
 use crate::mail::Inside;
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{Node, Problems, Reported, Settings, Source, parse};
@@ -35,6 +35,8 @@ pub struct Options {
     pub without_tests: bool,
     /// No rule is loaded: for an emergency.
     pub without_chain: bool,
+    /// What is odd about the rules is told.
+    pub lint: bool,
 }
 
 /// A configuration that is right, and what is odd about it.
@@ -126,9 +128,12 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let entries = (!options.without_chain).then_some((definitions, chain_entries));
     let chain = rules(entries, base, limits.chain, shared_inside, problems);
-    if !options.without_tests && !problems.any_error() {
-        // Rules that do not do what they promise are not started.
-        chain::test::check(&chain, problems);
+    let tested = !options.without_tests && !problems.any_error();
+    // Rules that do not do what they promise are not started.
+    let fired = tested.then(|| chain::test::check(&chain, problems));
+    if options.lint && !problems.any_error() {
+        lint::check(chain.files(), node, fired.as_ref(), problems);
+        problems.sort();
     }
     finished?;
     let relay = relay?;

@@ -14,6 +14,7 @@ mod dialogs;
 mod disk;
 mod hostile;
 mod kill;
+mod lint;
 mod listener;
 mod parity;
 mod quarantine;

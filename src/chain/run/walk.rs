@@ -218,7 +218,7 @@ mod tests {
     use crate::chain::facts::Facts;
     use crate::chain::{Action, Limits};
     use crate::message::Field;
-    use crate::yaml::{Source, Span};
+    use crate::yaml::{Kind, Node, Source, Span};
 
     /// What a test makes a rule do.
     struct Does(Apply);
@@ -268,8 +268,17 @@ mod tests {
     }
 
     fn through(files: Vec<Vec<Rule>>) -> Ruling {
-        let files: Vec<_> =
-            files.into_iter().map(|rules| Arc::new(RuleFile { path: "test.yaml".into(), rules, tests: Vec::new() })).collect();
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|rules| {
+                Arc::new(RuleFile {
+                    path: "test.yaml".into(),
+                    rules,
+                    tests: Vec::new(),
+                    node: Node { kind: Kind::Null, span: Source::new("test.yaml", "").span(0, 0) },
+                })
+            })
+            .collect();
         example::run("Subject: hi\r\n\r\nbody\r\n").through(&files).0
     }
 

@@ -2,6 +2,7 @@
 
 mod expect;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,6 +94,8 @@ pub struct Report {
     /// `file:line`.
     pub place: String,
     pub span: Span,
+    /// The rules that fired.
+    pub fired: Vec<Arc<str>>,
     /// None: it passed.
     pub failures: Vec<Failure>,
     /// What came out, and the `same_as` files that it should have been: what `--update` writes.
@@ -157,12 +160,20 @@ impl Test {
 
     fn run(&self, chain: &Chain, directory: &Path) -> Report {
         let place = format!("{}:{}", self.span.source.name, self.span.line_column().0);
-        let mut report = Report { test: self.name.clone(), place, span: self.span.clone(), failures: Vec::new(), updates: Vec::new() };
+        let mut report = Report {
+            test: self.name.clone(),
+            place,
+            span: self.span.clone(),
+            fired: Vec::new(),
+            failures: Vec::new(),
+            updates: Vec::new(),
+        };
         let _lists = self.lists.put();
         match self.mail(directory) {
             Ok(mail) => {
                 let received = mail.message.clone();
                 let parts = chain.parts(&mail, false);
+                report.fired = parts.iter().flat_map(|part| part.ruling.fired.iter().cloned()).collect();
                 report.failures = self.expect.judge_parts(&parts, &received, directory);
                 report.updates = self.expect.updates(&parts, directory);
             }
@@ -182,8 +193,9 @@ pub fn run(file: &Arc<RuleFile>, limits: Limits, inside: &Inside) -> Vec<Report>
     file.tests.iter().map(|test| test.run(&chain, directory)).collect()
 }
 
-/// Runs the tests of every file of a chain; each failing one is an error at its place.
-pub fn check(chain: &Chain, problems: &mut Problems) {
+/// Runs the tests of every file of a chain; each failing one is an error at its place. Returns the rules that fired in some test.
+pub fn check(chain: &Chain, problems: &mut Problems) -> BTreeSet<Arc<str>> {
+    let mut fired = BTreeSet::new();
     for file in &chain.files {
         for report in run(file, chain.limits, &chain.inside) {
             if let Some(failure) = report.failures.first() {
@@ -193,8 +205,10 @@ pub fn check(chain: &Chain, problems: &mut Problems) {
                     format!("{} (`transom test` shows all of it)", failure.what),
                 );
             }
+            fired.extend(report.fired);
         }
     }
+    fired
 }
 
 /// All of a message that was parsed from memory.

@@ -1,0 +1,179 @@
+//! What is odd about rules although it can be read: warnings, which never stop a start.
+//!
+//! The lints read rules as they are written, in the order of the chain; what only the tests know (which rules fired) comes from their run.
+
+mod hidden;
+mod question;
+mod reach;
+mod score;
+mod trust;
+mod unused;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::rule::RuleFile;
+use crate::yaml::{Node, Problems, Span};
+use question::Question;
+
+/// One rule, as it is written.
+#[derive(Debug)]
+struct Written<'n> {
+    name: &'n str,
+    span: &'n Span,
+    /// Which of the rule files it stands in.
+    file: usize,
+    /// What it fires for: `when` without `unless`.
+    question: Question<'n>,
+    unless: Option<Question<'n>>,
+    then: Vec<(&'n str, &'n Node)>,
+    otherwise: Vec<(&'n str, &'n Node)>,
+    stage: Stage,
+    mode: Mode,
+}
+
+/// When a rule runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Recipient,
+    Message,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Enforce,
+    Observe,
+    Disabled,
+}
+
+/// Looks through rules. `configuration` is transom.yaml; `fired` are the rules that some test saw fire, if the tests were run.
+pub fn check(files: &[Arc<RuleFile>], configuration: &Node, fired: Option<&BTreeSet<Arc<str>>>, problems: &mut Problems) {
+    let rules = written(files, configuration);
+    reach::check(&rules, problems);
+    score::check(&rules, problems);
+    trust::check(&rules, problems);
+    hidden::check(&rules, problems);
+    unused::check(files, configuration, problems);
+    if let Some(fired) = fired {
+        unused::untested(files, &rules, fired, problems);
+    }
+}
+
+/// The rules in the order in which they run.
+fn written<'n>(files: &'n [Arc<RuleFile>], configuration: &'n Node) -> Vec<Written<'n>> {
+    let mut rules: Vec<_> = files
+        .iter()
+        .enumerate()
+        .flat_map(|(number, file)| {
+            let named = move |name: &str| {
+                let of = |node: &'n Node| node.get("conditions")?.get(name);
+                of(&file.node).or_else(|| of(configuration))
+            };
+            let nodes = file.node.get("rules").and_then(Node::list).unwrap_or_default();
+            nodes.iter().filter_map(move |node| rule(node, number, &named))
+        })
+        .collect();
+    rules.sort_by_key(|rule| rule.stage);
+    rules
+}
+
+fn rule<'n>(node: &'n Node, file: usize, named: &dyn Fn(&str) -> Option<&'n Node>) -> Option<Written<'n>> {
+    let name = node.get("name")?;
+    let word = |key: &str| node.get(key).and_then(Node::scalar);
+    let ask = |key: &str| node.get(key).map(|node| Question::of(node, named));
+    let unless = ask("unless");
+    let mut question: Vec<_> = ask("when").into_iter().chain(unless.clone().map(|one| Question::Not(Box::new(one)))).collect();
+    Some(Written {
+        name: name.scalar()?,
+        span: &name.span,
+        file,
+        question: match question.len() {
+            0 => Question::Always(true),
+            1 => question.remove(0),
+            _ => Question::All(question),
+        },
+        unless,
+        then: actions(node.get("then")),
+        otherwise: actions(node.get("else")),
+        stage: if word("at") == Some("recipient") { Stage::Recipient } else { Stage::Message },
+        mode: match word("mode") {
+            Some("observe") => Mode::Observe,
+            Some("disabled") => Mode::Disabled,
+            _ => Mode::Enforce,
+        },
+    })
+}
+
+/// Actions by name, with their settings; a bare word is its own.
+fn actions(node: Option<&Node>) -> Vec<(&str, &Node)> {
+    let items = node.and_then(Node::list).unwrap_or_default();
+    let named = items.iter().filter_map(|item| match item.map() {
+        Some(entries) => entries.first().map(|(key, node)| (key.text.as_str(), node)),
+        None => item.scalar().map(|word| (word, item)),
+    });
+    named.collect()
+}
+
+impl Written<'_> {
+    fn place(&self) -> String {
+        format!("{}:{}", self.span.source.name, self.span.line_column().0)
+    }
+
+    /// Every action, whichever way the question is answered.
+    fn all_actions(&self) -> impl Iterator<Item = &(&str, &Node)> {
+        self.then.iter().chain(&self.otherwise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::rule::Shared;
+    use super::*;
+    use crate::yaml::{Source, parse};
+
+    /// What is said of rule files, a line each: where, the warning, what to do.
+    pub(super) fn told(files: &[&str]) -> Vec<String> {
+        told_with("{}", files, None)
+    }
+
+    pub(super) fn told_with(configuration: &str, files: &[&str], fired: Option<&[&str]>) -> Vec<String> {
+        let mut problems = Problems::default();
+        let configuration = parse(&Source::new("transom.yaml", configuration), &mut problems).unwrap();
+        let mut shared = Shared::default();
+        if let Some(node) = configuration.get("lists") {
+            shared.lists = crate::chain::list::Lists::load(node, Path::new(""), shared.limits, &mut problems);
+        }
+        if let Some(node) = configuration.get("conditions") {
+            shared.conditions = shared.named(node, &mut problems);
+        }
+        let read = |(number, text): (usize, &&str)| {
+            let name = format!("{}.yaml", char::from(b'a' + u8::try_from(number).unwrap()));
+            let node = parse(&Source::new(name.clone(), *text), &mut problems).unwrap();
+            Arc::new(RuleFile::load(&node, Path::new(&name), &mut shared, &mut problems))
+        };
+        let files: Vec<_> = files.iter().enumerate().map(read).collect();
+        assert!(!problems.any_error(), "{}", problems.render(false));
+        let fired = fired.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
+        check(&files, &configuration, fired.as_ref(), &mut problems);
+        assert!(!problems.any_error(), "a lint is a warning");
+        let line = |problem: &crate::yaml::Problem| {
+            let span = problem.span.as_ref().unwrap();
+            format!("{}:{}: {}: {}", span.source.name, span.line_column().0, problem.title, problem.label)
+        };
+        problems.iter().map(line).collect()
+    }
+
+    #[test]
+    fn rules_without_oddities_are_left_in_peace() {
+        let file = "
+conditions: {ours: {client: {address: 10.0.0.0/8}}}
+rules:
+  - {name: pass, when: {condition: ours, sender: {domain: a.example}}, then: [deliver]}
+  - {name: one, when: {subject: x}, then: [score: 1]}
+  - {name: two, when: {score: {over: 2}}, then: [reject]}
+";
+        assert_eq!(told(&[file, "rules: [{name: last, then: [header.hash: X-Customer]}]"]), [""; 0]);
+    }
+}
