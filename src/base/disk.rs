@@ -183,6 +183,8 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: std::time::SystemTime,
+    /// The inode's own change: other permissions make a file readable again that nobody wrote to.
+    changed: (i64, i64),
     size: u64,
     inode: u64,
 }
@@ -193,7 +195,7 @@ pub struct Stamp {
 /// What the file system says.
 pub fn stamp(path: &Path) -> io::Result<Stamp> {
     let data = fs::metadata(path)?;
-    Ok(Stamp { modified: data.modified()?, size: data.len(), inode: data.ino() })
+    Ok(Stamp { modified: data.modified()?, changed: (data.ctime(), data.ctime_nsec()), size: data.len(), inode: data.ino() })
 }
 
 /// A file for reading.

@@ -1,6 +1,6 @@
 //! Named patterns: `pattern: card_number` and those under `patterns:` of transom.yaml, each with the check that its matches have to pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use super::pattern::{self, Flags, Pattern, Patterns};
@@ -98,7 +98,11 @@ const BUILT_IN: [(&str, &str, bool, Check); 2] = [
 
 /// Patterns by name.
 #[derive(Clone, Debug)]
-pub struct NamedPatterns(BTreeMap<String, Arc<NamedPattern>>);
+pub struct NamedPatterns {
+    known: BTreeMap<String, Arc<NamedPattern>>,
+    /// Those that could not be read: that was told, so nothing is said of who uses them.
+    broken: BTreeSet<String>,
+}
 
 impl Default for NamedPatterns {
     fn default() -> NamedPatterns {
@@ -112,7 +116,7 @@ fn built_in() -> NamedPatterns {
         let pattern = Pattern::of(text, Flags { exact, unicode: false, ..Flags::default() }, 1_000_000).expect("a built-in pattern");
         (name.to_owned(), Arc::new(NamedPattern { pattern: Arc::new(pattern), check }))
     });
-    NamedPatterns(all.collect())
+    NamedPatterns { known: all.collect(), broken: BTreeSet::new() }
 }
 
 impl NamedPatterns {
@@ -122,23 +126,26 @@ impl NamedPatterns {
     /// [`Reported`] if there is none of that name.
     pub fn get(&self, node: &Node, problems: &mut Problems) -> Result<Arc<NamedPattern>, Reported> {
         let name = String::from_node(node, problems)?;
-        if let Some(pattern) = self.0.get(&name) {
+        if let Some(pattern) = self.known.get(&name) {
             return Ok(Arc::clone(pattern));
         }
-        let label = if let Some(near) = nearest(&name, self.0.keys().map(String::as_str)) {
+        if self.broken.contains(&name) {
+            return Err(Reported);
+        }
+        let label = if let Some(near) = nearest(&name, self.known.keys().map(String::as_str)) {
             format!("did you mean `{near}`?")
         } else {
-            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            let known: Vec<&str> = self.known.keys().map(String::as_str).collect();
             format!("known: {}; `patterns:` in transom.yaml adds more; a pattern itself stands under `matches`", known.join(", "))
         };
         Err(problems.error(&node.span, format!("no pattern is called `{name}`"), label))
     }
 
     fn add(&mut self, name: &str, span: &Span, pattern: NamedPattern, problems: &mut Problems) {
-        if self.0.contains_key(name) {
+        if self.known.contains_key(name) {
             problems.error(span, format!("`{name}` is the name of a built-in pattern"), "another name is wanted");
         } else {
-            self.0.insert(name.to_owned(), Arc::new(pattern));
+            self.known.insert(name.to_owned(), Arc::new(pattern));
         }
     }
 }
@@ -151,8 +158,9 @@ impl Patterns {
             return;
         };
         for (name, node) in entries {
-            if let Ok(pattern) = self.named_pattern(&name.text, node, size, problems) {
-                self.named.add(&name.text, &name.span, pattern, problems);
+            match self.named_pattern(&name.text, node, size, problems) {
+                Ok(pattern) => self.named.add(&name.text, &name.span, pattern, problems),
+                Err(Reported) => drop(self.named.broken.insert(name.text.clone())),
             }
         }
     }
@@ -187,7 +195,7 @@ mod tests {
     use crate::yaml::{Source, parse};
 
     fn named(name: &str, text: &str) -> bool {
-        NamedPatterns::default().0[name].is_in(text)
+        NamedPatterns::default().known[name].is_in(text)
     }
 
     fn load(text: &str) -> Result<Patterns, Vec<String>> {
@@ -223,15 +231,15 @@ mod tests {
     #[test]
     fn a_match_that_fails_its_check_hides_no_later_one() {
         let patterns = load(r"{four: {matches: '\d{4}', check: luhn}, any: {matches: 'x{0,2}', check: luhn}}").unwrap();
-        assert!(patterns.named.0["four"].is_in("a 10018"));
-        assert!(!patterns.named.0["four"].is_in("1111 x"));
-        assert!(!patterns.named.0["any"].is_in("aé xx"));
+        assert!(patterns.named.known["four"].is_in("a 10018"));
+        assert!(!patterns.named.known["four"].is_in("1111 x"));
+        assert!(!patterns.named.known["any"].is_in("aé xx"));
     }
 
     #[test]
     fn many_matches_that_fail_their_check_are_looked_at_in_linear_time() {
         assert!(!named("card_number", &"4111 ".repeat(100_000)));
-        assert!(load(r"{free: {matches: '\d+x'}}").unwrap().named.0["free"].is_in("1x"));
+        assert!(load(r"{free: {matches: '\d+x'}}").unwrap().named.known["free"].is_in("1x"));
     }
 
     #[test]

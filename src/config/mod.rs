@@ -376,7 +376,7 @@ chain: [{include: a.yaml}]
         let text = format!("{SMALLEST}{NAMES}");
         let files = [("transom.yaml", text.as_str()), ("partners.txt", "a.example\n*.b.example\nc d\n"), ("a.yaml", NAMED)];
         let told = load_files(&files, Options::default()).map(|_| ()).unwrap_err();
-        assert_eq!(told[..2], ["`*.b.example` is no domain: the subdomains of b.example are `.b.example`", "`c d` is no domain"]);
+        assert_eq!(told, ["`*.b.example` is no domain: the subdomains of b.example are `.b.example`", "`c d` is no domain"]);
         let text = format!("{SMALLEST}chain: [{{include: a.yaml}}]");
         let told = load_files(&[("transom.yaml", &text), ("a.yaml", NAMED)], Options::default()).map(|_| ()).unwrap_err();
         let unknown = ["no list is called `partners`", "no list is called `bad`", "no pattern is called `staff`"];

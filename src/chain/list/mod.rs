@@ -3,7 +3,7 @@
 
 mod content;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,6 +21,8 @@ use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Source, Span};
 
 /// How often a file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many wrong entries are shown: a file under a wrong `kind` has as many as it has lines.
+const SHOWN: usize = 100;
 /// How many wrong lines a line of the log tells.
 const TOLD: usize = 5;
 
@@ -161,8 +163,12 @@ fn build(
         return Err(problems.error(&place(0), title, format!("limits.chain.list_entries is {}", limits.list_entries)));
     }
     Content::of(kind, entries, limits).map_err(|wrong: Vec<Wrong>| {
-        for (index, why) in wrong {
+        let more = wrong.len().saturating_sub(SHOWN);
+        for (index, why) in wrong.into_iter().take(SHOWN) {
             problems.error(&place(index), why, "");
+        }
+        if more > 0 {
+            problems.missing(format!("and {more} more entries like these"), "is its `kind` right?");
         }
         Reported
     })
@@ -192,22 +198,27 @@ fn lines(text: &str, kind: Kind) -> Vec<(usize, &str)> {
 
 /// All lists of a configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Lists(BTreeMap<String, Arc<List>>);
+pub struct Lists {
+    known: BTreeMap<String, Arc<List>>,
+    /// Those that could not be read: that was told, so nothing is said of who uses them.
+    broken: BTreeSet<String>,
+}
 
 impl Lists {
     /// Reads `lists:`; files are relative to `base`. Every problem in every list is reported.
     pub fn load(node: &Node, base: &Path, limits: Limits, problems: &mut Problems) -> Lists {
-        let mut lists = BTreeMap::new();
+        let mut lists = Lists::default();
         let Some(entries) = node.map() else {
             problems.error(&node.span, "`lists` wants a mapping", "names, each with `file` or `values`, and `kind`");
-            return Lists(lists);
+            return lists;
         };
         for (name, node) in entries {
-            if let Ok(list) = list(&name.text, node, base, limits, problems) {
-                lists.insert(name.text.clone(), Arc::new(list));
+            match list(&name.text, node, base, limits, problems) {
+                Ok(list) => drop(lists.known.insert(name.text.clone(), Arc::new(list))),
+                Err(Reported) => drop(lists.broken.insert(name.text.clone())),
             }
         }
-        Lists(lists)
+        lists
     }
 
     /// The list that a word names.
@@ -220,10 +231,13 @@ impl Lists {
     }
 
     fn find(&self, name: &str, span: &Span, problems: &mut Problems) -> Result<Arc<List>, Reported> {
-        if let Some(list) = self.0.get(name) {
+        if let Some(list) = self.known.get(name) {
             return Ok(Arc::clone(list));
         }
-        let label = match crate::yaml::nearest(name, self.0.keys().map(String::as_str)) {
+        if self.broken.contains(name) {
+            return Err(Reported);
+        }
+        let label = match crate::yaml::nearest(name, self.known.keys().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`lists:` in transom.yaml gives lists their names; several texts stand in brackets: `in: [a, b]`".to_owned(),
         };
@@ -347,7 +361,7 @@ mod tests {
     fn file(kind: &str, content: &str) -> (tempfile::TempDir, Result<Arc<List>, Vec<String>>) {
         let directory = tempfile::tempdir().unwrap();
         disk::write(&directory.path().join("a.txt"), content.as_bytes()).unwrap();
-        let list = load(&format!("a: {{file: a.txt, kind: {kind}}}"), directory.path()).map(|lists| Arc::clone(&lists.0["a"]));
+        let list = load(&format!("a: {{file: a.txt, kind: {kind}}}"), directory.path()).map(|lists| Arc::clone(&lists.known["a"]));
         (directory, list)
     }
 
@@ -359,7 +373,7 @@ mod tests {
     #[test]
     fn a_list_is_given_in_place_or_in_a_file_with_comments_and_blank_lines() {
         let lists = load("{a: {kind: text, values: [one, 'two # 2']}}", Path::new("")).unwrap();
-        assert!(lists.0["a"].has("ONE", false) && lists.0["a"].has("two # 2", false));
+        assert!(lists.known["a"].has("ONE", false) && lists.known["a"].has("two # 2", false));
         let (_directory, list) = file("domain", "\u{feff}# partners\r\n\r\n  a.example \t# the first\r\n.b.example\n");
         let list = list.unwrap();
         assert!(list.has("a.example", false) && list.has("x.b.example", false) && !list.has("partners", false));
@@ -373,6 +387,17 @@ mod tests {
         let told = list.map(|_| ()).unwrap_err();
         assert_eq!(told.len(), 2);
         assert!(told[0].contains("a.txt:3: `ten` is no network") && told[1].contains("a.txt:5: "), "{told:#?}");
+    }
+
+    #[test]
+    fn a_file_under_a_wrong_kind_is_told_in_bounded_space() {
+        let mut problems = Problems::default();
+        let text = "not a network\n".repeat(200_000);
+        let source = Source::new("a.txt", text);
+        let entries: Vec<&str> = source.text.lines().collect();
+        assert!(build(Kind::Cidr, &entries, &Limits::default(), |_| source.span(0, 3), &mut problems).is_err());
+        assert_eq!(problems.iter().count(), SHOWN + 1);
+        assert_eq!(problems.iter().last().unwrap().title, "and 199900 more entries like these");
     }
 
     #[test]
@@ -418,7 +443,7 @@ mod tests {
         let mut problems = Problems::default();
         let node = parse(&Source::new("test.yaml", "{a: [b.example]}"), &mut problems).unwrap();
         let instead = lists.instead(&node, &mut problems).unwrap();
-        let list = &lists.0["a"];
+        let list = &lists.known["a"];
         {
             let _replaced = instead.put();
             assert!(list.has("b.example", false) && !list.has("a.example", false));

@@ -41,7 +41,7 @@ impl Action for Remove {
 mod tests {
     use std::sync::Arc;
 
-    use crate::chain::action::testing::{after, bytes, mail, ruling_of};
+    use crate::chain::action::testing::{after, bytes, mail, refused, ruling_of};
 
     const MAIL: &str = "A: 1\r\nX-a: one\r\n two\r\nB: 2\r\nX-A: three\r\nx-a: one\r\n\r\n";
 
@@ -55,6 +55,15 @@ mod tests {
             let left = bytes(&ruling_of(mail, &[action]));
             assert!(left.contains(own) && !left.starts_with("Received: from x"), "{left}");
         }
+    }
+
+    #[test]
+    fn a_received_goes_by_the_address_it_names() {
+        let inner = "Received: from EX1 (10.1.2.3) by EX2;\r\n Sat, 21 Nov 2026 10:00:00 +0000\r\n";
+        let outer = "Received: from [10.1.2.3] (a.example [192.0.2.1])\r\n\tby [10.1.2.4]; Sat, 21 Nov 2026 10:00:00 +0000\r\n";
+        let left = after(&format!("{outer}{inner}{outer}\r\n"), &["header.remove: {name: Received, from_address: 10.0.0.0/8}"]);
+        assert_eq!(left, format!("{outer}{outer}\r\n"));
+        assert!(refused("header.remove: {name: Received, from_address: 10.0.0.0/64}")[0].contains("is no network"));
     }
 
     #[test]
