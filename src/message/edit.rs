@@ -34,6 +34,7 @@ impl Message {
         let encoded = self.slot_bytes(slot)?;
         let decoded = transfer.decode(&encoded);
         let label = found.charset.as_deref();
+        let expected = changed(&text.content, changes);
         let kept = locate(text.charset.encoding, &decoded, changes).map(|bytes| (splice(&decoded, &bytes), bytes));
         let kept = kept.filter(|(wanted, bytes)| {
             let new_bytes = || bytes.iter().flat_map(|(_, with)| with.iter().copied());
@@ -42,11 +43,12 @@ impl Message {
             // A guess must come out the same for the new bytes, and plain ASCII is not declared to be more than that.
             let guessed = !text.charset.declared && !wanted.is_ascii();
             let lost = guessed && (decoded.is_ascii() || charset::choose(label, wanted).encoding != text.charset.encoding);
-            !foreign && !lost
+            // Broken bytes beside a change could take in some of it, or become letters with what stood behind it.
+            !foreign && !lost && reads_as(text.charset.encoding, wanted, &expected)
         });
         let Some((wanted, bytes)) = kept else {
             let decoded = charset::decode(text.charset.encoding, &decoded);
-            let new = with_line_ends(&changed(&text.content, changes), locate::line_end(&decoded));
+            let new = with_line_ends(&expected, locate::line_end(&decoded));
             return self.recode(part, &encoded, transfer, &new);
         };
         let new = match transfer {
@@ -271,6 +273,12 @@ fn changed(text: &str, changes: &[Change]) -> String {
     }
     out.push_str(&text[done..]);
     out
+}
+
+/// Whether these bytes are this text, line ends aside.
+fn reads_as(encoding: &'static encoding_rs::Encoding, bytes: &[u8], text: &str) -> bool {
+    let read = charset::decode(encoding, bytes);
+    *read == *text || read.replace("\r\n", "\n") == text.replace("\r\n", "\n")
 }
 
 /// From the first group that changes on; anew as a whole where readers could disagree about what was there.

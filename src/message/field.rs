@@ -109,10 +109,16 @@ impl Field {
         words::read(&self.bytes, false).text
     }
 
-    /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay.
+    /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay. A line without a name that is left
+    /// without a text is a field of no bytes.
     #[must_use]
     pub fn with_raw_value(&self, value: &[u8]) -> Field {
         let range = self.value_range();
+        // A line without a name must not become the end of the header, nor a part of the field above it.
+        let value = if self.name > 0 || self.is_continuation() { value } else { value.trim_ascii_start() };
+        if self.name == 0 && value.trim_ascii().is_empty() {
+            return Field::from_raw(Bytes::new());
+        }
         Field::from_raw([&self.bytes[..range.start], value, &self.bytes[range.end..]].concat().into())
     }
 
@@ -397,6 +403,16 @@ mod tests {
         let at = subject.source().find("utf-8").unwrap();
         let changed = subject.with_changes(&[Change { range: at..at + 5, with: "us-ascii".into() }], true);
         assert_eq!(changed.raw(), "S: =?us-ascii?q?a?= b\r\n");
+    }
+
+    #[test]
+    fn a_line_without_a_name_never_ends_the_header_and_never_folds() {
+        let line = Field::from_raw("no colon\r\n".into());
+        assert_eq!(line.with_value("").raw(), "");
+        assert_eq!(line.with_changes(&[Change { range: 0..2, with: String::new() }], false).raw(), "colon\r\n");
+        let first = Field::from_raw(" fold\r\n".into());
+        assert_eq!(first.with_changes(&[Change { range: 0..4, with: String::new() }], false).raw(), "");
+        assert_eq!(first.with_value("x").raw(), " x\r\n");
     }
 
     proptest! {

@@ -92,7 +92,7 @@ impl Message {
             }
             each(field.raw(), field.place());
             let more = index + 1 < self.fields.len() || !self.blank.is_empty();
-            if more && !field.raw().ends_with(b"\n") {
+            if more && !field.raw().is_empty() && !field.raw().ends_with(b"\n") {
                 each(&LINE_END, None);
             }
         }

@@ -81,6 +81,9 @@ fn a_field_on_top_is_not_joined_by_what_follows() {
     assert_eq!(on_top(" fold\r\n\r\nb"), "X: y\r\n\r\n fold\r\n\r\nb");
     assert_eq!(on_top("A: b"), "X: y\r\nA: b");
     assert_eq!(on_top(""), "X: y\r\n");
+    let mut message = parse("no colon\r\nA: b\r\n\r\nbody");
+    message.replace_field(0, message.fields()[0].with_value(""));
+    assert_eq!(text(&message), "A: b\r\n\r\nbody");
     let mut message = parse("A: b");
     message.insert_field(1, Field::new("X", "y"));
     assert_eq!(text(&message), "A: b\r\nX: y\r\n");
@@ -225,6 +228,16 @@ fn text_the_charset_cannot_say_makes_the_part_utf8_and_nothing_else() {
     assert_eq!(text(&message), wanted);
     replace(&mut message, 1, "\u{e9}", "\u{e8}");
     assert_eq!(text(&message), wanted.replace("=C3=A9", "=C3=A8"));
+}
+
+#[test]
+fn a_change_that_broken_bytes_before_it_would_swallow_makes_the_part_utf8() {
+    // Half a letter of UTF-16 stands before the end, where something is added.
+    let mut message = parse("Content-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\nYQBiAGM=\r\n");
+    assert_eq!(&*message.text(PartId(0)).unwrap(), "ab\u{fffd}");
+    message.edit_text(PartId(0), &[Change { range: 5..5, with: "!".into() }]).unwrap();
+    assert_eq!(&*message.text(PartId(0)).unwrap(), "ab\u{fffd}!");
+    assert!(text(&message).contains("charset=utf-8"));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 mod classes;
 mod cli;
+mod corpus;
 mod demo;
 mod dialogs;
 mod disk;

@@ -1,0 +1,94 @@
+//! Rule files: any text is either refused with its problems drawn, or gives rules that rule every mail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use transom::chain::rule::{RuleFile, Shared};
+use transom::chain::ruling::{Outcome, Ruling};
+use transom::chain::{Chain, Limits, example};
+use transom::mail::Mail;
+use transom::smtp::envelope::{Declared, Envelope};
+use transom::smtp::path;
+use transom::yaml::{self, Problems, Source};
+
+use super::case::Case;
+use super::mail::{output, parse};
+
+/// What the rules meet, each with things to find.
+const MAILS: [&[u8]; 3] = [
+    b"From: \"A. Person\" <a@outside.example>\r\nTo: b@inside.example, c@inside.example\r\nSubject: =?utf-8?q?caf=C3=A9?= secret 4111 1111 1111 1111\r\nReceived: from x ([10.1.2.3]) by y; Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@outside.example>\r\n\r\nsecret one two\r\nhttp://outside.example/\r\n",
+    b"From: a@outside.example\r\nSubject: parts\r\nX-Spam: yes\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<p>sec<b>ret</b> caf=C3=A9</p>\r\n--b\r\nContent-Type: application/octet-stream; name=\"run.exe\"\r\nContent-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA\r\n--b--\r\n",
+    b"no colon\r\nSubject: a\r\nSubject: b\r\nContent-Type: multipart/mixed\r\nContent-Type: text/plain; charset=nobody\r\n\r\n\xff\xfe\0",
+];
+
+pub fn run(input: &[u8]) {
+    let case = Case::of(input);
+    let Ok(text) = std::str::from_utf8(case.content) else { return };
+    let mut problems = Problems::default();
+    let chain = load(text, &mut problems);
+    problems.sort();
+    let drawn = problems.render(false);
+    assert_eq!(drawn.is_empty(), problems.is_empty(), "what is wrong is told");
+    let Some(chain) = chain.filter(|_| !problems.any_error()) else { return };
+    for mail in MAILS {
+        rule(&chain, mail);
+    }
+}
+
+fn load(text: &str, problems: &mut Problems) -> Option<Chain> {
+    let Some(node) = yaml::parse(&Source::new("fuzz.yaml", text), problems) else {
+        assert!(problems.any_error(), "nothing was read and nothing is told");
+        return None;
+    };
+    // Little time and little room, so that the fuzzer finds both ends.
+    let limits = Limits { time: Duration::from_millis(500), decoded: 1 << 16, pattern_size: 100_000, added_recipients: 3, ..Limits::default() };
+    let mut shared = Shared { limits, inside: example::inside(), ..Shared::default() };
+    let file = RuleFile::load(&node, Path::new("fuzz.yaml"), &mut shared, problems);
+    Some(Chain::build(vec![Arc::new(file)], &shared, problems))
+}
+
+fn rule(chain: &Chain, message: &[u8]) {
+    let mail = mail(message);
+    let received = mail.clone();
+    let ruling = chain.run(mail);
+    assert!(output(&received.message) == message, "a copy was edited with the mail");
+    if let Some(failure) = ruling.failures.iter().find(|failure| failure.error.contains("panicked")) {
+        panic!("{}: {}", failure.rule, failure.error);
+    }
+    sound(&ruling);
+    if ruling.fired.is_empty() && ruling.failures.is_empty() {
+        assert_eq!((ruling.word(), &ruling.mail.envelope), ("deliver", &received.envelope));
+        assert!(output(&ruling.mail.message) == message, "nothing fired and something changed");
+    }
+    let slow = ruling.failures.iter().any(|failure| failure.error.contains("time"));
+    if !slow {
+        let (again, _) = chain.explain(received);
+        assert_eq!((again.word(), &again.fired, &again.mail.envelope), (ruling.word(), &ruling.fired, &ruling.mail.envelope));
+        assert!(output(&again.mail.message) == output(&ruling.mail.message), "the same rules gave two messages");
+    }
+}
+
+/// What comes out can be sent.
+fn sound(ruling: &Ruling) {
+    if let Outcome::Reject(verdict) | Outcome::Defer(verdict) = &ruling.outcome {
+        assert!(matches!(verdict.code, 400..=599) && verdict.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{verdict:?}");
+    }
+    let out = output(&ruling.mail.message);
+    let limits = transom::message::Limits { header_size: u64::MAX, header_fields: u64::MAX, message_size: u64::MAX, ..super::mail::limits() };
+    let again = parse(&out, &limits).expect("what comes out is a message");
+    assert_eq!(super::mail::tree(&again), super::mail::tree(&ruling.mail.message), "what is sent reads otherwise");
+    assert!(super::case::with_crlf(&out) == out, "a bare line end in what comes out");
+    assert!(!ruling.mail.envelope.recipients.is_empty() || ruling.word() != "deliver", "delivered to nobody");
+}
+
+fn mail(message: &[u8]) -> Mail {
+    let path = |address: &str| path::Path::parse(address).expect("an address");
+    let envelope = Envelope {
+        sender: path("a@outside.example"),
+        recipients: vec![path("b@inside.example"), path("c@inside.example")],
+        declared: Declared::default(),
+    };
+    let message = parse(message, &super::mail::limits()).expect("a message");
+    Mail { origin: Arc::new(example::origin()), envelope, message }
+}

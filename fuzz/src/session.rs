@@ -1,0 +1,291 @@
+//! A session: any bytes, in whatever pieces they come, get the same replies; a message ends where RFC 5321 says and nowhere else; what is taken over is what
+//! was sent; and the next hop's replies read the same in any pieces.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use transom::smtp::client::{Replies, Stage};
+use transom::smtp::command::LONGEST_LINE;
+use transom::smtp::data::{Progress, Unstuffer};
+use transom::smtp::envelope::Envelope;
+use transom::smtp::extension::Offer;
+use transom::smtp::reply::{self, Class, Reply};
+use transom::smtp::session::{Question, Session, Step, Terms};
+use transom::smtp::stuff::Stuffer;
+
+use super::case::{Case, with_crlf};
+
+pub fn run(input: &[u8]) {
+    let mut case = Case::of(input);
+    let offer = Offer { size: 1000, room: 900, smtputf8: case.one(&[Some(true), Some(false), None]) };
+    let refused = u8::try_from(case.number(8)).expect("below 8");
+    let whole = Dialog::new(offer, refused, false).through(&[case.content]);
+    let pieces = case.pieces(case.content);
+    let cut = Dialog::new(offer, refused, false).through(&pieces);
+    assert_eq!(whole, cut, "the replies depend on how the bytes were cut");
+    // Now with what lies behind EHLO and DATA told, which does depend on it.
+    Dialog::new(offer, refused, true).through(&[case.content]);
+    Dialog::new(offer, refused, true).through(&pieces);
+    replies(case.content, &pieces);
+}
+
+/// What a client sees, and what is taken from it.
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Said(Vec<u8>),
+    Taken(Envelope, Vec<u8>, bool),
+    Doubtful,
+}
+
+struct Dialog {
+    session: Session,
+    offer: Offer,
+    /// Recipients whose local part has this length, modulo 8, are refused; 0: none is.
+    refused: u8,
+    tell_early: bool,
+    buffer: Vec<u8>,
+    /// The line that began is too long.
+    skipping: bool,
+    message: Option<(Envelope, Incoming)>,
+    events: Vec<Event>,
+    /// What the replies said so far: is a transaction open, and whose recipients were accepted?
+    open: bool,
+    accepted: usize,
+    errors: u64,
+    closed: bool,
+}
+
+/// Content on its way.
+struct Incoming {
+    unstuffer: Unstuffer,
+    wire: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Dialog {
+    fn new(offer: Offer, refused: u8, tell_early: bool) -> Dialog {
+        let terms = Terms { hostname: "mx.example".into(), token: "TOKEN".into(), recipients: 5, commands: 60, errors: 8 };
+        Dialog {
+            session: Session::new(Arc::new(terms)),
+            offer,
+            refused,
+            tell_early,
+            buffer: Vec::new(),
+            skipping: false,
+            message: None,
+            events: Vec::new(),
+            open: false,
+            accepted: 0,
+            errors: 0,
+            closed: false,
+        }
+    }
+
+    fn through(mut self, pieces: &[&[u8]]) -> Vec<Event> {
+        for piece in pieces {
+            self.buffer.extend_from_slice(piece);
+            while !self.closed && self.step() {}
+        }
+        self.events
+    }
+
+    /// Whether there was something to do.
+    fn step(&mut self) -> bool {
+        if self.message.is_some() {
+            return self.take_content();
+        }
+        let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') else {
+            self.skipping |= self.buffer.len() > LONGEST_LINE;
+            if self.skipping {
+                self.buffer.clear();
+            }
+            return false;
+        };
+        let line: Vec<u8> = self.buffer.drain(..=end).collect();
+        if std::mem::take(&mut self.skipping) || line.len() > LONGEST_LINE {
+            let reply = self.session.overlong_line();
+            self.said(&reply);
+        } else {
+            self.line(&line);
+        }
+        true
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let early = self.tell_early && !self.buffer.is_empty();
+        match self.session.line(line, early, &self.offer) {
+            Step::Reply(reply) => self.said(&reply),
+            Step::Ask(Question::Recipient(path)) => {
+                assert!(self.open, "a recipient without a sender");
+                let refuse = self.refused != 0 && path.local().len() % 8 == usize::from(self.refused);
+                let reply = self.session.recipient(path, if refuse { reply::relaying_denied() } else { reply::ok() });
+                assert!(refuse == (reply.class() != Class::Done));
+                self.accepted += usize::from(!refuse);
+                self.said(&reply);
+            }
+            Step::Ask(Question::Message(envelope)) => {
+                assert!(self.open && self.accepted > 0, "DATA without a recipient");
+                assert_eq!(envelope.recipients.len(), self.accepted, "who was accepted receives, nobody else");
+                self.said(&reply::send_data());
+                self.message = Some((envelope, Incoming { unstuffer: Unstuffer::new(), wire: Vec::new(), content: Vec::new() }));
+            }
+        }
+        match self.session.transaction() {
+            Some(envelope) => {
+                // RFC 5321 4.1.1.4: none but MAIL opens one, and none but RCPT adds to it.
+                self.accepted = if self.open { self.accepted } else { 0 };
+                self.open = true;
+                assert_eq!(envelope.recipients.len(), self.accepted);
+                assert!(envelope.recipients.len() <= 5);
+            }
+            None if self.message.is_none() => (self.open, self.accepted) = (false, 0),
+            None => {}
+        }
+    }
+
+    fn said(&mut self, reply: &Reply) {
+        let mut bytes = Vec::new();
+        reply.write(&mut bytes);
+        sound(&bytes, reply);
+        self.closed |= reply.closes();
+        self.errors += u64::from(reply.class() == Class::Permanent);
+        assert!(self.errors <= 9, "errors without an end");
+        self.events.push(Event::Said(bytes));
+    }
+
+    fn take_content(&mut self) -> bool {
+        if self.buffer.is_empty() {
+            return false;
+        }
+        let (envelope, mut incoming) = self.message.take().expect("a message comes in");
+        let input = std::mem::take(&mut self.buffer);
+        let Incoming { unstuffer, content, wire } = &mut incoming;
+        let progress = unstuffer.push(&input, |run| content.extend_from_slice(run));
+        assert_eq!(unstuffer.size(), content.len() as u64);
+        wire.extend_from_slice(&input);
+        match progress {
+            Progress::More => {
+                assert_eq!(end_of(wire), None, "the end was not seen");
+                self.message = Some((envelope, incoming));
+                return false;
+            }
+            Progress::Doubtful => {
+                assert!(matches!(end_of(wire), Some((_, true))));
+                self.events.push(Event::Doubtful);
+                self.closed = true;
+            }
+            Progress::Ended { taken } => {
+                let before = wire.len() - input.len();
+                assert_eq!(end_of(wire), Some((before + taken, false)), "it ended where it has no end");
+                wire.truncate(before + taken);
+                assert_eq!(*content, unstuffed(&wire[..wire.len() - 3]), "the content is not what was sent");
+                sent_again(content);
+                self.buffer = input[taken..].to_vec();
+                let reply = if unstuffer.found_bare() { reply::bare_line_ends() } else { reply::ok() };
+                let reply = self.session.message(reply);
+                assert!(self.session.transaction().is_none(), "a transaction outlived its message");
+                (self.open, self.accepted) = (false, 0);
+                self.events.push(Event::Taken(envelope, incoming.content, incoming.unstuffer.found_bare()));
+                self.said(&reply);
+            }
+        }
+        true
+    }
+}
+
+/// Where content ends, dot and line end included, and whether readers could differ on that: the line before it ended in CR CR LF.
+fn end_of(wire: &[u8]) -> Option<(usize, bool)> {
+    if wire.starts_with(b".\r\n") {
+        return Some((3, false));
+    }
+    let at = wire.windows(5).position(|five| five == b"\r\n.\r\n")?;
+    Some((at + 5, at > 0 && wire[at - 1] == b'\r'))
+}
+
+/// The content that these bytes carry, written down the simple way: lines end in CR LF, one dot at their start goes, bare CR and LF become CR LF.
+fn unstuffed(wire: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = wire;
+    while !rest.is_empty() {
+        let end = rest.windows(2).position(|two| two == b"\r\n");
+        let line = &rest[..end.unwrap_or(rest.len())];
+        let line = line.strip_prefix(b".").unwrap_or(line);
+        for byte in line {
+            match byte {
+                b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+                _ => out.push(*byte),
+            }
+        }
+        if end.is_some() {
+            out.extend_from_slice(b"\r\n");
+        }
+        rest = &rest[end.map_or(rest.len(), |end| end + 2)..];
+    }
+    out
+}
+
+/// What was taken in arrives at the next hop as the same message.
+fn sent_again(content: &[u8]) {
+    let content = Bytes::copy_from_slice(content);
+    let (mut stuffer, mut wire) = (Stuffer::default(), Vec::new());
+    let half = content.len() / 2;
+    stuffer.push(&content.slice(..half), &mut wire);
+    stuffer.push(&content.slice(half..), &mut wire);
+    wire.push(stuffer.end());
+    let wire = wire.concat();
+    let mut back = Vec::new();
+    let progress = Unstuffer::new().push(&wire, |run| back.extend_from_slice(run));
+    assert_eq!(progress, Progress::Ended { taken: wire.len() });
+    assert_eq!(back.strip_suffix(if content.ends_with(b"\r\n") || content.is_empty() { b"".as_slice() } else { b"\r\n" }), Some(&content[..]));
+    assert_eq!(with_crlf(&back), back);
+}
+
+/// A reply that every client reads in one way (RFC 5321 4.2).
+fn sound(bytes: &[u8], reply: &Reply) {
+    let text = std::str::from_utf8(bytes).expect("a reply is ASCII");
+    let lines: Vec<&str> = text.strip_suffix("\r\n").expect("a reply ends in CR LF").split("\r\n").collect();
+    for (number, line) in lines.iter().enumerate() {
+        assert!(line.len() <= 510 && line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
+        assert!(line.starts_with(&reply.code().to_string()));
+        let separator = if number + 1 == lines.len() { " " } else { "-" };
+        assert_eq!(line.get(3..4), Some(separator), "{line:?}");
+    }
+}
+
+/// The next hop's side.
+fn replies(content: &[u8], pieces: &[&[u8]]) {
+    let whole = answers(&[content]);
+    assert_eq!(whole, answers(pieces), "the next hop's replies depend on how they were cut");
+}
+
+fn answers(pieces: &[&[u8]]) -> Vec<String> {
+    let mut replies = Replies::default();
+    let mut stages = [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset].into_iter().cycle();
+    let mut stage = stages.next().expect("there are stages");
+    let mut heard = Vec::new();
+    for piece in pieces {
+        replies.push(piece);
+        loop {
+            match replies.next(stage) {
+                Ok(Some(answer)) => {
+                    for passed in [reply::passed(stage, &answer), reply::passed_silently(stage, &answer)] {
+                        let mut bytes = Vec::new();
+                        passed.write(&mut bytes);
+                        sound(&bytes, &passed);
+                        // What is no verdict is our trouble; a 2xx is 250.
+                        assert!(passed.code() == answer.code || passed.class() == Class::Transient || (passed.code(), answer.class()) == (250, Class::Done));
+                    }
+                    heard.push(format!("{stage:?} {:?} {answer:?}", answer.meaning(stage)));
+                    stage = stages.next().expect("there are stages");
+                }
+                Ok(None) => break,
+                // What follows garbage is never read.
+                Err(_) => {
+                    heard.push("garbage".to_owned());
+                    return heard;
+                }
+            }
+        }
+    }
+    heard
+}
