@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use transom::base::budget::Budget;
-use transom::message::{Limits, Message, Receiver, Room};
+use transom::message::{Field, Limits, Message, Receiver, Room};
 
 use super::case::{Case, with_crlf};
 use super::mail::{encoded, limits, output, parse, tree};
@@ -40,12 +40,8 @@ pub fn run(input: &[u8]) {
 }
 
 fn in_pieces(case: &Case<'_>, content: &[u8], limits: &Limits, in_file: bool) -> Option<Message> {
-    let room = Room {
-        memory: Budget::new(u64::MAX),
-        disk: Budget::new(u64::MAX),
-        directory: std::env::temp_dir(),
-        owner: "fuzz".to_owned(),
-    };
+    let room =
+        Room { memory: Budget::new(u64::MAX), disk: Budget::new(u64::MAX), directory: std::env::temp_dir(), owner: "fuzz".to_owned() };
     let memory = if in_file { 0 } else { limits.memory };
     let mut receiver = Receiver::new(Arc::new(Limits { memory, ..limits.clone() }), room);
     for piece in case.pieces(content) {
@@ -107,8 +103,9 @@ fn seven_bit(message: &Message, limits: &Limits) {
             assert_eq!(message.decoded(part.id).ok(), seven.decoded(part.id).ok(), "part {} decodes to something else", part.id.0);
         }
     }
-    // The added fields count towards limits, so what a limit kept closed could be another part now.
-    if message.parts().iter().any(|part| part.opaque) {
+    // The added fields count towards limits, so what a limit kept closed could be another part now; a first line that begins with a blank becomes body when
+    // a field is put above it (SEMANTICS 19).
+    if message.fields().iter().any(Field::is_continuation) || message.parts().iter().any(|part| part.opaque) {
         return;
     }
     let limits = Limits { part_fields: u32::MAX, header_fields: u64::MAX, header_size: u64::MAX, message_size: u64::MAX, ..limits.clone() };

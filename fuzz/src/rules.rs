@@ -42,7 +42,7 @@ fn load(text: &str, problems: &mut Problems) -> Option<Chain> {
         return None;
     };
     // Little time and little room, so that the fuzzer finds both ends.
-    let limits = Limits { time: Duration::from_millis(500), decoded: 1 << 16, pattern_size: 100_000, added_recipients: 3, ..Limits::default() };
+    let limits = Limits { time: Duration::from_millis(500), decoded: 1 << 16, pattern_size: 100_000, added_recipients: 3 };
     let mut shared = Shared { limits, inside: example::inside(), ..Shared::default() };
     let file = RuleFile::load(&node, Path::new("fuzz.yaml"), &mut shared, problems);
     Some(Chain::build(vec![Arc::new(file)], &shared, problems))
@@ -75,7 +75,8 @@ fn sound(ruling: &Ruling) {
         assert!(matches!(verdict.code, 400..=599) && verdict.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{verdict:?}");
     }
     let out = output(&ruling.mail.message);
-    let limits = transom::message::Limits { header_size: u64::MAX, header_fields: u64::MAX, message_size: u64::MAX, ..super::mail::limits() };
+    let limits =
+        transom::message::Limits { header_size: u64::MAX, header_fields: u64::MAX, message_size: u64::MAX, ..super::mail::limits() };
     let again = parse(&out, &limits).expect("what comes out is a message");
     assert_eq!(super::mail::tree(&again), super::mail::tree(&ruling.mail.message), "what is sent reads otherwise");
     assert!(super::case::with_crlf(&out) == out, "a bare line end in what comes out");

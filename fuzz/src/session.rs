@@ -37,6 +37,7 @@ enum Event {
     Doubtful,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "what is known of the dialog so far, each on its own")]
 struct Dialog {
     session: Session,
     offer: Offer,
@@ -236,7 +237,10 @@ fn sent_again(content: &[u8]) {
     let mut back = Vec::new();
     let progress = Unstuffer::new().push(&wire, |run| back.extend_from_slice(run));
     assert_eq!(progress, Progress::Ended { taken: wire.len() });
-    assert_eq!(back.strip_suffix(if content.ends_with(b"\r\n") || content.is_empty() { b"".as_slice() } else { b"\r\n" }), Some(&content[..]));
+    assert_eq!(
+        back.strip_suffix(if content.ends_with(b"\r\n") || content.is_empty() { b"".as_slice() } else { b"\r\n" }),
+        Some(&content[..])
+    );
     assert_eq!(with_crlf(&back), back);
 }
 
@@ -260,7 +264,8 @@ fn replies(content: &[u8], pieces: &[&[u8]]) {
 
 fn answers(pieces: &[&[u8]]) -> Vec<String> {
     let mut replies = Replies::default();
-    let mut stages = [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset].into_iter().cycle();
+    let mut stages =
+        [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset].into_iter().cycle();
     let mut stage = stages.next().expect("there are stages");
     let mut heard = Vec::new();
     for piece in pieces {
@@ -273,7 +278,11 @@ fn answers(pieces: &[&[u8]]) -> Vec<String> {
                         passed.write(&mut bytes);
                         sound(&bytes, &passed);
                         // What is no verdict is our trouble; a 2xx is 250.
-                        assert!(passed.code() == answer.code || passed.class() == Class::Transient || (passed.code(), answer.class()) == (250, Class::Done));
+                        assert!(
+                            passed.code() == answer.code
+                                || passed.class() == Class::Transient
+                                || (passed.code(), answer.class()) == (250, Class::Done)
+                        );
                     }
                     heard.push(format!("{stage:?} {:?} {answer:?}", answer.meaning(stage)));
                     stage = stages.next().expect("there are stages");

@@ -8,14 +8,46 @@ use super::case::{Case, with_crlf};
 use super::mail::{encoded, limits, output, parse, tree};
 
 const CHARSETS: [&str; 22] = [
-    "utf-8", "us-ascii", "iso-8859-1", "windows-1252", "iso-8859-2", "koi8-r", "shift_jis", "euc-jp", "iso-2022-jp", "gb18030", "gbk", "big5",
-    "euc-kr", "utf-16le", "utf-16be", "utf-16", "utf-7", "iso-8859-8-i", "macintosh", "x-user-defined", "nobody-knows-it", "",
+    "utf-8",
+    "us-ascii",
+    "iso-8859-1",
+    "windows-1252",
+    "iso-8859-2",
+    "koi8-r",
+    "shift_jis",
+    "euc-jp",
+    "iso-2022-jp",
+    "gb18030",
+    "gbk",
+    "big5",
+    "euc-kr",
+    "utf-16le",
+    "utf-16be",
+    "utf-16",
+    "utf-7",
+    "iso-8859-8-i",
+    "macintosh",
+    "x-user-defined",
+    "nobody-knows-it",
+    "",
 ];
 
 const ENCODINGS: [&str; 8] = ["7bit", "8bit", "quoted-printable", "base64", "binary", "BASE64 ", "x-unknown", ""];
 
-const NEW: [&str; 12] =
-    ["", "x", "\u{e9}", "\u{65e5}\u{672c}", "a\nb", "\n", "--b", "=41", " ", "\u{20ac}", "\u{1f600}\r\nlong enough to make a line that has to be broken somewhere", "-----BEGIN PGP MESSAGE-----"];
+const NEW: [&str; 12] = [
+    "",
+    "x",
+    "\u{e9}",
+    "\u{65e5}\u{672c}",
+    "a\nb",
+    "\n",
+    "--b",
+    "=41",
+    " ",
+    "\u{20ac}",
+    "\u{1f600}\r\nlong enough to make a line that has to be broken somewhere",
+    "-----BEGIN PGP MESSAGE-----",
+];
 
 pub fn run(input: &[u8]) {
     let mut case = Case::of(input);

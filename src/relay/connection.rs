@@ -106,11 +106,14 @@ impl Connection {
 
     /// EHLO, and HELO for a server that knows no EHLO (RFC 5321 3.2).
     async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
+        // What it says beyond its greeting would be taken for the answer to EHLO, and every later answer for the one before it.
+        self.quiet()?;
         self.say(&format!("EHLO {hostname}\r\n"), 1).await?;
         let answer = self.answer(Stage::Hello).await?;
         match answer.code {
             200..=299 => self.capabilities = Capabilities::read(&answer),
             500..=599 => {
+                self.quiet()?;
                 self.say(&format!("HELO {hostname}\r\n"), 1).await?;
                 self.expect(Stage::Hello).await?;
             }

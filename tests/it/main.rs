@@ -13,6 +13,7 @@ mod corpus;
 mod demo;
 mod dialogs;
 mod disk;
+mod faults;
 mod hostile;
 mod kill;
 mod lint;

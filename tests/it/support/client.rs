@@ -1,7 +1,8 @@
 //! An SMTP client that sends exactly what it is told to, and reads replies.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -104,6 +105,15 @@ impl Client {
                 return Some(lines.join("\n"));
             }
         }
+    }
+
+    /// Whether the server says nothing for a moment.
+    pub fn hears_nothing(&mut self) -> bool {
+        self.socket().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let silent =
+            self.stream.buffer().is_empty() && self.socket().peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        self.socket().set_read_timeout(Some(PATIENCE)).unwrap();
+        silent
     }
 
     /// Whether the server has closed the connection without another byte.

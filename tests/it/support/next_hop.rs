@@ -19,6 +19,10 @@ pub enum Act {
     SayAndLater(&'static str, &'static str),
     /// Closes without a word.
     Close,
+    /// Says nothing until it is told to, then the usual.
+    Late,
+    /// Closes without a word and takes back what it has said.
+    Reset,
     /// Listens on and says nothing any more.
     Silence,
 }
@@ -41,6 +45,8 @@ pub struct NextHop {
 struct Heard {
     log: Mutex<Log>,
     changed: Condvar,
+    /// What all connections follow from now on.
+    instead: Mutex<Option<Script>>,
 }
 
 /// What was heard.
@@ -50,6 +56,8 @@ pub struct Log {
     pub lines: Vec<(usize, String)>,
     /// Content up to a dot, still stuffed.
     pub messages: Vec<Vec<u8>>,
+    /// The recipients of each message that was accepted, as far as they were.
+    pub taken: Vec<Vec<String>>,
     pub connections: usize,
     pub closed: usize,
     told: bool,
@@ -122,6 +130,17 @@ impl NextHop {
         self.heard.wait_for(wanted)
     }
 
+    /// From now on every connection, open or not, follows this script. What is left for later, or late, waits to be told again.
+    pub fn follow(&self, script: Script) {
+        *self.heard.instead.lock().unwrap() = Some(script);
+        self.heard.note(|log| (log.told, log.said_later) = (false, false));
+    }
+
+    /// Whoever is [`Act::Late`] answers now.
+    pub fn answer_now(&self) {
+        self.heard.note(|log| log.told = true);
+    }
+
     /// Has said what was left for later, when this returns.
     pub fn say_it_now(&self) {
         self.heard.note(|log| log.told = true);
@@ -161,6 +180,7 @@ impl Session {
             return Ok(());
         }
         let mut line = String::new();
+        let mut recipients = Vec::new();
         loop {
             line.clear();
             if input.read_line(&mut line)? == 0 {
@@ -178,15 +198,32 @@ impl Session {
             if !goes_on || text == "QUIT" {
                 return Ok(());
             }
-            let takes_content =
-                text == "DATA" && self.script.act("DATA").is_none_or(|act| matches!(act, Act::Say(said) if said.starts_with("354")));
-            if takes_content && !self.content(stream, &mut input)? {
-                return Ok(());
+            match text.get(..4).unwrap_or_default() {
+                "MAIL" | "RSET" | "EHLO" => recipients.clear(),
+                "RCPT" if self.says(text, "250") => recipients.push(text["RCPT TO:<".len()..].trim_end_matches('>').to_owned()),
+                "DATA" if self.says(text, "354") && !self.content(stream, &mut input, &mut recipients)? => return Ok(()),
+                _ => {}
             }
         }
     }
 
-    fn content(&self, stream: &TcpStream, input: &mut impl BufRead) -> std::io::Result<bool> {
+    fn act(&self, line: &str) -> Option<Act> {
+        match &*self.heard.instead.lock().unwrap() {
+            Some(script) => script.act(line),
+            None => self.script.act(line),
+        }
+    }
+
+    /// Whether the answer to this line begins so, if it is the usual one.
+    fn says(&self, line: &str, usual: &str) -> bool {
+        match self.act(line) {
+            None | Some(Act::Late) => true,
+            Some(Act::Say(said) | Act::SayAndLater(said, _) | Act::SayAndClose(said)) => said.starts_with(usual),
+            Some(Act::Close | Act::Reset | Act::Silence) => false,
+        }
+    }
+
+    fn content(&self, stream: &TcpStream, input: &mut impl BufRead, recipients: &mut Vec<String>) -> std::io::Result<bool> {
         let mut message = Vec::new();
         let mut line = Vec::new();
         loop {
@@ -202,13 +239,17 @@ impl Session {
             }
             message.extend_from_slice(&line);
         }
-        self.heard.note(|log| log.messages.push(message));
+        let taken = self.says(".", "250").then(|| std::mem::take(recipients));
+        self.heard.note(|log| {
+            log.messages.push(message);
+            log.taken.extend(taken);
+        });
         self.reply(stream, ".", "250 2.0.0 taken\r\n")
     }
 
     /// Whether the connection goes on.
     fn reply(&self, mut stream: &TcpStream, line: &str, usual: &str) -> std::io::Result<bool> {
-        match self.script.act(line) {
+        match self.act(line) {
             None => stream.write_all(usual.as_bytes()).map(|()| true),
             Some(Act::Say(said)) => stream.write_all(said.as_bytes()).map(|()| true),
             Some(Act::SayAndClose(said)) => stream.write_all(said.as_bytes()).map(|()| false),
@@ -219,7 +260,12 @@ impl Session {
                 self.heard.note(|log| log.said_later = true);
                 Ok(true)
             }
+            Some(Act::Late) => {
+                self.heard.wait_for(|log| log.told);
+                stream.write_all(usual.as_bytes()).map(|()| true)
+            }
             Some(Act::Close) => Ok(false),
+            Some(Act::Reset) => socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO)).map(|()| false),
             Some(Act::Silence) => stream.read_to_end(&mut Vec::new()).map(|_| false),
         }
     }
