@@ -48,7 +48,7 @@ impl Message {
         });
         let Some((wanted, bytes)) = kept else {
             let decoded = charset::decode(text.charset.encoding, &decoded);
-            let new = with_line_ends(&expected, locate::line_end(&decoded));
+            let new = expected.replace('\n', locate::line_end(&decoded));
             return self.recode(part, &encoded, transfer, &new);
         };
         let new = match transfer {
@@ -263,12 +263,13 @@ fn set_field(fields: &mut Vec<Field>, name: &str, value: &str) {
     });
 }
 
+/// The text with its changes, line ends `\n`.
 fn changed(text: &str, changes: &[Change]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for change in changes {
         out.push_str(&text[done..change.range.start]);
-        out.push_str(&change.with);
+        out.push_str(&change.with.replace("\r\n", "\n"));
         done = change.range.end;
     }
     out.push_str(&text[done..]);
@@ -278,7 +279,7 @@ fn changed(text: &str, changes: &[Change]) -> String {
 /// Whether these bytes are this text, line ends aside.
 fn reads_as(encoding: &'static encoding_rs::Encoding, bytes: &[u8], text: &str) -> bool {
     let read = charset::decode(encoding, bytes);
-    *read == *text || read.replace("\r\n", "\n") == text.replace("\r\n", "\n")
+    *read == *text || read.replace("\r\n", "\n") == text
 }
 
 /// From the first group that changes on; anew as a whole where readers could disagree about what was there.

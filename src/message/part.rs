@@ -226,10 +226,10 @@ impl Declared {
     }
 
     /// What the tree below depends on.
-    pub fn structure(&self) -> (&str, Option<&[u8]>) {
+    pub fn structure(&self) -> (&str, bool, Option<&[u8]>) {
         let kind = self.media_types[0].as_str();
         let composite = kind.starts_with("multipart/") || kind.starts_with("message/") || self.protection.is_some();
-        (if composite { kind } else { "" }, self.boundary.as_deref().filter(|_| kind.starts_with("multipart/")))
+        (if composite { kind } else { "" }, self.is_message(), self.boundary.as_deref().filter(|_| kind.starts_with("multipart/")))
     }
 
     /// Whether an attached message that can be opened: RFC 2046 5.2.1 allows no encoding for it.

@@ -289,6 +289,14 @@ fn an_edit_of_the_outer_content_type_makes_the_index_anew() {
 }
 
 #[test]
+fn an_attached_message_is_opened_once_its_encoding_allows_it() {
+    let mut message = parse("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nSubject: x\r\n\r\ninner\r\n");
+    assert_eq!(types(&message), [(0, "message/rfc822")]);
+    message.remove_field(1);
+    assert_eq!(types(&message), [(0, "message/rfc822"), (1, "text/plain")]);
+}
+
+#[test]
 fn eight_bit_parts_become_quoted_printable_unless_they_are_signed() {
     let source = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\npr\u{e9}\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\u{e9}\r\n--b\r\n\r\nold\r\n--b--\r\n";
     let message = parse(source);
