@@ -85,8 +85,8 @@ async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(),
         std::future::pending().await
     };
     tokio::select! {
-        served = server.serve(shutdown) => served,
-        never = reloads => never,
+        result = server.serve(shutdown) => result,
+        result = reloads => result,
     }
 }
 
