@@ -150,3 +150,35 @@ fn check_warns_of_a_text_that_names_the_recipient_and_wants_inside_for_direction
     let (status, told) = check("", early);
     assert!(status == 78 && told.contains("runs before the message is here: no `subject`"), "{told}");
 }
+
+const HELD: &str = r"rules:
+  - name: look at it
+    at: recipient
+    when: {recipient: {local: desk}}
+    then: [{recipient.set: new@inside.example}, {quarantine: {reason: '${recipient} is watched'}}, {tag: watched}]
+  - name: later
+    when: {tag: watched}
+    then: [{header.add: {name: X-Watched, value: 'yes'}}]
+";
+
+#[test]
+fn what_a_rule_at_rcpt_holds_is_released_to_whom_the_rules_left() {
+    let next_hop = Recorder::start();
+    let server = Transom::start_with(&format!("{}chain: [{{include: a.yaml}}]\n", basics(next_hop.address())), &[("a.yaml", HELD)]);
+    for form in [&[][..], &["--received"]] {
+        let (again, refused) = send(&server, &["desk@inside.example".to_owned(), "anna@inside.example".to_owned()]);
+        assert_eq!((again, refused), (vec!["anna@inside.example".to_owned()], Vec::new()));
+        let rows: Value =
+            serde_json::from_slice(&server.command().args(["quarantine", "list", "--json"]).output().unwrap().stdout).unwrap();
+        assert_eq!(rows[0]["reason"], "new@inside.example is watched", "{rows}");
+        let id = rows[0]["id"].to_string().replace('"', "");
+        let output = server.command().arg("quarantine").arg("release").arg(id).args(form).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let got: Vec<_> = next_hop
+        .taken()
+        .iter()
+        .map(|mail| (mail.recipients.join(" "), String::from_utf8_lossy(&mail.message).contains("X-Watched: yes")))
+        .collect();
+    assert_eq!(got, [("new@inside.example".to_owned(), true), ("new@inside.example".to_owned(), false)]);
+}
