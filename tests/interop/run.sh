@@ -35,7 +35,8 @@ python=target/tools/interop/bin/python
 }
 $python -c 'import mailparser' 2>/dev/null || $python -m pip install --quiet --disable-pip-version-check mail-parser==4.8.0
 npm=target/tools/npm
-[ -d $npm/node_modules/mailparser ] || npm install --prefix $npm --no-audit --no-fund --silent mailparser@3.9.1
+[ -d $npm/node_modules/mailparser ] && [ -d $npm/node_modules/nodemailer ] ||
+    npm install --prefix $npm --no-audit --no-fund --silent mailparser@3.9.1 nodemailer@6.9.16
 
-$python tests/interop/readers/compare.py "${TRANSOM:-target/debug/transom}" "$PWD/$npm/node_modules/mailparser"
+$python tests/interop/readers/compare.py "${TRANSOM:-target/debug/transom}" $npm/node_modules
 exec $python tests/interop/run.py "${TRANSOM:-target/debug/transom}" "$(testsuite)"

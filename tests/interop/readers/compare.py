@@ -1,7 +1,7 @@
-"""Asks other readers and Transom what they see in the tricks. Usage: compare.py TRANSOM MAILPARSER-DIRECTORY [--update]
+"""Asks other readers and Transom what they see in the tricks. Usage: compare.py TRANSOM NODE-MODULES [--update]
 
-Nothing that one of the readers shows may be hidden from the rules: a condition sees it, or a `malformed` flag is raised. `--update` writes what the readers show
-to expectations.json, which `cargo test` replays without them."""
+Nothing that one of the readers shows may be hidden from the rules: a condition sees it, or a `malformed` flag is raised. What honest programs write raises no flag.
+`--update` writes what the readers show to expectations.json and the honest messages to honest.json, which `cargo test` replays without any of these programs."""
 
 import base64
 import json
@@ -13,19 +13,21 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from honest import honest
 from tricks import tricks
 
 HERE = Path(__file__).resolve().parent
 EXPECTATIONS = HERE / "expectations.json"
+HONEST = HERE / "honest.json"
 # Letters that show nothing, dots and blanks at the end: a name that differs in them only is the same name.
 INVISIBLE = {"Cc", "Cf", "Cs"}
 
 
-def readers(mailparser):
+def readers(modules):
     return {
         "python": [sys.executable, HERE / "read_python.py"],
         "mail-parser": [sys.executable, HERE / "read_mail_parser.py"],
-        "mailparser": ["node", HERE / "read_mailparser.js", mailparser],
+        "mailparser": ["node", HERE / "read_mailparser.js", modules / "mailparser"],
         "mime-tools": ["perl", HERE / "read_mime_tools.pl"],
     }
 
@@ -91,25 +93,45 @@ def hidden(expected, seen):
     return [f"{one}; Transom sees {sorted(names)}, {words}" for one in out]
 
 
+def faults(name, seen):
+    """What is wrong with the way an honest message is seen."""
+    if "refused" in seen:
+        return [seen["refused"]]
+    names = [name for part in seen["parts"] if part["attachment"] for name in part["names"]]
+    out = [f"the flag {flag}" for flag in seen["malformed"]]
+    return out + ([f"the name {name!r} is not among {names}"] if name is not None and name not in names else [])
+
+
+def written(rows):
+    return "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n"
+
+
 def main():
-    transom, mailparser, *options = sys.argv[1:]
+    transom, modules, *options = sys.argv[1:]
+    modules = Path(modules).resolve()
+    fair = honest(modules)
     messages = json.dumps([base64.b64encode(message).decode() for message in tricks.values()])
-    answers = {name: ask(command, messages) for name, command in readers(mailparser).items()}
+    answers = {name: ask(command, messages) for name, command in readers(modules).items()}
     expected = {trick: merged({name: answers[name][index] for name in answers}) for index, trick in enumerate(tricks)}
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(4) as pool:
         rules = Path(directory) / "none.yaml"
         rules.write_text("rules: []\n")
         seen = dict(zip(tricks, pool.map(lambda message: explain(transom, message, rules), tricks.values())))
+        fair_seen = list(pool.map(lambda one: explain(transom, one[2], rules), fair))
     failed = 0
     for trick in tricks:
         for one in hidden(expected[trick], seen[trick]):
             failed += 1
             print(f"FAIL  {trick}: {one}")
+    for (writer, name, _), one in zip(fair, fair_seen):
+        for fault in faults(name, one):
+            failed += 1
+            print(f"FAIL  written by {writer}: {fault}")
     if "--update" in options:
-        lines = [json.dumps({"trick": trick, "message": tricks[trick].decode("latin-1"), **expected[trick]}) for trick in tricks]
-        EXPECTATIONS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        EXPECTATIONS.write_text(written({"trick": trick, "message": tricks[trick].decode("latin-1"), **expected[trick]} for trick in tricks))
+        HONEST.write_text(written({"writer": writer, "name": name, "message": message.decode("latin-1")} for writer, name, message in fair))
     flagged = sum(bool(one.get("malformed") or one.get("refused")) for one in seen.values())
-    print(f"{len(tricks)} tricks, {len(answers)} readers: {flagged} flagged, {failed} hidden")
+    print(f"{len(tricks)} tricks, {len(answers)} readers: {flagged} flagged; {len(fair)} honest messages; {failed} failed")
     sys.exit(1 if failed else 0)
 
 
