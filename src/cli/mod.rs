@@ -8,6 +8,7 @@ mod explain;
 mod man;
 mod quarantine;
 mod reference;
+mod schema;
 mod serve;
 mod test;
 
@@ -58,6 +59,7 @@ enum Command {
     Test(test::Args),
     Explain(explain::Args),
     Reference(reference::Args),
+    Schema(schema::Args),
     Quarantine(quarantine::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -82,6 +84,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Test(args) => test::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Reference(args) => reference::run(args, global),
+        Command::Schema(args) => schema::run(args, global),
         Command::Quarantine(args) => quarantine::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Completions(args) => completions::run(args, global),

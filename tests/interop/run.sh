@@ -34,9 +34,11 @@ python=target/tools/interop/bin/python
     target/tools/interop/bin/pip install --quiet --disable-pip-version-check dkimpy==1.1.8
 }
 $python -c 'import mailparser' 2>/dev/null || $python -m pip install --quiet --disable-pip-version-check mail-parser==4.8.0
+$python -c 'import jsonschema, yaml' 2>/dev/null || $python -m pip install --quiet --disable-pip-version-check jsonschema==4.25.1 PyYAML==6.0.3
 npm=target/tools/npm
 [ -d $npm/node_modules/mailparser ] && [ -d $npm/node_modules/nodemailer ] ||
     npm install --prefix $npm --no-audit --no-fund --silent mailparser@3.9.1 nodemailer@6.9.16
 
+$python tests/interop/schema.py "${TRANSOM:-target/debug/transom}"
 $python tests/interop/readers/compare.py "${TRANSOM:-target/debug/transom}" $npm/node_modules
 exec $python tests/interop/run.py "${TRANSOM:-target/debug/transom}" "$(testsuite)"
