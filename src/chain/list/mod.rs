@@ -17,7 +17,7 @@ use super::string::word;
 use crate::base::clock;
 use crate::base::disk::{self, Stamp};
 use crate::yaml::manual::Key;
-use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Source, Span};
+use crate::yaml::{FromNode, Node, Problem, Problems, Reported, Settings, Source, Span};
 
 /// How often a file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -123,14 +123,19 @@ impl List {
             *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
             info!(list = self.name, file = %shown, entries, "a list was read again");
         } else {
-            let mut why: Vec<_> = problems.iter().take(TOLD).map(|problem| told(problem.span.as_ref(), &problem.title)).collect();
-            let more = problems.iter().count() - why.len();
-            if more > 0 {
-                why.push(format!("and {more} more"));
+            let mut why: Vec<_> = problems.iter().take(TOLD).map(logged).collect();
+            if problems.iter().count() > TOLD {
+                why.push("and more".to_owned());
             }
             error!(list = self.name, file = %shown, "the list stays as it was: {}", why.join("; "));
         }
     }
+}
+
+/// A problem in one line of the log: one without a place says why in its label.
+fn logged(problem: &Problem) -> String {
+    let title = told(problem.span.as_ref(), &problem.title);
+    if problem.span.is_none() { format!("{title}: {}", problem.label) } else { title }
 }
 
 /// A problem in one line.
@@ -432,6 +437,10 @@ mod tests {
         disk::remove_file(&path).unwrap();
         look(&list, 6);
         assert!(list.has("bb.example", false));
+        let mut problems = Problems::default();
+        assert!(read(&path, Kind::Domain, &Limits::default(), &mut problems).is_none());
+        let told = problems.iter().map(logged).collect::<String>();
+        assert!(told.starts_with("cannot read the list ") && told.contains("a.txt: No such file"), "{told}");
         disk::write(&path, b"c.example\n").unwrap();
         look(&list, 8);
         assert!(!list.has("bb.example", false) && list.has("c.example", false));
