@@ -90,6 +90,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::message::tests::{limits, output};
@@ -129,6 +130,15 @@ mod tests {
         assert_eq!((wrapped.parts().len(), wrapped.readable(true).len()), (1, 1));
         assert!(wrapped.malformed().is_empty() && wrapped.header_is_readable());
         assert_eq!(wrapped.received_size(), raw.len() as u64);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_wrapped_whole_and_readable(raw in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b':'), Just(b' ')], 0..200)) {
+            let wrapped = wrapped(&raw);
+            prop_assert!(wrapped.header_is_readable() && output(&wrapped).ends_with(&[b"\r\n\r\n", &raw[..]].concat()));
+            prop_assert_eq!((wrapped.fields().len(), wrapped.parts().len()), (4, 1));
+        }
     }
 
     #[test]

@@ -105,6 +105,25 @@ fn what_takes_a_restart_is_named_and_all_else_is_in_force() {
 }
 
 #[test]
+fn limits_and_who_may_relay_change_between_two_transactions_of_a_session() {
+    let next_hop = Recorder::start();
+    let with = |more: &str| format!("{}{more}", basics(next_hop.address()));
+    let transom = Transom::start_with(&with("inside: {domains: [inside.example, other.example]}\n"), &[]);
+    let mut client = transom.client();
+    client.hello();
+    client.expect("MAIL FROM:<a@outside.example>", "250");
+    client.expect("RCPT TO:<b@inside.example>", "250");
+    let log = transom.reload(&with("inside: {domains: [inside.example]}\nlimits: {recipients: 1}\n"), &[]);
+    assert!(log.contains("INFO reloaded"), "{log}");
+    client.expect("RCPT TO:<b@other.example>", "250");
+    client.expect("RSET", "250");
+    client.expect("MAIL FROM:<a@outside.example>", "250");
+    client.expect("RCPT TO:<b@other.example>", "550 5.7.1");
+    client.expect("RCPT TO:<b@inside.example>", "250");
+    client.expect("RCPT TO:<c@inside.example>", "452 4.5.3");
+}
+
+#[test]
 fn another_next_hop_gets_the_next_message_and_the_old_one_hears_quit() {
     let (old, new) = (NextHop::start([Script::good()]), Recorder::start());
     let transom = Transom::start(old.address, "");
