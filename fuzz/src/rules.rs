@@ -47,7 +47,7 @@ fn load(text: &str, problems: &mut Problems) -> Option<Chain> {
         Limits { time: Duration::from_millis(500), decoded: 1 << 16, pattern_size: 100_000, list_entries: 100, added_recipients: 3 };
     let mut shared = Shared { limits, inside: example::inside(), ..Shared::default() };
     let file = RuleFile::load(&node, std::path::Path::new("fuzz.yaml"), &mut shared, problems);
-    Some(Chain::build(vec![Arc::new(file)], &shared, problems))
+    Some(Chain::build(vec![transom::chain::link::Link::of(vec![Arc::new(file)])], &shared, problems))
 }
 
 fn rule(chain: &Chain, message: &[u8], tells_apart: bool) {

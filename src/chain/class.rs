@@ -15,8 +15,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::entry::Load;
+use super::link::{Link, Mode, When};
 use super::rule::{Rule, Step};
-use super::ruling::{Failure, Hold, Outcome, Ruling};
+use super::ruling::{Failure, Hold, Outcome, Ruling, Sight};
 use super::run::guarded;
 use super::trace::Trace;
 use super::{ActionError, Chain, Run, example};
@@ -24,10 +25,11 @@ use crate::mail::{Mail, Origin};
 use crate::message::Message;
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
-use crate::yaml::Reported;
+use crate::yaml::{Problems, Reported};
 
 /// What a rule at RCPT may ask, and do.
-const CONDITIONS: [&str; 11] = ["all", "any", "not", "true", "false", "condition", "client", "sender", "recipient", "direction", "size"];
+pub(super) const CONDITIONS: [&str; 11] =
+    ["all", "any", "not", "true", "false", "condition", "client", "sender", "recipient", "direction", "size"];
 const ACTIONS: [&str; 10] =
     ["recipient.set", "recipient.replace", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
 
@@ -67,6 +69,8 @@ pub struct RecipientRuling {
     pub class: Class,
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
+    /// Every rule that was asked, in order.
+    pub seen: Vec<Sight>,
     pub logs: Vec<(Arc<str>, String)>,
 }
 
@@ -93,6 +97,7 @@ impl RecipientRuling {
             class: Class::default(),
             fired: Vec::new(),
             failures: Vec::new(),
+            seen: Vec::new(),
             logs: Vec::new(),
         }
     }
@@ -146,14 +151,17 @@ pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
 }
 
 impl Chain {
-    fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.files().iter().flat_map(|file| &file.rules)
+    /// The entries in force: what is only observed parts no recipients.
+    fn in_force(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().map(AsRef::as_ref).filter(|link| link.mode == Mode::Enforce)
     }
 
     /// Whether it has anything to say about a recipient before the message is here.
     #[must_use]
     pub fn looks_at_recipients(&self) -> bool {
-        self.rules().any(|rule| rule.at_recipient || rule.tells_apart || rule.names_recipient)
+        let at_recipient = |link: &Link| link.mode != Mode::Disabled && link.rules().any(|rule| rule.at_recipient);
+        let apart = |rule: &Rule| rule.mode == Mode::Enforce && (rule.tells_apart || rule.names_recipient);
+        self.links.iter().any(|link| at_recipient(link)) || self.in_force().any(|link| link.tells_apart() || link.rules().any(apart))
     }
 
     /// What the rules at RCPT say of a recipient, and its class.
@@ -167,7 +175,7 @@ impl Chain {
         let envelope = Envelope { sender: offer.sender.clone(), recipients: vec![offer.recipient.clone()], declared: offer.declared };
         let mail = Mail { origin: Arc::clone(offer.origin), envelope, message };
         let mut run = Run::at_recipient(Run::new(mail, self.limits, Arc::clone(&self.inside), traced), offer.declared.size);
-        let mut outcome = run.walk(&self.files, |_, rule| rule.at_recipient);
+        let mut outcome = run.walk(&self.links, &|_, rule| rule.at_recipient);
         let mut class = Class::default();
         if outcome == Outcome::Deliver {
             match self.class(&mut run) {
@@ -183,13 +191,23 @@ impl Chain {
         // These are no questions of a rule that `explain` tells about.
         let trace = run.trace.take();
         let mut class = Class { late: run.late.clone(), ..Class::default() };
-        for rule in self.rules().filter(|rule| !rule.at_recipient || run.late.contains(&rule.name)) {
-            if rule.tells_apart {
-                let answers = guarded(|| rule.of_recipient(run)).map_err(|error| (Arc::clone(&rule.name), error))?;
-                class.answers.push((Arc::clone(&rule.name), answers));
+        for link in self.in_force() {
+            if let Some(answers) = link.of_recipient(run)? {
+                class.answers.push((Arc::clone(&link.name), answers));
             }
-            if rule.names_recipient && class.recipient.is_none() {
-                class.recipient = Some((Arc::clone(&rule.name), run.this_recipient().clone()));
+            // Rules that are not asked tell nobody apart.
+            if link.when.as_ref().is_some_and(When::is_of_recipient) && guarded(|| link.applies(run)) == Ok(false) {
+                continue;
+            }
+            let asked = |rule: &&Rule| rule.mode == Mode::Enforce && (!rule.at_recipient || run.late.contains(&rule.name));
+            for rule in link.rules().filter(asked) {
+                if rule.tells_apart {
+                    let answers = guarded(|| rule.of_recipient(run)).map_err(|error| (Arc::clone(&rule.name), error))?;
+                    class.answers.push((Arc::clone(&rule.name), answers));
+                }
+                if rule.names_recipient && class.recipient.is_none() {
+                    class.recipient = Some((Arc::clone(&rule.name), run.this_recipient().clone()));
+                }
             }
         }
         run.trace = trace;
@@ -228,7 +246,8 @@ impl Chain {
             trace.rules.extend(of_run.rules);
             ruling
         } else {
-            Ruling { outcome: rulings[0].outcome.clone(), fired: rulings[0].fired.clone(), ..Ruling::discarded(mail) }
+            let RecipientRuling { outcome, fired, seen, .. } = rulings[0].clone();
+            Ruling { outcome, fired, seen, ..Ruling::discarded(mail) }
         };
         // The server has told these when the recipients came.
         ruling.logs.splice(0..0, rulings.iter().flat_map(|ruling| ruling.logs.iter().cloned()));
@@ -249,7 +268,7 @@ impl Chain {
                 return (Ruling::discarded(mail), Trace::default());
             }
         }
-        let (ruling, trace) = Run::new(mail, self.limits, Arc::clone(&self.inside), traced).handed(recipients).through(&self.files);
+        let (ruling, trace) = Run::new(mail, self.limits, Arc::clone(&self.inside), traced).handed(recipients).through(&self.links);
         (ruling, trace.unwrap_or_default())
     }
 }
@@ -277,6 +296,15 @@ pub fn check_at_recipient<'r>(steps: impl Iterator<Item = &'r Step>, load: &mut 
         wrong = Err(load.problems.error(&step.span, format!("a rule with `at: recipient` cannot do `{}`", step.name), label));
     }
     wrong
+}
+
+/// Reports what the `when` of a chain entry asks for too early, where a rule under it runs at RCPT.
+pub fn check_entry(link: &Link, problems: &mut Problems) {
+    let Some((when, rule)) = link.when.as_ref().zip(link.rules().find(|rule| rule.at_recipient)) else { return };
+    for (name, span) in when.uses.conditions.iter().filter(|(name, _)| !CONDITIONS.contains(name)) {
+        let label = format!("`{}` under it has `at: recipient`, which runs before the message is here", rule.name);
+        problems.error(span, format!("this chain entry cannot ask for `{name}`"), label);
+    }
 }
 
 /// Tells that each recipient is a class of its own for these texts.

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod example;
 pub mod facts;
 pub mod html;
+pub mod link;
 pub mod lint;
 pub mod list;
 pub mod named;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use crate::mail::Inside;
 use crate::yaml::Problems;
 use entry::NamedConditions;
+use link::Link;
 use list::Lists;
 use named::NamedPatterns;
 use pattern::Patterns;
@@ -65,8 +67,10 @@ impl Default for Limits {
 }
 
 /// Rules, compiled and ready.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Chain {
+    links: Vec<Arc<Link>>,
+    /// Those of all links.
     files: Vec<Arc<RuleFile>>,
     limits: Limits,
     inside: Arc<Inside>,
@@ -77,8 +81,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain of rule files in the order given. Reports names that two rules bear.
-    pub fn build(files: Vec<Arc<RuleFile>>, shared: &Shared, problems: &mut Problems) -> Chain {
+    /// A chain of links in the order given. Reports names that two rules bear.
+    pub fn build(links: Vec<Link>, shared: &Shared, problems: &mut Problems) -> Chain {
+        let files: Vec<_> = links.iter().flat_map(|link| link.files.iter().map(Arc::clone)).collect();
         let mut seen: HashMap<Arc<str>, &Rule> = HashMap::new();
         for rule in files.iter().flat_map(|file| &file.rules) {
             let first = *seen.entry(Arc::clone(&rule.name)).or_insert(rule);
@@ -88,7 +93,12 @@ impl Chain {
                 problems.error(&rule.span, format!("a second rule is called `{}`", rule.name), label);
             }
         }
+        for link in &links {
+            class::check_entry(link, problems);
+        }
+        let links = links.into_iter().map(Arc::new).collect();
         Chain {
+            links,
             files,
             limits: shared.limits,
             inside: Arc::clone(&shared.inside),
@@ -117,5 +127,23 @@ impl Chain {
     #[must_use]
     pub fn files(&self) -> &[Arc<RuleFile>] {
         &self.files
+    }
+
+    /// What a run of it may spend.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What is inside for its rules.
+    #[must_use]
+    pub fn inside(&self) -> &Inside {
+        &self.inside
+    }
+
+    /// Its links, in order.
+    #[must_use]
+    pub fn links(&self) -> &[Arc<Link>] {
+        &self.links
     }
 }

@@ -10,6 +10,7 @@ use super::class;
 use super::condition::{self, Condition};
 use super::entry::{Load, Named, NamedConditions, Uses, find, no_settings, unknown};
 use super::facts::Facts;
+use super::link::{self, Mode, When};
 use super::list::Lists;
 use super::pattern::Patterns;
 use super::run::{Action, ActionError};
@@ -55,6 +56,7 @@ const RULE: &[Key] = &[
     Key::may("unless", manual::CONDITION, "{client: {address: 10.0.0.0/8}}", "What it does not fire for, although `when` holds."),
     Key::may("then", manual::ACTIONS, "[quarantine: {reason: a program}]", "What is done when it fires; all or nothing."),
     Key::may("else", manual::ACTIONS, "[tag: harmless]", "What is done when it does not fire."),
+    Key::or("mode", link::MODES, "enforce", "Whether it is in force; the stricter of this and the chain entry's holds."),
     Key::may(
         "on_error",
         "quarantine, defer, reject or skip",
@@ -105,6 +107,8 @@ pub struct Rule {
     pub(super) then: Vec<Step>,
     pub(super) otherwise: Vec<Step>,
     pub(super) on_error: Option<OnError>,
+    /// Whether it is in force.
+    pub mode: Mode,
     /// It runs at RCPT (`at: recipient`).
     pub(super) at_recipient: bool,
     /// Its conditions tell recipients apart.
@@ -198,7 +202,18 @@ impl Shared {
         named
     }
 
-    fn load<'a>(&'a mut self, conditions: &'a NamedConditions, problems: &'a mut Problems) -> Load<'a> {
+    /// Reads the `when` of a chain entry.
+    ///
+    /// # Errors
+    /// [`Reported`], every mistake in it.
+    pub fn when(&mut self, node: &Node, problems: &mut Problems) -> Result<When, Reported> {
+        let conditions = self.conditions.clone();
+        let mut load = self.load(&conditions, problems);
+        let condition = condition::load(node, &mut load)?;
+        Ok(When { condition, uses: load.uses, node: node.clone() })
+    }
+
+    pub(super) fn load<'a>(&'a mut self, conditions: &'a NamedConditions, problems: &'a mut Problems) -> Load<'a> {
         Load {
             problems,
             limits: self.limits,
@@ -254,7 +269,7 @@ impl RuleFile {
     }
 }
 
-fn list<'n>(settings: &mut Settings<'n>, key: &'static str, problems: &mut Problems) -> &'n [Node] {
+pub(super) fn list<'n>(settings: &mut Settings<'n>, key: &'static str, problems: &mut Problems) -> &'n [Node] {
     match settings.node(key) {
         None => &[],
         Some(Node { kind: Kind::List(items), .. }) => items,
@@ -302,6 +317,7 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
     let otherwise = steps(&mut settings, "else", load);
     let on_error = settings.take::<OnError>("on_error", load.problems);
     let at_recipient = settings.node("at").map(|node| word(node, &[("recipient", true)], load.problems)).transpose();
+    let mode = settings.or("mode", Mode::default(), load.problems);
     settings.finish(load.problems)?;
     let (then, otherwise) = (then?, otherwise?);
     if then.is_empty() && otherwise.is_empty() {
@@ -310,7 +326,7 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
     let at_recipient = at_recipient?.unwrap_or(false);
     if at_recipient {
         class::check_at_recipient(then.iter().chain(&otherwise), load)?;
-    } else {
+    } else if mode == Mode::Enforce {
         class::warn_of_texts(load);
     }
     Ok(Rule {
@@ -322,6 +338,7 @@ fn rule(node: &Node, load: &mut Load<'_>) -> Result<Rule, Reported> {
         then,
         otherwise,
         on_error: on_error?,
+        mode,
         at_recipient,
         tells_apart: load.uses.tell_apart(),
         names_recipient: !load.uses.recipient.is_empty(),
@@ -415,12 +432,12 @@ mod tests {
     #[test]
     fn every_mistake_is_told_at_once() {
         let told = problems(
-            "rules:\n  - name: a\n    when: {subjet: x}\n    then: [{tagg: x}]\n  - name: b\n    mode: observe\n    then: [discard]\n  - name: b\n    then: [discard]\n    when: {body: {contains: ''}}\n  - then: [tag]\ntests:\n  - name: t\n    inline: x\n    expect: {fired: [c], outcome: delivered}\nruels: []\n",
+            "rules:\n  - name: a\n    when: {subjet: x}\n    then: [{tagg: x}]\n  - name: b\n    mood: odd\n    then: [discard]\n  - name: b\n    then: [discard]\n    when: {body: {contains: ''}}\n  - then: [tag]\ntests:\n  - name: t\n    inline: x\n    expect: {fired: [c], outcome: delivered}\nruels: []\n",
         );
         for part in [
             "unknown condition `subjet` / did you mean `subject`?",
             "unknown action `tagg` / did you mean `tag`?",
-            "mode",
+            "mood",
             "an empty text is in every value",
             "no rule is called `c`",
             "unknown word `delivered` / did you mean `deliver`?",

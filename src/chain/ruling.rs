@@ -37,6 +37,29 @@ pub struct Failure {
     pub error: String,
 }
 
+/// What became of one rule that a mail came to, for the counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub rule: Arc<str>,
+    /// It was not in force.
+    pub observed: bool,
+    pub fired: bool,
+    pub error: Option<String>,
+    /// In force, it would have made something else of this mail. Of an observed rule only.
+    pub different: bool,
+}
+
+impl Sight {
+    /// What became of it for another recipient of the same mail.
+    pub(super) fn add(&mut self, other: &Sight) {
+        self.fired |= other.fired;
+        self.different |= other.different;
+        if self.error.is_none() {
+            self.error.clone_from(&other.error);
+        }
+    }
+}
+
 /// Everything that came out of a run.
 #[derive(Clone, Debug)]
 pub struct Ruling {
@@ -45,11 +68,13 @@ pub struct Ruling {
     pub outcome: Outcome,
     /// Non-empty: this copy is held (unless the outcome is a reject, defer or discard). In order; the first reason stands.
     pub holds: Vec<Hold>,
-    /// Names of the rules that fired, in order.
+    /// Names of the rules in force that fired, in order.
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
     /// The rule that was asked last: it ended the chain if the outcome is a verdict.
     pub last: Arc<str>,
+    /// Every rule that was asked, in order, those that are only observed as well.
+    pub seen: Vec<Sight>,
     pub tags: Vec<String>,
     /// Scores by name; the unnamed total under "".
     pub scores: BTreeMap<String, f64>,
@@ -74,10 +99,21 @@ impl Ruling {
             fired: Vec::new(),
             failures: Vec::new(),
             last: Arc::from(""),
+            seen: Vec::new(),
             tags: Vec::new(),
             scores: BTreeMap::new(),
             logs: Vec::new(),
         }
+    }
+
+    /// Names of the rules that fired and were only observed, in order.
+    pub fn observed(&self) -> impl Iterator<Item = &str> {
+        self.seen.iter().filter(|sight| sight.observed && sight.fired).map(|sight| &*sight.rule)
+    }
+
+    /// Names of all rules whose conditions held, in order, in force or not.
+    pub fn all_fired(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.seen.iter().filter(|sight| sight.fired).map(|sight| &sight.rule)
     }
 
     /// What the client hears if the rules reject or defer: code, enhanced code and text.

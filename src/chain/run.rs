@@ -1,5 +1,6 @@
 //! One mail on its way through the chain: what actions change, what conditions look at, and what may be spent.
 
+mod shadow;
 mod walk;
 
 pub(super) use walk::guarded;
@@ -7,19 +8,20 @@ pub(super) use walk::guarded;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::Limits;
 use super::class::{Class, RecipientRuling};
 use super::facts::Groups;
-use super::ruling::{Failure, Hold, Outcome};
+use super::ruling::{Failure, Hold, Outcome, Sight};
 use super::trace::Trace;
 use crate::base::clock;
 use crate::mail::{Inside, Mail};
 use crate::message::{Fault, Message, PartId};
 use crate::smtp::path::Path;
+use shadow::{Effect, Purse};
 
 /// What changes a mail, or ends its way. The struct *is* the settings.
 pub trait Action: std::fmt::Debug + Send + Sync {
@@ -97,8 +99,15 @@ pub struct Run {
     logs: Vec<(Arc<str>, String)>,
     fired: Vec<Arc<str>>,
     failures: Vec<Failure>,
+    seen: Vec<(Sight, Effect)>,
+    /// What runs now is only observed.
+    shadow: bool,
+    /// What the rules in force have spent while others are observed, and the other way round.
+    other: Purse,
     limits: Limits,
     began: Instant,
+    /// Time used before `began`.
+    used: Duration,
     decoded: Cell<u64>,
     added: u64,
     /// Whom this run is for, as the rules at RCPT left them: one class.
@@ -140,8 +149,12 @@ impl Run {
             logs: Vec::new(),
             fired: Vec::new(),
             failures: Vec::new(),
+            seen: Vec::new(),
+            shadow: false,
+            other: Purse::default(),
             limits,
             began: clock::monotonic(),
+            used: Duration::ZERO,
             decoded: Cell::new(0),
             added: 0,
         }
@@ -160,6 +173,12 @@ impl Run {
             for rule in &ruling.fired {
                 if !self.fired.contains(rule) {
                     self.fired.push(Arc::clone(rule));
+                }
+            }
+            for sight in &ruling.seen {
+                match self.seen.iter_mut().find(|(known, _)| known.rule == sight.rule) {
+                    Some((known, _)) => known.add(sight),
+                    None => self.seen.push((sight.clone(), Effect::None)),
                 }
             }
         }
@@ -193,7 +212,9 @@ impl Run {
 
     /// What a run at RCPT came to.
     pub(super) fn ruled(mut self, outcome: Outcome, given: &Path, class: Class) -> (RecipientRuling, Trace) {
+        let seen = self.sights(&outcome);
         let ruling = RecipientRuling {
+            seen,
             outcome,
             given: given.clone(),
             recipient: self.this_recipient().clone(),
@@ -321,7 +342,7 @@ impl Run {
     /// # Errors
     /// `limits.chain.time` is spent.
     pub fn check_time(&self) -> Result<(), ActionError> {
-        if clock::monotonic().duration_since(self.began) > self.limits.time {
+        if self.used + clock::monotonic().duration_since(self.began) > self.limits.time {
             return Err(ActionError::Message("the chain took longer than limits.chain.time".to_owned()));
         }
         Ok(())

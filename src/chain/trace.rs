@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::rule::{OnError, Rule};
+use super::rule::OnError;
 
 /// A run, told rule by rule.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -21,6 +21,10 @@ pub struct RuleTrace {
     pub name: String,
     /// `file:line`.
     pub place: String,
+    /// A chain entry with a `when` of its own, no rule.
+    pub entry: bool,
+    /// Evaluated only: nothing of it reached the mail.
+    pub observed: bool,
     pub fired: bool,
     pub conditions: Vec<Asked>,
     pub edits: Vec<Edit>,
@@ -56,9 +60,16 @@ pub struct Edit {
 const VALUES: usize = 20;
 
 impl Trace {
-    pub(super) fn begin(&mut self, rule: &Rule) {
+    pub(super) fn begin(&mut self, name: &str, place: String, observed: bool) {
         self.open.clear();
-        self.rules.push(RuleTrace { name: rule.name.to_string(), place: rule.place(), ..RuleTrace::default() });
+        self.rules.push(RuleTrace { name: name.to_owned(), place, observed, ..RuleTrace::default() });
+    }
+
+    pub(super) fn begin_entry(&mut self, name: &str, place: &str, observed: bool) {
+        self.begin(&format!("include {name}"), place.to_owned(), observed);
+        if let Some(entry) = self.rules.last_mut() {
+            entry.entry = true;
+        }
     }
 
     pub(super) fn asked(&mut self, condition: &str) {
@@ -132,11 +143,12 @@ impl Trace {
         }
     }
 
-    pub(super) fn failed(&mut self, error: &str, then: OnError) {
+    /// Without `then`: it was only observed.
+    pub(super) fn failed(&mut self, error: &str, then: Option<OnError>) {
         if let Some(rule) = self.rules.last_mut() {
             // The rule is all or nothing: none of these edits stands.
             rule.edits.clear();
-            rule.error = Some(format!("{error} → {}", then.word()));
+            rule.error = Some(format!("{error} → {}", then.map_or("nothing, as it is only observed", OnError::word)));
         }
     }
 }

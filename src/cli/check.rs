@@ -50,12 +50,13 @@ pub fn run(Args { json, without_tests }: Args, global: &Global) -> Exit {
 
 /// What was looked at: ", with 3 rules in 1 file, 2 tests passed".
 fn extent(config: &Config, without_tests: bool) -> String {
-    let files = config.chain.files();
+    let files = config.rule_files();
     if files.is_empty() {
         return ", without rules".to_owned();
     }
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let (rules, tests) = files.iter().fold((0, 0), |(rules, tests), file| (rules + file.rules.len(), tests + file.tests.len()));
+    let tests = tests + config.chain_tests.iter().map(|file| file.tests.len()).sum::<usize>();
     let tested = if without_tests { "tests not run".to_owned() } else { format!("{} passed", counted(tests, "test")) };
     format!(", with {} in {}, {tested}", counted(rules, "rule"), counted(files.len(), "file"))
 }

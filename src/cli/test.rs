@@ -10,14 +10,15 @@ use anstyle::{AnsiColor, Style};
 use super::{Exit, Global, complain, say, show};
 use crate::base::disk;
 use crate::chain::Chain;
+use crate::chain::link::Link;
 use crate::chain::rule::RuleFile;
 use crate::chain::test::{self, Report};
-use crate::config::Options;
+use crate::config::{Config, Options};
 use crate::yaml::Problems;
 
 const EXAMPLES: &str = "\
 Examples:
-  transom test                          every rule file of the configuration
+  transom test                          every rule file of the configuration, and its chain_tests
   transom test rules/*.yaml             these files, whether or not the configuration names them
   transom test --update rules/a.yaml    write what came out into the files that `same_as` names
 
@@ -40,11 +41,11 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args, global: &Global) -> Exit {
     let Args { files, update: write, json: as_json } = args;
-    let chain = match chain(&files, global) {
-        Ok(chain) => chain,
+    let suite = match Suite::of(&files, global) {
+        Ok(suite) => suite,
         Err(exit) => return exit,
     };
-    let mut files = reports(&chain);
+    let mut files = suite.reports();
     if write {
         match update(&files) {
             Ok(written) => written.iter().for_each(|file| complain(&format!("written: {}", file.display()))),
@@ -53,7 +54,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
                 return Exit::Io;
             }
         }
-        files = reports(&chain);
+        files = suite.reports();
     }
     let failed = files.iter().flat_map(|(_, reports)| reports).any(|report| !report.failures.is_empty());
     let told = say(&if as_json { json(&files) } else { text(&files) });
@@ -80,7 +81,7 @@ pub(super) fn chain(files: &[PathBuf], global: &Global) -> Result<Arc<Chain>, Ex
     let mut shared = if configured { global.load(options)?.chain.shared() } else { Chain::default().shared() };
     let mut problems = Problems::default();
     let read: Vec<_> = files.iter().filter_map(|file| RuleFile::read(file, &mut shared, &mut problems)).collect();
-    let chain = Chain::build(read, &shared, &mut problems);
+    let chain = Chain::build(vec![Link::of(read)], &shared, &mut problems);
     show(&problems);
     if problems.any_error() {
         complain(&problems.summary("no test was run"));
@@ -91,8 +92,37 @@ pub(super) fn chain(files: &[PathBuf], global: &Global) -> Result<Arc<Chain>, Ex
 
 type Reports = Vec<(PathBuf, Vec<Report>)>;
 
-fn reports(chain: &Chain) -> Reports {
-    chain.files().iter().map(|file| (file.path.clone(), test::run(file, chain.shared().limits, &chain.shared().inside))).collect()
+/// What there is to test.
+enum Suite {
+    /// Rule files, whether or not a configuration names them.
+    Files(Arc<Chain>),
+    /// All rule files of a configuration, and its whole chains.
+    All(Box<Config>),
+}
+
+impl Suite {
+    fn of(files: &[PathBuf], global: &Global) -> Result<Suite, Exit> {
+        if files.is_empty() {
+            let options = Options { without_tests: true, ..Options::default() };
+            return global.load(options).map(|config| Suite::All(Box::new(config)));
+        }
+        chain(files, global).map(Suite::Files)
+    }
+
+    fn reports(&self) -> Reports {
+        let files = |files: &[Arc<RuleFile>], chain: &Chain| -> Reports {
+            files.iter().map(|file| (file.path.clone(), test::run(file, chain.limits(), chain.inside()))).collect()
+        };
+        match self {
+            Suite::Files(chain) => files(chain.files(), chain),
+            Suite::All(config) => {
+                let mut reports = files(&config.rule_files(), &config.chain);
+                let chain_of = |listener: &str| Arc::clone(config.chain_of(listener));
+                reports.extend(config.chain_tests.iter().map(|file| (file.path.clone(), test::run_whole(file, &chain_of))));
+                reports
+            }
+        }
+    }
 }
 
 fn update(files: &Reports) -> io::Result<Vec<&Path>> {

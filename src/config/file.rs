@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::{Address, NextHop};
 use crate::base::log::{Format, Level};
+use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
 use crate::mail::Inside;
 use crate::message;
@@ -27,6 +28,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub relay: Relay,
     pub chain: Arc<Chain>,
+    /// Tests that run a whole chain.
+    pub chain_tests: Vec<Arc<TestFile>>,
     pub store: Store,
     pub log: Log,
 }
@@ -43,6 +46,8 @@ pub struct Listener {
     pub line_endings: LineEndings,
     pub malformed: Malformed,
     pub received: Received,
+    /// Instead of the common one.
+    pub chain: Option<Arc<Chain>>,
 }
 
 impl Listener {

@@ -1,6 +1,6 @@
 //! `include:` in a chain: a pattern becomes rule files, in byte order of their names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -8,19 +8,27 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::disk;
+use crate::chain::link::{self, Link, Mode};
 use crate::chain::rule::{RuleFile, Shared};
-use crate::yaml::manual::Key;
+use crate::yaml::manual::{self, Key};
 use crate::yaml::{Kind, Node, Problems, Settings};
 
-pub(super) const ENTRY: &[Key] = &[Key::need(
-    "include",
-    "a path",
-    "rules/*.yaml",
-    "Rule files, in byte order of their names; `*` never crosses `/`; one that matches no file is an error.",
-)];
+pub(super) const ENTRY: &[Key] = &[
+    Key::need(
+        "include",
+        "a path",
+        "rules/*.yaml",
+        "Rule files, in byte order of their names; `*` never crosses `/`; one that matches no file is an error.",
+    ),
+    Key::may("when", manual::CONDITION, "{direction: outbound}", "What its rules are asked for; every mail if absent."),
+    Key::or("mode", link::MODES, "enforce", "For all its rules; the stricter of this and a rule's own `mode` holds."),
+];
 
-/// The rule files that a chain names, in its order. Every problem in every one of them is reported.
-pub(super) fn rule_files(chain: &Node, base: &Path, shared: &mut Shared, problems: &mut Problems) -> Vec<Arc<RuleFile>> {
+/// Rule files read so far, by path: a file that stands in several chains is read, and tested, once.
+pub(super) type Known = BTreeMap<PathBuf, Option<Arc<RuleFile>>>;
+
+/// The links of a chain, in its order. Every problem in every one of their files is reported.
+pub(super) fn links(chain: &Node, base: &Path, known: &mut Known, shared: &mut Shared, problems: &mut Problems) -> Vec<Link> {
     let entries = match &chain.kind {
         Kind::Null => &[],
         Kind::List(entries) => entries.as_slice(),
@@ -30,27 +38,32 @@ pub(super) fn rule_files(chain: &Node, base: &Path, shared: &mut Shared, problem
         }
     };
     let mut seen = BTreeSet::new();
-    let mut files = Vec::new();
+    let mut links = Vec::new();
     for entry in entries {
         let Ok(mut settings) = Settings::of("a chain entry", entry, problems) else { continue };
         let pattern = settings.need::<String>("include", problems);
+        let when = settings.node("when").map(|node| shared.when(node, problems)).transpose();
+        let mode = settings.or("mode", Mode::default(), problems);
         let place = entry.get("include").unwrap_or(entry);
-        // What is wrong with an entry hides nothing of the files it names.
-        settings.finish(problems).ok();
+        let finished = settings.finish(problems);
         let Ok(pattern) = pattern else { continue };
+        let mut files = Vec::new();
         for path in matching(place, &pattern, base, problems) {
             if !seen.insert(path.clone()) {
                 problems.error(&place.span, format!("{} is included twice", path.display()), "each rule file may stand in a chain once");
                 continue;
             }
-            files.extend(RuleFile::read(&path, shared, problems));
+            files.extend(known.entry(path.clone()).or_insert_with(|| RuleFile::read(&path, shared, problems)).clone());
         }
+        let (Ok(()), Ok(when)) = (finished, when) else { continue };
+        let line = format!("{}:{}", place.span.source.name, place.span.line_column().0);
+        links.push(Link { name: pattern.into(), place: line, mode, when, files });
     }
-    files
+    links
 }
 
 /// The files a pattern names; none is an error.
-fn matching(place: &Node, pattern: &str, base: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+pub(super) fn matching(place: &Node, pattern: &str, base: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     match find(pattern, base) {
         Ok(found) if found.is_empty() => {
             problems.error(&place.span, format!("`{pattern}` matches no file"), format!("looked in {}", shown(base)));

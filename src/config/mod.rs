@@ -3,6 +3,7 @@
 //! `file` is the shape and the defaults, `section` reads each section, `include` finds the rule files, `check` asks what no section can know alone.
 
 mod address;
+mod chains;
 mod check;
 mod definitions;
 mod file;
@@ -20,11 +21,13 @@ pub use file::{
 };
 
 use crate::base::{disk, machine};
+use crate::chain::Chain;
 use crate::chain::rule::Shared;
-use crate::chain::{self, Chain, lint, list, named};
+use crate::chain::{lint, list, named};
 use crate::mail::Inside;
 use crate::yaml::manual::{self, Key};
-use crate::yaml::{Node, Problems, Reported, Settings, Source, parse};
+use crate::yaml::{Node, OneOrMany, Problems, Reported, Settings, Source, parse};
+use chains::Chains;
 use definitions::Definitions;
 use section::StoreSection;
 
@@ -91,6 +94,12 @@ pub const KEYS: &[Key] = &[
     Key::section("relay", section::RELAY, "Where mail goes.").needed(),
     Key::list("chain", include::ENTRY, "The rule files, in this order."),
     Key::may(
+        "chain_tests",
+        "a path or a list of them",
+        "tests/*.yaml",
+        "Files of tests that run the whole chain; one that fails refuses the start.",
+    ),
+    Key::may(
         "conditions",
         manual::CONDITIONS,
         "{from_office: {client: {address: 10.1.0.0/16}}}",
@@ -115,7 +124,9 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let timeouts = settings.or("timeouts", Timeouts::default(), problems);
     let relay = settings.need::<Relay>("relay", problems);
     let definitions = Definitions::take(&mut settings);
-    let chain_entries = settings.node("chain");
+    // Read together with the chains of the listeners.
+    let _ = settings.node("chain");
+    let chain_tests = settings.or("chain_tests", OneOrMany(Vec::new()), problems);
     let store = settings.or("store", StoreSection::default(), problems);
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
@@ -126,45 +137,44 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::limits(node, &limits, problems);
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
-    let entries = (!options.without_chain).then_some((definitions, chain_entries));
-    let chain = rules(entries, base, limits.chain, shared_inside, problems);
-    let tested = !options.without_tests && !problems.any_error();
+    let without_inside = shared_inside.is_none();
+    let mut shared =
+        Shared { limits: limits.chain.of_chain(), inside: shared_inside.unwrap_or_default(), without_inside, ..Shared::default() };
+    let chains = if options.without_chain {
+        let empty = Arc::new(Chain::build(Vec::new(), &shared, problems));
+        Chains { common: empty, own: Vec::new(), tests: Vec::new() }
+    } else {
+        definitions.read(base, &mut shared, problems);
+        Chains::read(node, &chain_tests.0, base, &mut shared, problems)
+    };
     // Rules that do not do what they promise are not started.
-    let fired = tested.then(|| chain::test::check(&chain, problems));
+    let tested = !options.without_tests && !problems.any_error();
+    let fired = listeners.as_ref().ok().filter(|_| tested).map(|listeners| chains.check(listeners, problems));
     if options.lint && !problems.any_error() {
-        lint::check(chain.files(), node, fired.as_ref(), problems);
+        lint::check(&chains.all(), node, fired.as_ref(), problems);
         problems.sort();
     }
     finished?;
     let relay = relay?;
+    let own = chains.own.into_iter().chain(std::iter::repeat(None));
     Ok(Config {
         file: path.to_owned(),
         hostname: host_name(node, hostname?, problems)?,
-        listeners: listeners?.into_iter().map(|listener| listener.under(base)).collect(),
+        listeners: listeners?
+            .into_iter()
+            .map(|listener| listener.under(base))
+            .zip(own)
+            .map(|(listener, chain)| Listener { chain, ..listener })
+            .collect(),
         inside: inside?,
         limits,
         timeouts,
         relay: Relay { next_hops: relay.next_hops.into_iter().map(|hop| hop.under(base)).collect(), ..relay },
-        chain: Arc::new(chain),
+        chain: chains.common,
+        chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
         log,
     })
-}
-
-/// The rules, if they are wanted: what gives names, and `chain` of the configuration.
-fn rules(
-    entries: Option<(Definitions<'_>, Option<&Node>)>,
-    base: &Path,
-    limits: ChainLimits,
-    inside: Option<Arc<Inside>>,
-    problems: &mut Problems,
-) -> Chain {
-    let without_inside = inside.is_none();
-    let mut shared = Shared { limits: limits.of_chain(), inside: inside.unwrap_or_default(), without_inside, ..Shared::default() };
-    let (definitions, chain) = entries.unwrap_or_default();
-    definitions.read(base, &mut shared, problems);
-    let files = chain.map(|chain| include::rule_files(chain, base, &mut shared, problems)).unwrap_or_default();
-    Chain::build(files, &shared, problems)
 }
 
 fn host_name(node: &Node, given: Option<section::HostName>, problems: &mut Problems) -> Result<String, Reported> {
@@ -229,6 +239,8 @@ mod tests {
         let directory = written(&text);
         disk::create_dir_all(&directory.path().join("rules")).unwrap();
         disk::write(&directory.path().join("rules/a.yaml"), b"rules: []").unwrap();
+        disk::create_dir_all(&directory.path().join("tests")).unwrap();
+        disk::write(&directory.path().join("tests/a.yaml"), b"tests: []").unwrap();
         let explicit = match load(&directory.path().join("transom.yaml"), Options { without_tests: true, ..Options::default() }) {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{}\n{text}", problems.render(false)),
@@ -342,9 +354,22 @@ listeners:
 
     #[test]
     fn a_wrong_chain_entry_hides_nothing_of_its_files() {
-        let text = format!("{SMALLEST}chain: [{{include: a.yaml, mode: observe}}]");
-        let told = load_files(&[("transom.yaml", &text), ("a.yaml", "rules: [{name: one, then: [tagg: y]}]")], Options::default());
-        assert_eq!(told.map(|_| ()).unwrap_err(), ["unknown key in a chain entry: `mode`", "unknown action `tagg`"]);
+        let text = format!("{SMALLEST}chain: [{{include: a.yaml, mood: observe}}, {{include: b.yaml, mode: watch, when: {{subjet: x}}}}]");
+        let files = [
+            ("transom.yaml", text.as_str()),
+            ("a.yaml", "rules: [{name: one, then: [tagg: y]}]"),
+            ("b.yaml", "rules: [{name: two, then: [tak: y]}]"),
+        ];
+        let told = load_files(&files, Options::default()).map(|_| ()).unwrap_err();
+        for expected in [
+            "unknown key in a chain entry: `mood`",
+            "unknown word `watch`",
+            "unknown condition `subjet`",
+            "unknown action `tagg`",
+            "unknown action `tak`",
+        ] {
+            assert!(told.iter().any(|title| title.starts_with(expected)), "{expected}: {told:#?}");
+        }
     }
 
     const NAMED: &str = r"
@@ -468,7 +493,7 @@ tests: [{name: it is delivered, inline: \"Subject: a\\n\\nb\\n\", expect: {outco
 
     #[test]
     fn keys_of_what_is_not_built_are_unknown() {
-        for key in ["routes: {}", "keys: {}", "admin: {}", "chain_tests: a"] {
+        for key in ["routes: {}", "keys: {}", "admin: {}"] {
             let told = told(&format!("{SMALLEST}{key}"));
             assert_eq!(told, [format!("unknown key in the configuration: `{}`", key.split(':').next().unwrap())]);
         }

@@ -100,6 +100,7 @@ pub(super) const LISTENER: &[Key] = &[
         "What becomes of a message whose header cannot be read; `wrap`: all of it becomes the body of a new one.",
     ),
     Key::or("received", "add or none", "add", "`none` adds no Received field, and still refuses loops."),
+    Key::list("chain", super::include::ENTRY, "The rules for its mail, instead of those of `chain` below."),
 ];
 
 impl FromNode for Listener {
@@ -112,6 +113,8 @@ impl FromNode for Listener {
         let line_endings = settings.take::<LineEndings>("line_endings", problems);
         let malformed = settings.or("malformed", Malformed::default(), problems);
         let received = settings.or("received", Received::default(), problems);
+        // Its rules are read with those of the common chain.
+        let _ = settings.node("chain");
         settings.finish(problems)?;
         let (address, line_endings) = (address?, line_endings?);
         if let (true, Some(LineEndings::Reject), Some(node)) = (behind_queue, line_endings, node.get("line_endings")) {
@@ -127,6 +130,7 @@ impl FromNode for Listener {
             line_endings: line_endings.unwrap_or(default),
             malformed,
             received,
+            chain: None,
         })
     }
 }

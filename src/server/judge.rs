@@ -103,6 +103,7 @@ pub fn log_refused(origin: &Origin, envelope: &Envelope, reply: &Reply, receive:
         bytes: None,
         outcome: "refused",
         fired: String::new(),
+        observed: String::new(),
         next_hop: None,
         answer: None,
         holds: String::new(),
@@ -179,6 +180,11 @@ fn log_ruling(ruling: &Ruling) {
     }
     for failure in &ruling.failures {
         tracing::warn!(%id, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone; its on_error decided");
+    }
+    for sight in ruling.seen.iter().filter(|sight| sight.observed) {
+        if let Some(error) = &sight.error {
+            tracing::warn!(%id, rule = &*sight.rule, error, "a rule that is only observed failed");
+        }
     }
 }
 
@@ -260,6 +266,7 @@ impl Case {
             bytes: Some(self.message.received_size()),
             outcome,
             fired: String::new(),
+            observed: String::new(),
             next_hop: None,
             answer: None,
             holds: String::new(),
@@ -276,6 +283,7 @@ impl Case {
     fn log(&self, ruling: &Ruling, told: &Told, decided: Instant) {
         let mut summary = self.summary(&told.reply, told.outcome);
         summary.fired = ruling.fired.join(", ");
+        summary.observed = ruling.observed().collect::<Vec<_>>().join(", ");
         summary.next_hop = told.next_hop.as_deref();
         summary.answer = told.answer.as_deref();
         summary.holds = told.holds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");

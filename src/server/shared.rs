@@ -157,7 +157,7 @@ impl Shared {
         Door {
             name: Arc::clone(&listener.name),
             permission: Permission::new(inside, listener.origin),
-            chain: Arc::clone(&config.chain),
+            chain: Arc::clone(listener.chain.as_ref().unwrap_or(&config.chain)),
             intake: Intake {
                 limits: Arc::clone(&self.limits),
                 room: self.room.clone(),

@@ -19,6 +19,8 @@ pub struct Summary<'a> {
     pub bytes: Option<u64>,
     pub outcome: &'a str,
     pub fired: String,
+    /// Rules that fired and are not in force.
+    pub observed: String,
     pub next_hop: Option<&'a str>,
     /// What the next hop said last, or the trouble with it; left out where the client hears the same.
     pub answer: Option<&'a str>,
@@ -52,6 +54,7 @@ impl Summary<'_> {
             bytes = self.bytes,
             outcome = self.outcome,
             fired = (!self.fired.is_empty()).then_some(self.fired.as_str()),
+            observed = (!self.observed.is_empty()).then_some(self.observed.as_str()),
             hold = (!self.holds.is_empty()).then_some(self.holds.as_str()),
             next_hop = self.next_hop,
             answer = self.answer.filter(|answer| *answer != reply),

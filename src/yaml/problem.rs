@@ -103,6 +103,18 @@ impl Problems {
         self.found.append(&mut other.found);
     }
 
+    /// Leaves each once that is found several times.
+    pub fn dedup(&mut self) {
+        let mut known: Vec<Problem> = Vec::new();
+        let place = |problem: &Problem| problem.span.as_ref().map(|span| (Arc::as_ptr(&span.source), span.start));
+        for problem in std::mem::take(&mut self.found) {
+            if !known.iter().any(|other| other.title == problem.title && place(other) == place(&problem)) {
+                known.push(problem);
+            }
+        }
+        self.found = known;
+    }
+
     /// Whether there is none, not even a warning.
     #[must_use]
     pub fn is_empty(&self) -> bool {

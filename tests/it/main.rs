@@ -18,6 +18,7 @@ mod hostile;
 mod kill;
 mod lint;
 mod listener;
+mod modes;
 mod parity;
 mod quarantine;
 mod readme;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use transom::chain::link::Link;
 use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::ruling::Ruling;
 use transom::chain::{Chain, example};
@@ -19,7 +20,7 @@ fn ruling(message: &str, actions: &[&str]) -> Ruling {
     let source: Arc<Source> = Source::new("parity.yaml".to_owned(), yaml);
     let file = parse(&source, &mut problems).map(|node| RuleFile::load(&node, Path::new("parity.yaml"), &mut shared, &mut problems));
     assert!(problems.is_empty(), "{}", problems.render(false));
-    let chain = Chain::build(vec![Arc::new(file.unwrap())], &shared, &mut problems);
+    let chain = Chain::build(vec![Link::of(vec![Arc::new(file.unwrap())])], &shared, &mut problems);
     let mut mail = example::run("").mail;
     mail.message = Message::parse(Bytes::copy_from_slice(message.as_bytes()), &example::limits()).unwrap();
     let ruling = chain.run(mail, &[]);

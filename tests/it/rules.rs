@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use transom::chain::condition::{self, Condition};
 use transom::chain::entry::{Entry, Load, NamedConditions, Uses};
+use transom::chain::link::Link;
 use transom::chain::list::Lists;
 use transom::chain::pattern::Patterns;
 use transom::chain::rule::{RuleFile, Shared};
@@ -25,7 +26,7 @@ fn rule_files() -> Vec<PathBuf> {
 fn every_shipped_rule_file_passes_its_own_tests() {
     let (mut shared, mut problems) = (Shared::default(), Problems::default());
     let files: Vec<_> = rule_files().iter().filter_map(|file| RuleFile::read(file, &mut shared, &mut problems)).collect();
-    let chain = Chain::build(files, &shared, &mut problems);
+    let chain = Chain::build(vec![Link::of(files)], &shared, &mut problems);
     assert!(!problems.any_error(), "{}", problems.render(false));
     assert!(!chain.files().is_empty());
     let mut failures = String::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::link::Link;
 use crate::chain::rule::{RuleFile, Shared};
 use crate::chain::ruling::Ruling;
 use crate::chain::trace::Trace;
@@ -38,7 +39,7 @@ fn shared() -> Shared {
 
 /// A chain of one rule file.
 pub fn chain(yaml: &str) -> Result<Chain, Vec<String>> {
-    file(yaml).map(|file| Chain::build(vec![Arc::new(file)], &shared(), &mut Problems::default()))
+    file(yaml).map(|file| Chain::build(vec![Link::of(vec![Arc::new(file)])], &shared(), &mut Problems::default()))
 }
 
 /// A rule file of one rule with these actions.

@@ -12,7 +12,8 @@ mod unused;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rule::RuleFile;
+use super::Chain;
+use super::link::{Link, Mode};
 use crate::yaml::{Node, Problems, Span};
 use question::Question;
 
@@ -39,50 +40,59 @@ enum Stage {
     Message,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Enforce,
-    Observe,
-    Disabled,
-}
-
-/// Looks through rules. `configuration` is transom.yaml; `fired` are the rules that some test saw fire, if the tests were run.
-pub fn check(files: &[Arc<RuleFile>], configuration: &Node, fired: Option<&BTreeSet<Arc<str>>>, problems: &mut Problems) {
-    let rules = written(files, configuration);
-    reach::check(&rules, problems);
-    score::check(&rules, problems);
-    trust::check(&rules, problems);
-    hidden::check(&rules, problems);
-    unused::check(files, configuration, problems);
-    if let Some(fired) = fired {
-        unused::untested(files, &rules, fired, problems);
+/// Looks through the rules of all chains. `configuration` is transom.yaml; `fired` are the rules that some test saw fire, if the tests were run.
+pub fn check(chains: &[&Chain], configuration: &Node, fired: Option<&BTreeSet<Arc<str>>>, problems: &mut Problems) {
+    let mut found = Problems::default();
+    for chain in chains {
+        let rules = written(chain.links(), configuration);
+        reach::check(&rules, &mut found);
+        score::check(&rules, &mut found);
+        trust::check(&rules, &mut found);
+        hidden::check(&rules, &mut found);
+        if let Some(fired) = fired {
+            unused::untested(chain.files(), &rules, fired, &mut found);
+        }
     }
+    let files: Vec<_> = chains.iter().flat_map(|chain| chain.files().iter().map(Arc::clone)).collect();
+    unused::check(&files, configuration, &mut found);
+    // A file that stands in several chains is looked at in each.
+    found.dedup();
+    problems.append(found);
 }
 
 /// The rules in the order in which they run.
-fn written<'n>(files: &'n [Arc<RuleFile>], configuration: &'n Node) -> Vec<Written<'n>> {
-    let mut rules: Vec<_> = files
+fn written<'n>(links: &'n [Arc<Link>], configuration: &'n Node) -> Vec<Written<'n>> {
+    let mut rules: Vec<_> = links
         .iter()
+        .flat_map(|link| link.files.iter().map(move |file| (link, file)))
         .enumerate()
-        .flat_map(|(number, file)| {
+        .flat_map(|(number, (link, file))| {
+            let from_configuration = move |name: &str| configuration.get("conditions")?.get(name);
+            let entry = link.when.as_ref().map(|when| Question::of(&when.node, &from_configuration));
             let named = move |name: &str| {
                 let of = |node: &'n Node| node.get("conditions")?.get(name);
                 of(&file.node).or_else(|| of(configuration))
             };
             let nodes = file.node.get("rules").and_then(Node::list).unwrap_or_default();
-            nodes.iter().filter_map(move |node| rule(node, number, &named))
+            nodes.iter().filter_map(move |node| rule(node, number, link.mode, entry.clone(), &named))
         })
         .collect();
     rules.sort_by_key(|rule| rule.stage);
     rules
 }
 
-fn rule<'n>(node: &'n Node, file: usize, named: &dyn Fn(&str) -> Option<&'n Node>) -> Option<Written<'n>> {
+fn rule<'n>(
+    node: &'n Node,
+    file: usize,
+    mode: Mode,
+    entry: Option<Question<'n>>,
+    named: &dyn Fn(&str) -> Option<&'n Node>,
+) -> Option<Written<'n>> {
     let name = node.get("name")?;
     let word = |key: &str| node.get(key).and_then(Node::scalar);
     let ask = |key: &str| node.get(key).map(|node| Question::of(node, named));
     let unless = ask("unless");
-    let mut question: Vec<_> = ask("when").into_iter().chain(unless.clone().map(|one| Question::Not(Box::new(one)))).collect();
+    let mut question: Vec<_> = entry.into_iter().chain(ask("when")).chain(unless.clone().map(|one| Question::Not(Box::new(one)))).collect();
     Some(Written {
         name: name.scalar()?,
         span: &name.span,
@@ -96,11 +106,11 @@ fn rule<'n>(node: &'n Node, file: usize, named: &dyn Fn(&str) -> Option<&'n Node
         then: actions(node.get("then")),
         otherwise: actions(node.get("else")),
         stage: if word("at") == Some("recipient") { Stage::Recipient } else { Stage::Message },
-        mode: match word("mode") {
+        mode: mode.max(match word("mode") {
             Some("observe") => Mode::Observe,
             Some("disabled") => Mode::Disabled,
             _ => Mode::Enforce,
-        },
+        }),
     })
 }
 
@@ -129,7 +139,7 @@ impl Written<'_> {
 mod tests {
     use std::path::Path;
 
-    use super::super::rule::Shared;
+    use super::super::rule::{RuleFile, Shared};
     use super::*;
     use crate::yaml::{Source, parse};
 
@@ -156,7 +166,8 @@ mod tests {
         let files: Vec<_> = files.iter().enumerate().map(read).collect();
         assert!(!problems.any_error(), "{}", problems.render(false));
         let fired = fired.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
-        check(&files, &configuration, fired.as_ref(), &mut problems);
+        let chain = Chain::build(vec![crate::chain::link::Link::of(files)], &shared, &mut problems);
+        check(&[&chain], &configuration, fired.as_ref(), &mut problems);
         assert!(!problems.any_error(), "a lint is a warning");
         let line = |problem: &crate::yaml::Problem| {
             let span = problem.span.as_ref().unwrap();

@@ -4,36 +4,41 @@
 //! |------------------------|------------------|---------------------------------------------------------------|
 //! | hold (or do not)       | `then` (`else`)  | the next rule; after `leave` the next file; after a verdict the end |
 //! | fail, or an action fails | undone as a whole | `on_error`: hold or skip and go on, or reject or defer and end |
+//!
+//! A chain entry whose own `when` fails is like a rule that fails; its rules are not asked. What is only observed goes [aside](super::shadow).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::shadow::Effect;
 use super::{ActionError, Flow, Run};
-use crate::chain::rule::{OnError, Rule, RuleFile, Step};
-use crate::chain::ruling::{Failure, Hold, Outcome, Ruling, Verdict};
+use crate::chain::link::{Link, Mode};
+use crate::chain::rule::{OnError, Rule, Step};
+use crate::chain::ruling::{Failure, Hold, Outcome, Ruling, Sight, Verdict};
 use crate::chain::trace::Trace;
 use crate::mail::Mail;
 use crate::smtp::reply::Enhanced;
 
 /// What a failing rule puts back.
 #[derive(Clone, Debug)]
-struct State {
-    mail: Mail,
+pub(super) struct State {
+    pub(super) mail: Mail,
     tags: Vec<String>,
     scores: BTreeMap<String, f64>,
-    holds: Vec<Hold>,
+    pub(super) holds: Vec<Hold>,
     logs: Vec<(Arc<str>, String)>,
     added: u64,
 }
 
 impl Run {
     /// The way through.
-    pub(in crate::chain) fn through(mut self, files: &[Arc<RuleFile>]) -> (Ruling, Option<Trace>) {
+    pub(in crate::chain) fn through(mut self, links: &[Arc<Link>]) -> (Ruling, Option<Trace>) {
         // What waited for the size goes first; `deliver` in it ends only these rules.
-        let outcome = self.walk(files, |run, rule| rule.at_recipient && run.late.contains(&rule.name));
-        let outcome = if outcome == Outcome::Deliver { self.walk(files, |_, rule| !rule.at_recipient) } else { outcome };
+        let outcome = self.walk(links, &|run, rule| rule.at_recipient && run.late.contains(&rule.name));
+        let outcome = if outcome == Outcome::Deliver { self.walk(links, &|_, rule| !rule.at_recipient) } else { outcome };
+        let seen = self.sights(&outcome);
         let ruling = Ruling {
             mail: self.mail,
             outcome,
@@ -41,6 +46,7 @@ impl Run {
             fired: self.fired,
             failures: self.failures,
             last: self.rule,
+            seen,
             tags: self.tags,
             scores: self.scores,
             logs: self.logs,
@@ -49,8 +55,41 @@ impl Run {
     }
 
     /// The rules that are wanted, in order.
-    pub(in crate::chain) fn walk(&mut self, files: &[Arc<RuleFile>], wanted: impl Fn(&Run, &Rule) -> bool) -> Outcome {
-        for file in files {
+    pub(in crate::chain) fn walk(&mut self, links: &[Arc<Link>], wanted: &dyn Fn(&Run, &Rule) -> bool) -> Outcome {
+        for link in links.iter().filter(|link| link.mode != Mode::Disabled) {
+            // Without one there is nothing to ask its `when` for.
+            if !link.rules().any(|rule| wanted(self, rule)) {
+                continue;
+            }
+            match link.mode {
+                Mode::Enforce => {
+                    if let Flow::End(outcome) = self.link(link, wanted) {
+                        return outcome;
+                    }
+                }
+                Mode::Observe => self.aside(|run| run.link(link, wanted)),
+                Mode::Disabled => {}
+            }
+        }
+        Outcome::Deliver
+    }
+
+    /// The rules of one chain entry.
+    fn link(&mut self, link: &Link, wanted: &dyn Fn(&Run, &Rule) -> bool) -> Flow {
+        let applies = self.applies(link);
+        if self.asked_for_a_size() {
+            let waiting: Vec<_> = link.rules().filter(|rule| wanted(self, rule)).collect();
+            for rule in waiting {
+                self.put_off(&rule.name);
+            }
+            return Flow::Next;
+        }
+        match applies {
+            Ok(true) => {}
+            Ok(false) => return Flow::Next,
+            Err(error) => return self.failed(&link.name, None, &error),
+        }
+        for file in &link.files {
             for rule in &file.rules {
                 if !wanted(self, rule) {
                     continue;
@@ -58,39 +97,81 @@ impl Run {
                 match self.one(rule) {
                     Flow::Next => {}
                     Flow::Leave => break,
-                    Flow::End(outcome) => return outcome,
+                    end @ Flow::End(_) => return end,
                 }
             }
         }
-        Outcome::Deliver
+        Flow::Next
+    }
+
+    fn applies(&mut self, link: &Link) -> Result<bool, ActionError> {
+        if link.when.is_none() {
+            return Ok(true);
+        }
+        self.groups.get_mut().clear();
+        let observed = self.in_shadow();
+        if let Some(trace) = &mut self.trace {
+            trace.get_mut().begin_entry(&link.name, &link.place, observed);
+        }
+        let applies = guarded(|| {
+            self.check_time()?;
+            link.applies(self)
+        })?;
+        if let Some(trace) = &mut self.trace {
+            trace.get_mut().decided(applies);
+        }
+        Ok(applies)
+    }
+
+    fn one(&mut self, rule: &Rule) -> Flow {
+        match rule.mode {
+            Mode::Enforce => self.rule(rule),
+            // It takes part in what its entry observes.
+            Mode::Observe if self.in_shadow() => self.rule(rule),
+            Mode::Observe => {
+                self.aside(|run| run.rule(rule));
+                Flow::Next
+            }
+            Mode::Disabled => Flow::Next,
+        }
     }
 
     /// One rule, all or nothing.
-    fn one(&mut self, rule: &Rule) -> Flow {
+    fn rule(&mut self, rule: &Rule) -> Flow {
+        let observed = self.in_shadow();
         self.rule = Arc::clone(&rule.name);
         self.groups.get_mut().clear();
         if let Some(trace) = &mut self.trace {
-            trace.get_mut().begin(rule);
+            trace.get_mut().begin(&rule.name, rule.place(), observed);
         }
+        let sight = Sight { rule: Arc::clone(&rule.name), observed, fired: false, error: None, different: false };
+        self.seen.push((sight, Effect::None));
         let decided = guarded(|| self.decide(rule));
         if self.asked_for_a_size() {
-            self.put_off(rule);
+            self.seen.pop();
+            self.put_off(&rule.name);
             return Flow::Next;
         }
         let steps = match decided {
             Ok(true) => &rule.then,
             Ok(false) => &rule.otherwise,
-            Err(error) => return self.failed(rule, &error),
+            Err(error) => return self.failed(&rule.name, rule.on_error, &error),
         };
         if steps.is_empty() {
             return Flow::Next;
         }
         let before = self.state();
         match guarded(|| self.carry_out(steps)) {
-            Ok(flow) => flow,
+            Ok(flow) => {
+                if observed {
+                    let effect = Effect::of(&before, self, &flow);
+                    self.seen.last_mut().expect("it was added above").1 = effect;
+                }
+                flow
+            }
             Err(error) => {
                 self.put_back(before);
-                self.failed(rule, &error)
+                self.failed(&rule.name, rule.on_error, &error)
             }
         }
     }
@@ -98,8 +179,11 @@ impl Run {
     fn decide(&mut self, rule: &Rule) -> Result<bool, ActionError> {
         self.check_time()?;
         let fires = rule.fires(self)?;
-        if fires {
+        if fires && !self.in_shadow() {
             self.fired.push(Arc::clone(&rule.name));
+        }
+        if let Some((sight, _)) = self.seen.last_mut() {
+            sight.fired = fires;
         }
         if let Some(trace) = &mut self.trace {
             trace.get_mut().decided(fires);
@@ -130,10 +214,12 @@ impl Run {
         self.announced.as_ref().is_some_and(|announced| announced.asked.take())
     }
 
-    /// The rule is asked again when the message is here; what it said now counts for nothing.
-    fn put_off(&mut self, rule: &Rule) {
-        self.fired.retain(|fired| *fired != rule.name);
-        self.late.push(Arc::clone(&rule.name));
+    /// The rule is asked again when the message is here; what it said now counts for nothing. One that is only observed parts no recipients, not even so.
+    fn put_off(&mut self, rule: &Arc<str>) {
+        if !self.in_shadow() {
+            self.fired.retain(|fired| fired != rule);
+            self.late.push(Arc::clone(rule));
+        }
         if let Some(trace) = &mut self.trace {
             trace.get_mut().put_off();
         }
@@ -150,32 +236,36 @@ impl Run {
         Outcome::Defer(try_again())
     }
 
-    fn failed(&mut self, rule: &Rule, error: &ActionError) -> Flow {
+    /// A rule, or the `when` of a chain entry, that failed.
+    fn failed(&mut self, name: &Arc<str>, on_error: Option<OnError>, error: &ActionError) -> Flow {
         let default = match error {
             ActionError::Message(_) => OnError::Quarantine,
             ActionError::Machine(_) => OnError::Defer,
         };
-        let then = rule.on_error.unwrap_or(default);
-        self.failures.push(Failure { rule: Arc::clone(&rule.name), error: error.to_string() });
-        if let Some(trace) = &mut self.trace {
-            trace.get_mut().failed(&error.to_string(), then);
-        }
-        match then {
-            OnError::Skip => Flow::Next,
-            OnError::Quarantine => {
-                self.hold(format!("rule `{}` failed: {error}", rule.name));
-                Flow::Next
+        let then = on_error.unwrap_or(default);
+        let ends = then.ends();
+        let observed = self.in_shadow();
+        if let Some((sight, effect)) = self.seen.last_mut().filter(|(sight, _)| sight.rule == *name) {
+            sight.error = Some(error.to_string());
+            if observed {
+                *effect = Effect::of_failure(then, ends.as_ref());
             }
-            OnError::Reject => Flow::End(Outcome::Reject(Verdict {
-                code: 554,
-                enhanced: Enhanced(5, 6, 0),
-                text: "This message could not be processed".to_owned(),
-            })),
-            OnError::Defer => Flow::End(Outcome::Defer(try_again())),
         }
+        if let Some(trace) = &mut self.trace {
+            trace.get_mut().failed(&error.to_string(), (!observed).then_some(then));
+        }
+        if observed {
+            return Flow::Next;
+        }
+        self.failures.push(Failure { rule: Arc::clone(name), error: error.to_string() });
+        self.rule = Arc::clone(name);
+        if then == OnError::Quarantine {
+            self.hold(format!("rule `{name}` failed: {error}"));
+        }
+        ends.map_or(Flow::Next, Flow::End)
     }
 
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         State {
             mail: self.mail.clone(),
             tags: self.tags.clone(),
@@ -186,7 +276,7 @@ impl Run {
         }
     }
 
-    fn put_back(&mut self, state: State) {
+    pub(super) fn put_back(&mut self, state: State) {
         self.mail = state.mail;
         self.tags = state.tags;
         self.scores = state.scores;
@@ -198,6 +288,20 @@ impl Run {
 
 fn try_again() -> Verdict {
     Verdict { code: 451, enhanced: Enhanced(4, 3, 0), text: "This message cannot be processed now, try again later".to_owned() }
+}
+
+impl OnError {
+    /// How it ends the chain, if it does.
+    fn ends(self) -> Option<Outcome> {
+        match self {
+            OnError::Skip | OnError::Quarantine => None,
+            OnError::Reject => {
+                let text = "This message could not be processed".to_owned();
+                Some(Outcome::Reject(Verdict { code: 554, enhanced: Enhanced(5, 6, 0), text }))
+            }
+            OnError::Defer => Some(Outcome::Defer(try_again())),
+        }
+    }
 }
 
 /// A panic is a failure of the machine. What it may have left half done is put back by the caller.
@@ -212,12 +316,17 @@ fn panic_text(cause: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::chain::condition::Condition;
+    use crate::chain::entry::Uses;
     use crate::chain::example;
     use crate::chain::facts::Facts;
+    use crate::chain::link::When;
+    use crate::chain::rule::RuleFile;
     use crate::chain::{Action, Limits};
-    use crate::message::Field;
+    use crate::message::{Fault, Field};
     use crate::yaml::{Kind, Node, Source, Span};
 
     /// What a test makes a rule do.
@@ -244,6 +353,15 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Condition for Panics {
+        fn holds(&self, _: &dyn Facts) -> Result<bool, ActionError> {
+            panic!("a bug")
+        }
+    }
+
     type Apply = fn(&mut Run) -> Result<Flow, ActionError>;
 
     fn rule(name: &str, actions: &[Apply]) -> Rule {
@@ -264,22 +382,22 @@ mod tests {
             at_recipient: false,
             tells_apart: false,
             names_recipient: false,
+            mode: Mode::Enforce,
         }
     }
 
     fn through(files: Vec<Vec<Rule>>) -> Ruling {
-        let files: Vec<_> = files
-            .into_iter()
-            .map(|rules| {
-                Arc::new(RuleFile {
-                    path: "test.yaml".into(),
-                    rules,
-                    tests: Vec::new(),
-                    node: Node { kind: Kind::Null, span: Source::new("test.yaml", "").span(0, 0) },
-                })
-            })
-            .collect();
-        example::run("Subject: hi\r\n\r\nbody\r\n").through(&files).0
+        links(vec![Link::of(files.into_iter().map(file).collect())])
+    }
+
+    fn file(rules: Vec<Rule>) -> Arc<RuleFile> {
+        let node = Node { kind: Kind::Null, span: Source::new("test.yaml", "").span(0, 0) };
+        Arc::new(RuleFile { path: "test.yaml".into(), rules, tests: Vec::new(), node })
+    }
+
+    fn links(links: Vec<Link>) -> Ruling {
+        let links: Vec<_> = links.into_iter().map(Arc::new).collect();
+        example::run("Subject: hi\r\n\r\nbody\r\n").through(&links).0
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is what an action is")]
@@ -328,33 +446,109 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_machine_defers_and_so_does_a_panic() {
-        for action in [(|_: &mut Run| Err(ActionError::Machine("disk".to_owned()))) as Apply, |run| {
-            run.mail.message.insert_field(0, Field::new("X-Mark", "1"));
-            panic!("a bug")
-        }] {
-            let ruling = through(vec![vec![rule("a", &[action]), rule("b", &[marks])]]);
-            assert!(matches!(&ruling.outcome, Outcome::Defer(verdict) if verdict.code == 451), "{:?}", ruling.outcome);
-            assert_eq!(marked(&ruling), 0);
-        }
-    }
-
-    #[test]
-    fn on_error_says_what_a_failing_rule_leads_to() {
-        for (on_error, word) in
-            [(OnError::Skip, "deliver"), (OnError::Quarantine, "quarantine"), (OnError::Reject, "reject"), (OnError::Defer, "defer")]
-        {
-            let failing = Rule { on_error: Some(on_error), ..rule("a", &[marks, fails]) };
-            assert_eq!(through(vec![vec![failing]]).word(), word);
-        }
-    }
-
-    #[test]
     fn a_condition_that_cannot_be_answered_is_an_error_and_no_firing() {
         let asks = Rule { when: Some(Box::new(Unanswerable)), ..rule("a", &[marks]) };
         let ruling = through(vec![vec![asks]]);
         assert_eq!(ruling.word(), "quarantine");
         assert!(ruling.fired.is_empty());
+    }
+
+    #[test]
+    fn every_cause_of_an_error_has_its_default_and_leaves_nothing_half_done() {
+        let causes: [(&str, Apply, &str); 8] = [
+            ("fault of the message", |_| Err(ActionError::Message("undecodable".to_owned())), "quarantine"),
+            ("fault of the machine", |_| Err(ActionError::Machine("disk".to_owned())), "defer"),
+            ("content that cannot be read", |_| Err(Fault::Disk(std::io::ErrorKind::StorageFull.into()).into()), "defer"),
+            ("no memory", |_| Err(Fault::NoMemory.into()), "defer"),
+            ("panic", |_| panic!("a bug"), "defer"),
+            ("decoded budget", |run| run.charge(u64::MAX).map(|()| Flow::Next), "quarantine"),
+            (
+                "recipients budget",
+                |run| {
+                    run.added = run.limits.added_recipients;
+                    run.count_added_recipient().map(|()| Flow::Next)
+                },
+                "quarantine",
+            ),
+            (
+                "time budget",
+                |run| {
+                    run.used = Duration::MAX / 2;
+                    run.check_time().map(|()| Flow::Next)
+                },
+                "quarantine",
+            ),
+        ];
+        for (cause, action, default) in causes {
+            let ways = [None, Some(OnError::Quarantine), Some(OnError::Defer), Some(OnError::Reject), Some(OnError::Skip)];
+            for (on_error, word) in ways.into_iter().zip([default, "quarantine", "defer", "reject", "deliver"]) {
+                let ruling = through(vec![vec![Rule { on_error, ..rule("a", &[marks, action]) }]]);
+                assert_eq!(ruling.word(), word, "{cause}, {on_error:?}");
+                assert_eq!((marked(&ruling), ruling.tags.len(), ruling.logs.len()), (0, 0, 0), "{cause}, {on_error:?}");
+                assert_eq!((ruling.failures.len(), ruling.seen[0].error.is_some()), (1, true), "{cause}, {on_error:?}");
+                let reply = match word {
+                    "defer" => Some("451 4.3.0 This message cannot be processed now, try again later".to_owned()),
+                    "reject" => Some("554 5.6.0 This message could not be processed".to_owned()),
+                    _ => None,
+                };
+                assert_eq!(ruling.reply(), reply);
+            }
+        }
+    }
+
+    #[test]
+    fn a_condition_that_panics_is_an_error_of_its_rule_also_above_a_chain_entry() {
+        let ruling = through(vec![vec![Rule { when: Some(Box::new(Panics)), ..rule("a", &[marks]) }, rule("b", &[marks])]]);
+        assert_eq!((ruling.word(), ruling.failures[0].error.as_str()), ("defer", "the rule panicked: a bug"));
+        let rules = || vec![file(vec![rule("a", &[marks])])];
+        let entry = |when: Box<dyn Condition>| Link {
+            name: Arc::from("strict/*.yaml"),
+            when: Some(When {
+                condition: when,
+                uses: Uses::default(),
+                node: Node { kind: Kind::Null, span: Source::new("test.yaml", "").span(0, 0) },
+            }),
+            ..Link::of(rules())
+        };
+        let ruling = links(vec![entry(Box::new(Panics))]);
+        assert_eq!((ruling.word(), &*ruling.failures[0].rule, ruling.seen.len()), ("defer", "strict/*.yaml", 0));
+        let ruling = links(vec![entry(Box::new(Unanswerable))]);
+        assert_eq!((ruling.word(), ruling.holds[0].reason.as_str()), ("quarantine", "rule `strict/*.yaml` failed: cannot be told"));
+        let ruling = links(vec![Link { mode: Mode::Observe, ..entry(Box::new(Panics)) }]);
+        assert_eq!((ruling.word(), ruling.failures.len()), ("deliver", 0));
+    }
+
+    #[test]
+    fn what_is_observed_has_a_budget_of_its_own() {
+        let all: Apply = |run| run.charge(run.limits.decoded).map(|()| Flow::Next);
+        let more: Apply = |run| run.charge(1).map(|()| Flow::Next);
+        let long: Apply = |run| {
+            run.used = Duration::from_hours(1);
+            Ok(Flow::Next)
+        };
+        let recipients: Apply = |run| (0..run.limits.added_recipients).try_for_each(|_| run.count_added_recipient()).map(|()| Flow::Next);
+        let observed = |name: &str, action| Rule { mode: Mode::Observe, ..rule(name, &[action]) };
+        for (action, again) in [(all, more), (long, more)] {
+            let ruling = through(vec![vec![
+                observed("a", action),
+                observed("b", again),
+                rule("c", &[all]),
+                observed("d", recipients),
+                rule("e", &[recipients]),
+            ]]);
+            assert!(ruling.failures.is_empty(), "{:?}", ruling.failures);
+            assert_eq!(ruling.word(), "deliver");
+            assert!(ruling.seen[1].error.as_ref().is_some_and(|error| error.contains("limits.chain.")), "{:?}", ruling.seen);
+        }
+    }
+
+    #[test]
+    fn a_panic_in_what_is_observed_reaches_nothing() {
+        let broken = Rule { mode: Mode::Observe, ..rule("a", &[marks, |_| panic!("a bug")]) };
+        let ruling = through(vec![vec![broken, rule("b", &[marks])]]);
+        assert_eq!((ruling.word(), marked(&ruling), ruling.failures.len()), ("deliver", 1, 0));
+        assert_eq!(ruling.seen[0].error.as_deref(), Some("the rule panicked: a bug"));
+        assert!(ruling.seen[0].different, "in force it would have been deferred");
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Expect {
     }
 
     fn judge_ruling(&self, ruling: &Ruling, failures: &mut Vec<Failure>) {
-        let fired: Vec<&str> = ruling.fired.iter().map(AsRef::as_ref).collect();
+        let fired: Vec<&str> = ruling.all_fired().map(AsRef::as_ref).collect();
         differs("outcome", self.outcome, ruling.word(), failures);
         if let Some(expected) = &self.fired
             && *expected != fired

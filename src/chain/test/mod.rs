@@ -1,6 +1,7 @@
-//! Tests of rules: `tests:` in a rule file. A test sends one mail through that file's rules alone and says what must come out.
+//! Tests of rules: `tests:` in a rule file. A test sends one mail through that file's rules alone and says what must come out; `file` has those of the whole chain.
 
 mod expect;
+mod file;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 
 use super::entry::Load;
 use super::example;
+use super::link::Link;
 use super::list::Instead;
 use super::rule::RuleFile;
 use super::string::word;
@@ -24,6 +26,7 @@ use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, OneOrMany, Problems, Reported, Settings, Span};
 use expect::Expect;
 pub use expect::Failure;
+pub use file::{TestFile, run_whole};
 
 /// Every key of a test, for the manual.
 pub const KEYS: &[Key] = &[
@@ -173,7 +176,7 @@ impl Test {
             Ok(mail) => {
                 let received = mail.message.clone();
                 let parts = chain.parts(&mail, false);
-                report.fired = parts.iter().flat_map(|part| part.ruling.fired.iter().cloned()).collect();
+                report.fired = parts.iter().flat_map(|part| part.ruling.all_fired().cloned()).collect();
                 report.failures = self.expect.judge_parts(&parts, &received, directory);
                 report.updates = self.expect.updates(&parts, directory);
             }
@@ -186,29 +189,24 @@ impl Test {
 /// Runs the tests of a rule file, on its rules alone.
 #[must_use]
 pub fn run(file: &Arc<RuleFile>, limits: Limits, inside: &Inside) -> Vec<Report> {
-    let mut domains = inside.clone();
-    domains.domains.extend(example::inside().domains.iter().cloned());
-    let chain = Chain { files: vec![Arc::clone(file)], limits, inside: Arc::new(domains), ..Chain::default() };
+    let links = vec![Arc::new(Link::of(vec![Arc::clone(file)]))];
+    let chain = Chain { links, limits, inside: file::with_examples(inside), ..Chain::default() };
     let directory = file.path.parent().unwrap_or(Path::new(""));
     file.tests.iter().map(|test| test.run(&chain, directory)).collect()
 }
 
-/// Runs the tests of every file of a chain; each failing one is an error at its place. Returns the rules that fired in some test.
-pub fn check(chain: &Chain, problems: &mut Problems) -> BTreeSet<Arc<str>> {
-    let mut fired = BTreeSet::new();
-    for file in &chain.files {
-        for report in run(file, chain.limits, &chain.inside) {
-            if let Some(failure) = report.failures.first() {
-                problems.error(
-                    &report.span,
-                    format!("the test `{}` fails", report.test),
-                    format!("{} (`transom test` shows all of it)", failure.what),
-                );
-            }
-            fired.extend(report.fired);
+/// Each test that failed is an error at its place. Adds the rules that fired.
+pub fn report(reports: Vec<Report>, fired: &mut BTreeSet<Arc<str>>, problems: &mut Problems) {
+    for report in reports {
+        if let Some(failure) = report.failures.first() {
+            problems.error(
+                &report.span,
+                format!("the test `{}` fails", report.test),
+                format!("{} (`transom test` shows all of it)", failure.what),
+            );
         }
+        fired.extend(report.fired);
     }
-    fired
 }
 
 /// All of a message that was parsed from memory.

@@ -66,7 +66,8 @@ fn one(rule: &RuleTrace, out: &mut String) {
         (None, false) => ("–", DIM),
     };
     let gap = " ".repeat(COLUMN.saturating_sub(rule.name.chars().count() + 3).max(2));
-    let _ = writeln!(out, " {style}{sign}{style:#} {STRONG}{}{STRONG:#}{gap}{DIM}{}{DIM:#}", rule.name, rule.place);
+    let observed = if rule.observed { "  only observed" } else { "" };
+    let _ = writeln!(out, " {style}{sign}{style:#} {STRONG}{}{STRONG:#}{gap}{DIM}{}{observed}{DIM:#}", rule.name, rule.place);
     rule.conditions.iter().for_each(|asked| condition(asked, out));
     rule.edits.iter().for_each(|one| edit(one, out));
     if let Some(error) = &rule.error {
@@ -133,6 +134,10 @@ fn outcome(part: &chain::Part, explained: &Explained, out: &mut String) {
         parts.extend(explained.next_hop.iter().map(|next_hop| format!("next hop {next_hop}")));
     }
     let _ = writeln!(out, " {}", parts.join(" · "));
+    let observed: Vec<_> = ruling.observed().collect();
+    if !observed.is_empty() {
+        let _ = writeln!(out, " observed: {}", observed.join(", "));
+    }
     if !ruling.tags.is_empty() {
         let _ = writeln!(out, " tags: {}", ruling.tags.join(", "));
     }
@@ -221,6 +226,7 @@ fn of_part(part: &chain::Part, explained: &Explained) -> Value {
         "reply": ruling.reply(),
         "holds": ruling.holds.iter().map(|hold| object!({ "rule": &*hold.rule, "reason": hold.reason })).collect::<Vec<_>>(),
         "fired": ruling.fired.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "observed": ruling.observed().collect::<Vec<_>>(),
         "failures": ruling.failures.iter().map(|failure| object!({ "rule": &*failure.rule, "error": failure.error })).collect::<Vec<_>>(),
         "tags": ruling.tags,
         "scores": ruling.scores,

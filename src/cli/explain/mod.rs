@@ -113,10 +113,11 @@ impl Setting {
         let standing = match listener.map(|listener| listener.origin) {
             Some(OriginOf::Inside) => Standing::Inside,
             Some(OriginOf::Outside) => Standing::Outside,
-            Some(OriginOf::Auto) | None => by_address(&config.inside.unwrap_or_default()),
+            Some(OriginOf::Auto) | None => by_address(config.inside.as_ref().unwrap_or(&Inside::default())),
         };
         let next_hop = config.relay.next_hops.first().map(ToString::to_string);
-        Ok(Setting { chain: config.chain, limits: Arc::new(config.limits.of_message()), standing, next_hop })
+        let chain = Arc::clone(config.chain_of(args.listener.as_deref().unwrap_or_default()));
+        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop })
     }
 }
 

@@ -75,15 +75,18 @@ impl Transom {
             writer.text.lock().unwrap().1 = true;
             writer.changed.notify_all();
         });
-        let line = log.wait_for("listening on ");
-        let rest = line.split_once("listening on ").unwrap().1;
-        let address = rest.split(|c: char| c.is_whitespace() || c == '"').next().unwrap().parse().expect("an address after `listening on`");
+        let address = log.listener(0);
         Transom { directory, child, address, log }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its listener of that number is, counted from 0.
+    pub fn listener(&self, number: usize) -> SocketAddr {
+        self.log.listener(number)
     }
 
     /// A client that has read the greeting.
@@ -195,14 +198,25 @@ fn at_home(mut command: Command, directory: &Path) -> Command {
 
 impl Log {
     fn wait_for(&self, text: &str) -> String {
-        self.wait_for_after(0, text)
+        self.wait(0, 0, text)
     }
 
     fn wait_for_after(&self, before: usize, text: &str) -> String {
+        self.wait(before, 0, text)
+    }
+
+    fn listener(&self, number: usize) -> SocketAddr {
+        let line = self.wait(0, number, "listening on ");
+        let rest = line.split_once("listening on ").unwrap().1;
+        rest.split(|c: char| c.is_whitespace() || c == '"').next().unwrap().parse().expect("an address after `listening on`")
+    }
+
+    /// The line with `text` that comes after so many bytes and `others` such lines.
+    fn wait(&self, before: usize, others: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut guard = self.text.lock().unwrap();
         loop {
-            if let Some(line) = guard.0[before..].lines().find(|line| line.contains(text)) {
+            if let Some(line) = guard.0[before..].lines().filter(|line| line.contains(text)).nth(others) {
                 return line.to_owned();
             }
             let left = until.saturating_duration_since(Instant::now());
