@@ -190,7 +190,9 @@ fn the_log_changes_its_format_and_its_level() {
 fn without_chain_no_rule_is_read_at_a_reload_either() {
     let next_hop = Recorder::start();
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    std::fs::write(directory.path().join("transom.yaml"), with_chain(&next_hop)).unwrap();
+    let more = "chain_tests: missing.yaml\nconditions: {broken: {subjet: x}}\n";
+    let configuration = with_chain(&next_hop).replace("127.0.0.1:0}", "127.0.0.1:0, chain: [{include: rules.yaml}]}") + more;
+    std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
     std::fs::write(directory.path().join("rules.yaml"), "rules: [{name: broken").unwrap();
     let mut command = program(directory.path());
     command.args(["serve", "--without-chain"]);
@@ -203,6 +205,32 @@ fn without_chain_no_rule_is_read_at_a_reload_either() {
     assert_eq!(next_hop.only().without_received(), MESSAGE);
     transom.wait_for_log("outcome=deliver");
     assert!(transom.log().lines().all(|line| line.ends_with(" chain=off")), "{}", transom.log());
+}
+
+#[test]
+fn the_chain_of_a_listener_and_the_tests_of_the_whole_are_read_again_too() {
+    let next_hop = Recorder::start();
+    let configuration = basics(next_hop.address()).replace("127.0.0.1:0}", "127.0.0.1:0, name: in, chain: [{include: own.yaml}]}")
+        + "chain: [{include: rules.yaml}]\nchain_tests: whole.yaml\n";
+    let whole = |fired: &str| {
+        format!(
+            "tests: [{{name: of the listener, inline: \"Subject: x\\n\\ny\\n\", client: {{listener: in}}, expect: {{fired: [{fired}]}}}}]\n"
+        )
+    };
+    let own = |version| rules(version).replace("mark", "own");
+    let files = |version: usize, fired| [("rules.yaml", rules(100)), ("own.yaml", own(version)), ("whole.yaml", whole(fired))];
+    let first = files(1, "own");
+    let transom = Transom::start_with(&configuration, &first.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let mut client = transom.client();
+    client.hello();
+    assert!(send(&mut client).starts_with("250 "));
+    for (version, fired, told) in [(2, "own", "INFO reloaded"), (3, "", "the test `of the listener` fails")] {
+        let files = files(version, fired);
+        let log = transom.reload(&configuration, &files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        assert!(log.contains(told), "{told} in {log}");
+        assert!(send(&mut client).starts_with("250 "));
+    }
+    assert_eq!(next_hop.taken().iter().map(|taken| version(&taken.message)).collect::<Vec<_>>(), [1, 2, 2]);
 }
 
 /// What the clients of the test under load go by: which rules are in force for certain, and which may be.
