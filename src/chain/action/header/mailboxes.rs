@@ -155,6 +155,7 @@ fn run<'w>(words: impl Iterator<Item = &'w Word>) -> Vec<&'w Word> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn found(value: &str) -> Vec<String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -186,6 +187,18 @@ mod tests {
             (" a@x.example>, <b@x.example", vec!["a|x.example", "b|x.example"]),
         ] {
             assert_eq!(found(value), expected, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(pieces in prop::collection::vec(prop::sample::select(
+            vec!["a", "@", ".", "<", ">", ",", ":", ";", "(", ")", "\"", "[", "]", "\\", " ", "\r\n ", "\u{e9}", "x@y.z"]), 0..20)) {
+            let value = pieces.concat();
+            for mailbox in mailboxes(value.as_bytes()) {
+                prop_assert!(mailbox.range.start < mailbox.domain_range.start && mailbox.domain_range.start < mailbox.domain_range.end);
+                prop_assert!(mailbox.range.end <= value.len() && !mailbox.local.is_empty());
+            }
         }
     }
 

@@ -129,6 +129,7 @@ fn mark(value: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn changed(value: &str, changes: &[Change]) -> String {
         let mut out = value.to_owned();
@@ -185,6 +186,27 @@ mod tests {
             assert_eq!(changed(value, &behind(value, " (ext)")), expected, "{value}");
         }
         assert!(behind("Hello (ext)", " (ext)").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_second_time_changes_nothing(pieces in prop::collection::vec(prop::sample::select(
+            vec!["Re: ", "AW:", "[EXT] ", "[ext]  ", "[l] ", "x", " ", "ſ", "回复：", "(2)", ":", "["]), 0..10)) {
+            let value = pieces.concat();
+            let value = value.trim_matches(BLANK);
+            for text in ["[EXT] ", " [EXT]", "[EXT]"] {
+                let front = changed(value, &in_front(value, text));
+                prop_assert!(front.starts_with(text.trim_end()), "{value:?} {front:?}");
+                let front = front.trim_matches(BLANK);
+                let again = changed(front, &in_front(front, text));
+                prop_assert_eq!(again.trim_matches(BLANK), front);
+                let behind_it = changed(value, &behind(value, text));
+                prop_assert!(behind_it.ends_with(text.trim_start()), "{value:?} {behind_it:?}");
+                let behind_it = behind_it.trim_matches(BLANK);
+                let again = changed(behind_it, &behind(behind_it, text));
+                prop_assert_eq!(again.trim_matches(BLANK), behind_it);
+            }
+        }
     }
 
     #[test]
