@@ -7,7 +7,8 @@ use bytes::Bytes;
 use transom::chain::link::Link;
 use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::ruling::Ruling;
-use transom::chain::{Chain, example};
+use transom::chain::{Chain, Limits, example, test};
+use transom::mail::Inside;
 use transom::message::Message;
 use transom::smtp::path::Path as SmtpPath;
 use transom::yaml::{Problems, Source, parse};
@@ -56,8 +57,9 @@ fn strip_whitespace_trims_each_line_and_keeps_folds() {
 
 #[test]
 fn normalize_whitespace_gives_the_string_the_forebear_gave() {
-    // The value "  a b   c\n d, e  \r  , \n f,g  \n " of the table, as far as a message can carry it: no line of blanks only ends a header value.
-    let left = after("To:  a b   c\r\n d, e   \t , \r\n f,g  \r\nSubject:  a  b\r\n\r\n", &["header.normalize_whitespace: {name: To}"]);
+    // The value of the table, its line ends as they travel.
+    let left =
+        after("To:  a b   c\r\n d, e  \r  , \r\n f,g  \r\n \r\nSubject:  a  b\r\n\r\n", &["header.normalize_whitespace: {name: To}"]);
     assert_eq!(left, "To: a b c d, e, f, g\r\nSubject:  a  b\r\n\r\n");
 }
 
@@ -149,4 +151,48 @@ fn body_hash_parts_hides_each_leaf_and_keeps_the_structure() {
     }
     let unparsable = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n\r\n--b\r\n\r\none\r\n--b--\r\n";
     assert_eq!(after(unparsable, &["body.hash: parts"]), unparsable);
+}
+
+/// The rows of the table, in its order.
+const ROWS: [&str; 12] = [
+    "strip whitespace",
+    "normalise whitespace",
+    "filter",
+    "mask",
+    "hash",
+    "dedup",
+    "sort emails",
+    "sort words",
+    "sort",
+    "body rewrites",
+    "body hash, whole",
+    "body hash, parts",
+];
+
+#[test]
+fn every_row_has_its_rule_tests_and_they_pass() {
+    let (mut shared, mut problems) = (Shared::default(), Problems::default());
+    let file = RuleFile::read(Path::new("tests/parity/transforms.yaml"), &mut shared, &mut problems);
+    let chain = Chain::build(vec![Link::of(file.into_iter().collect())], &shared, &mut problems);
+    assert!(!problems.any_error(), "{}", problems.render(false));
+    let reports = test::run(&chain.files()[0], Limits::default(), &Inside::default());
+    for row in ROWS {
+        assert!(chain.files()[0].rules.iter().any(|rule| *rule.name == *row), "no rule of the row {row}");
+        assert!(reports.iter().any(|report| report.test.starts_with(&format!("{row} "))), "no test of the row {row}");
+    }
+    let failures: Vec<_> =
+        reports.iter().filter(|report| !report.failures.is_empty()).map(|report| (&report.test, &report.failures)).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn the_canonical_pack_keeps_the_order_of_the_forebear() {
+    let pack = std::fs::read_to_string("rules/canonical.yaml").unwrap();
+    let actions = pack.split_once("then:").unwrap().1.split_once("tests:").unwrap().0;
+    let names: Vec<&str> =
+        actions.lines().filter_map(|line| line.trim().strip_prefix("- ")).map(|line| line.split(':').next().unwrap()).collect();
+    let order =
+        ["strip_whitespace", "normalize_whitespace", "remove", "sort", "dedup", "hash", "mask", "sort_addresses", "sort_words", "sort"];
+    let expected: Vec<String> = order.iter().map(|name| format!("header.{name}")).chain(["recipient.sort".to_owned()]).collect();
+    assert_eq!(names, expected);
 }
