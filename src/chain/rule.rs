@@ -19,7 +19,7 @@ use super::test::{self, Test};
 use crate::base::disk;
 use crate::mail::Inside;
 use crate::yaml::manual::{self, Key};
-use crate::yaml::{self, FromNode, Kind, Node, Problems, Reported, Settings, Source, Span};
+use crate::yaml::{self, Edit, FromNode, Key as Word, Kind, Node, Problems, Reported, Settings, Source, Span};
 
 /// Every key of a rule file, for the manual.
 pub const KEYS: &[Key] = &[
@@ -378,11 +378,12 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
         Kind::Map(entries) if entries.len() == 1 => (entries[0].0.text.as_str(), &entries[0].0.span, entries[0].1.clone()),
         Kind::Scalar { text, .. } => (text.as_str(), &node.span, no_settings(node)),
         Kind::Map(entries) if entries.len() > 1 => {
-            return Err(load.problems.error(
-                &entries[1].0.span,
-                "two actions in one item",
-                "each action wants its own `-`; settings are indented below the action",
-            ));
+            let label = "each action wants its own `-`; settings are indented below the action";
+            let told = load.problems.error(&entries[1].0.span, "two actions in one item", label);
+            if let Some(edits) = settings_below(entries) {
+                load.problems.mend(&edits);
+            }
+            return Err(told);
         }
         _ => return Err(load.problems.error(&node.span, "an action is wanted", "such as `- discard` or `- tag: x`")),
     };
@@ -398,6 +399,19 @@ pub fn step(node: &Node, load: &mut Load<'_>) -> Result<Step, Reported> {
         }
         None => Err(unknown(action::ENTRIES, "action", name, span, load.problems)),
     }
+}
+
+/// What puts the settings of an action below it, where they stand beside it.
+fn settings_below(entries: &[(Word, Node)]) -> Option<Vec<Edit>> {
+    let ((action, nothing), settings) = entries.split_first()?;
+    find(action::ENTRIES, &action.text).filter(|_| matches!(nothing.kind, Kind::Null))?;
+    let lines = settings.iter().flat_map(|(key, value)| {
+        let source = &key.span.source.text;
+        let start = source[..key.span.start].rfind('\n').map_or(0, |end| end + 1);
+        let ends = source[start..value.span.end.max(key.span.end)].trim_end().match_indices('\n').map(move |(at, _)| start + at + 1);
+        std::iter::once(start).chain(ends)
+    });
+    Some(lines.map(|at| (at..at, "  ".to_owned())).collect())
 }
 
 #[cfg(test)]
@@ -455,6 +469,22 @@ mod tests {
             RuleFile::load(&node, Path::new("rules.yaml"), &mut Shared::default(), &mut problems);
             problems
         });
+    }
+
+    #[test]
+    fn settings_beside_their_action_are_shown_below_it() {
+        let text =
+            "rules:\n  - name: a\n    then:\n      - header.add:\n        name: X-A\n        value: |\n          b\n      - discard\n";
+        let mut problems = Problems::default();
+        let node = yaml::parse(&Source::new("rules.yaml", text), &mut problems).unwrap();
+        RuleFile::load(&node, Path::new("rules.yaml"), &mut Shared::default(), &mut problems);
+        let problem = problems.iter().next().unwrap();
+        assert_eq!(
+            (problem.title.as_str(), problem.label.split(';').next()),
+            ("two actions in one item", Some("each action wants its own `-`"))
+        );
+        let fix = problem.fix.as_ref().unwrap();
+        assert_eq!((fix.line, fix.lines.join("\n").as_str()), (5, "          name: X-A\n          value: |\n            b"));
     }
 
     #[test]

@@ -72,6 +72,9 @@ fn one(problem: &Problem) -> serde_json::Value {
         Level::Warning => "warning",
     };
     let mut value = serde_json::json!({ "level": level, "title": problem.title, "label": problem.label });
+    if let Some(fix) = &problem.fix {
+        value["fix"] = serde_json::json!({ "line": fix.line, "lines": fix.lines });
+    }
     if let Some(span) = &problem.span {
         let (line, column) = span.line_column();
         value["file"] = span.source.name.clone().into();

@@ -26,7 +26,12 @@ pub(super) fn draw(problem: &Problem, color: bool) -> String {
         None if !problem.label.is_empty() => report = report.element(Mark::HELP.message(problem.label.as_str())),
         None => {}
     }
-    renderer.render(&[report]) + "\n"
+    let mut text = renderer.render(&[report]) + "\n";
+    if let Some(fix) = &problem.fix {
+        text.push_str("help: write\n");
+        text.extend(fix.lines.iter().zip(fix.line..).map(|(line, number)| format!("{number} │ {line}\n")));
+    }
+    text
 }
 
 /// What a place covers of its first line: a mapping of twenty lines needs no twenty lines of excerpt.

@@ -9,12 +9,14 @@ mod node;
 mod parse;
 mod problem;
 mod settings;
+mod slip;
 mod units;
 mod value;
 
 pub use node::{Key, Kind, Node, Source, Span};
 pub use parse::parse;
-pub use problem::{Level, Problem, Problems, Reported, nearest};
+pub use problem::{Fix, Level, Problem, Problems, Reported, nearest};
 pub use settings::Settings;
+pub use slip::{Edit, quoted};
 pub use units::{Rate, Size};
 pub use value::{FromNode, OneOrMany};

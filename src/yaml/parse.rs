@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Range, Tag};
 
-use super::{Key, Kind, Node, Problems, Reported, Source, Span};
+use super::{Key, Kind, Node, Problems, Reported, Source, Span, slip};
 
 /// Far more than any rule needs; whoever reads the tree may recurse.
 const DEEPEST: usize = 64;
@@ -103,9 +103,20 @@ impl Builder<'_, '_> {
         if error.info().contains("found a tab")
             && let Some(tab) = indenting_tab(&source.text, at)
         {
-            return self.problems.error(&source.span(tab, tab + 1), "a tab at the beginning of a line", "YAML is indented with blanks");
+            let told = self.problems.error(&source.span(tab, tab + 1), "a tab at the beginning of a line", "YAML is indented with blanks");
+            self.mend(source.span(tab, tab + 1).line_column().0);
+            return told;
         }
-        self.problems.error(&source.span(at, at), format!("not YAML: {}", error.info()), advice(error.info()))
+        let told = self.problems.error(&source.span(at, at), format!("not YAML: {}", error.info()), advice(error.info()));
+        self.mend(error.marker().line());
+        told
+    }
+
+    /// Shows the line as it was meant with the problem told last, if that can be guessed.
+    fn mend(&mut self, line: usize) {
+        if let Some(edit) = slip::mend(&self.places.source.text, line) {
+            self.problems.mend(&[edit]);
+        }
     }
 
     fn refuse(&mut self, span: &Span, anchor: usize, tag: Option<&Tag>) {
@@ -113,7 +124,8 @@ impl Builder<'_, '_> {
             self.problems.error(span, "an anchor", "anchors and aliases are not used here: write it out, or name a condition");
         }
         if let Some(tag) = tag {
-            self.problems.error(span, format!("the tag `{tag}`"), "tags are not used here: a value is what its key wants");
+            self.problems.error(span, format!("the tag `{tag}`"), "tags are not used here; a text that begins with `!` wants quotes");
+            self.mend(span.line_column().0);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::node::shortened;
-use super::{Source, Span, draw};
+use super::{Edit, Source, Span, draw};
 
 /// How bad it is: an error stops a start, a warning never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,31 @@ pub struct Problem {
     pub span: Option<Span>,
     /// Written under the excerpt: "did you mean `header.remove`?", "a size such as 50MB or 10MiB is wanted". May be empty.
     pub label: String,
+    /// The lines as they were probably meant.
+    pub fix: Option<Fix>,
+}
+
+/// Corrected lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// The number of the first.
+    pub line: usize,
+    pub lines: Vec<String>,
+}
+
+impl Fix {
+    /// The lines that these edits touch, with them. The edits are in order and none overlaps another.
+    fn of(source: &Source, edits: &[Edit]) -> Option<Fix> {
+        let text = &source.text;
+        let start = text[..edits.first()?.0.start].rfind('\n').map_or(0, |end| end + 1);
+        let last = edits.last()?.0.end;
+        let end = text[last..].find('\n').map_or(text.len(), |end| last + end);
+        let mut meant = text[start..end].to_owned();
+        for (range, with) in edits.iter().rev() {
+            meant.replace_range(range.start - start..range.end - start, with);
+        }
+        Some(Fix { line: text[..start].matches('\n').count() + 1, lines: meant.lines().map(str::to_owned).collect() })
+    }
 }
 
 /// All mistakes found so far, in the order they were found.
@@ -53,6 +78,13 @@ impl Problems {
         self.add(Level::Error, Some(span.clone()), title.into(), label.into())
     }
 
+    /// Shows with the problem added last what was probably meant, in the same file.
+    pub fn mend(&mut self, edits: &[Edit]) {
+        if let Some(problem) = self.found.last_mut() {
+            problem.fix = problem.span.as_ref().and_then(|span| Fix::of(&span.source, edits));
+        }
+    }
+
     /// Adds an error that has no place: a file that is not there.
     pub fn missing(&mut self, title: impl Into<String>, label: impl Into<String>) -> Reported {
         self.add(Level::Error, None, title.into(), label.into())
@@ -64,7 +96,7 @@ impl Problems {
     }
 
     fn add(&mut self, level: Level, span: Option<Span>, title: String, label: String) -> Reported {
-        self.found.push(Problem { level, title, span, label });
+        self.found.push(Problem { level, title, span, label, fix: None });
         Reported
     }
 

@@ -1,6 +1,6 @@
 //! Taking a mapping apart key by key, so that a leftover key is an unknown key with its place.
 
-use super::{FromNode, Key, Kind, Node, Problems, Reported, Span};
+use super::{Edit, FromNode, Key, Kind, Node, Problems, Reported, Span, quoted};
 
 /// The keys of one mapping that are not taken yet.
 #[derive(Debug)]
@@ -95,11 +95,27 @@ impl<'n> Settings<'n> {
     /// [`Reported`] if there was one, or if a value taken before was wrong.
     pub fn finish(self, problems: &mut Problems) -> Result<(), Reported> {
         let mut result = if self.failed { Err(Reported) } else { Ok(()) };
-        for entry in self.entries.iter().filter(|entry| !entry.taken && !entry.key.text.is_empty()) {
+        for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !entry.taken && !entry.key.text.is_empty()) {
             let valid = self.valid.iter().copied();
             result = Err(problems.unknown(&entry.key.span, &format!("key in {}:", self.what), &entry.key.text, valid));
+            if let Some(edit) = self.comma(at) {
+                problems.mend(&[edit]);
+            }
         }
         result
+    }
+
+    /// `{reason: one, two}`: a word without a value after a plain text was probably part of it.
+    fn comma(&self, at: usize) -> Option<Edit> {
+        let (text, word) = (&self.entries.get(at.checked_sub(1)?)?.node, &self.entries[at]);
+        let source = &word.key.span.source.text;
+        let bare = matches!(word.node.kind, Kind::Null) && !source[word.key.span.end..].trim_start().starts_with(':');
+        let plain = matches!(text.kind, Kind::Scalar { plain: true, .. });
+        let between = source.get(text.span.end..word.key.span.start)?;
+        (bare && plain && between.trim() == ",").then(|| {
+            let range = text.span.start..word.key.span.end;
+            (range.clone(), quoted(&source[range]))
+        })
     }
 }
 
@@ -145,6 +161,18 @@ mod tests {
                 "`thing` has no `name` | `name:` is needed here"
             ]
         );
+    }
+
+    #[test]
+    fn a_text_that_a_comma_cut_is_shown_in_quotes() {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", "{reason: executable, it's bad, code: 1}"), &mut problems).unwrap();
+        let mut settings = Settings::of("`thing`", &node, &mut problems).unwrap();
+        let _: (Option<String>, u32) = (settings.take("reason", &mut problems).unwrap(), settings.or("code", 0, &mut problems));
+        assert!(settings.finish(&mut problems).is_err());
+        let problem = problems.iter().next().unwrap();
+        assert_eq!(problem.title, "unknown key in `thing`: `it's bad`");
+        assert_eq!(problem.fix.as_ref().unwrap().lines, ["{reason: 'executable, it''s bad', code: 1}"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{Kind, Node, Problems, Reported};
+use super::{Kind, Node, Problems, Reported, quoted};
 
 /// What can be read from a node. An implementation reports its own problem at the node's span.
 pub trait FromNode: Sized {
@@ -20,7 +20,15 @@ pub struct OneOrMany<T>(pub Vec<T>);
 
 impl FromNode for String {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<String, Reported> {
-        node.scalar().map(str::to_owned).ok_or_else(|| node.wants("a text", problems))
+        node.scalar().map(str::to_owned).ok_or_else(|| {
+            let told = node.wants("a text", problems);
+            let written = &node.span.source.text[node.span.start..node.span.end];
+            let written = &written[..written.rfind([']', '}']).map_or(0, |end| end + 1)];
+            if written.starts_with(['[', '{']) && !written.contains('\n') {
+                problems.mend(&[(node.span.start..node.span.start + written.len(), quoted(written))]);
+            }
+            told
+        })
     }
 }
 
@@ -30,11 +38,23 @@ impl FromNode for bool {
             Kind::Scalar { text, plain: true } => match text.as_str() {
                 "true" | "True" | "TRUE" => Ok(true),
                 "false" | "False" | "FALSE" => Ok(false),
-                _ => Err(node.wants("true or false", problems)),
+                _ => Err(no_truth(node, problems)),
             },
-            _ => Err(node.wants("true or false", problems)),
+            _ => Err(no_truth(node, problems)),
         }
     }
+}
+
+/// YAML 1.1 had more words for it, and quotes make a text of any.
+fn no_truth(node: &Node, problems: &mut Problems) -> Reported {
+    let told = node.wants("true or false", problems);
+    let meant = match node.scalar().map(str::to_ascii_lowercase).as_deref() {
+        Some("yes" | "on" | "y" | "true") => "true",
+        Some("no" | "off" | "n" | "false") => "false",
+        _ => return told,
+    };
+    problems.mend(&[(node.span.start..node.span.end, meant.to_owned())]);
+    told
 }
 
 /// Digits, and between them `_` to make them readable.
@@ -153,6 +173,27 @@ mod tests {
         for wrong in ["yes", "on", "'true'", "1", "~"] {
             assert!(read::<bool>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    fn mended<T: FromNode>(text: &str) -> Option<String> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
+        assert!(T::from_node(&node, &mut problems).is_err(), "{text}");
+        problems.iter().next().unwrap().fix.as_ref().map(|fix| fix.lines.join("\n"))
+    }
+
+    #[test]
+    fn a_word_that_was_a_boolean_once_is_shown_as_one() {
+        for (wrong, meant) in [("yes", "true"), ("Off", "false"), ("'true'", "true"), ("n", "false")] {
+            assert_eq!(mended::<bool>(wrong).as_deref(), Some(meant), "{wrong}");
+        }
+        assert_eq!(mended::<bool>("perhaps"), None);
+    }
+
+    #[test]
+    fn a_text_in_brackets_is_shown_in_quotes() {
+        assert_eq!(mended::<String>("[EXT] # mark").as_deref(), Some("'[EXT]' # mark"));
+        assert_eq!(mended::<String>("- a\n- b"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod hidden;
 mod question;
 mod reach;
 mod score;
+mod slip;
 mod trust;
 mod unused;
 
@@ -27,6 +28,8 @@ struct Written<'n> {
     /// What it fires for: `when` without `unless`.
     question: Question<'n>,
     unless: Option<Question<'n>>,
+    /// Whether its chain entry has a condition: without it neither way out of the rule is taken.
+    conditional: bool,
     then: Vec<(&'n str, &'n Node)>,
     otherwise: Vec<(&'n str, &'n Node)>,
     stage: Stage,
@@ -55,6 +58,7 @@ pub fn check(chains: &[&Chain], configuration: &Node, fired: Option<&BTreeSet<Ar
     }
     let files: Vec<_> = chains.iter().flat_map(|chain| chain.files().iter().map(Arc::clone)).collect();
     unused::check(&files, configuration, &mut found);
+    slip::check(&files, &mut found);
     // A file that stands in several chains is looked at in each.
     found.dedup();
     problems.append(found);
@@ -92,6 +96,7 @@ fn rule<'n>(
     let word = |key: &str| node.get(key).and_then(Node::scalar);
     let ask = |key: &str| node.get(key).map(|node| Question::of(node, named));
     let unless = ask("unless");
+    let conditional = entry.is_some();
     let mut question: Vec<_> = entry.into_iter().chain(ask("when")).chain(unless.clone().map(|one| Question::Not(Box::new(one)))).collect();
     Some(Written {
         name: name.scalar()?,
@@ -103,6 +108,7 @@ fn rule<'n>(
             _ => Question::All(question),
         },
         unless,
+        conditional,
         then: actions(node.get("then")),
         otherwise: actions(node.get("else")),
         stage: if word("at") == Some("recipient") { Stage::Recipient } else { Stage::Message },
@@ -149,6 +155,20 @@ mod tests {
     }
 
     pub(super) fn told_with(configuration: &str, files: &[&str], fired: Option<&[&str]>) -> Vec<String> {
+        let line = |problem: &crate::yaml::Problem| {
+            let span = problem.span.as_ref().unwrap();
+            format!("{}:{}: {}: {}", span.source.name, span.line_column().0, problem.title, problem.label)
+        };
+        warnings(configuration, files, fired).iter().map(line).collect()
+    }
+
+    /// Title and corrected line of each warning about a rule file that has one.
+    pub(super) fn fixes(file: &str) -> Vec<String> {
+        let fix = |problem: &crate::yaml::Problem| problem.fix.as_ref().map(|fix| format!("{}\n{}", problem.title, fix.lines.join("\n")));
+        warnings("{}", &[file], None).iter().filter_map(fix).collect()
+    }
+
+    fn warnings(configuration: &str, files: &[&str], fired: Option<&[&str]>) -> Problems {
         let mut problems = Problems::default();
         let configuration = parse(&Source::new("transom.yaml", configuration), &mut problems).unwrap();
         let mut shared = Shared::default();
@@ -169,11 +189,7 @@ mod tests {
         let chain = Chain::build(vec![crate::chain::link::Link::of(files)], &shared, &mut problems);
         check(&[&chain], &configuration, fired.as_ref(), &mut problems);
         assert!(!problems.any_error(), "a lint is a warning");
-        let line = |problem: &crate::yaml::Problem| {
-            let span = problem.span.as_ref().unwrap();
-            format!("{}:{}: {}: {}", span.source.name, span.line_column().0, problem.title, problem.label)
-        };
-        problems.iter().map(line).collect()
+        problems
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn ended(rule: &Written<'_>, ender: &Written<'_>, between: &[Written<'_>]) -> Op
     let ends = |actions: &[(&str, _)]| {
         actions.last().is_some_and(|(name, _)| VERDICTS.contains(name) || (*name == "leave" && ender.file == rule.file))
     };
-    let (then, otherwise) = (ends(&ender.then), ends(&ender.otherwise));
+    let (then, otherwise) = (ends(&ender.then), !ender.conditional && ends(&ender.otherwise));
     let what = |actions: &[(&str, _)]| actions.last().map_or("", |(name, _)| *name).to_owned();
     let always = Question::Always(true).implies(&ender.question);
     if then && (always || otherwise) {
