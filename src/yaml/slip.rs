@@ -61,8 +61,9 @@ fn complaint(text: &str, from: usize) -> Option<usize> {
         };
         let odd = match event {
             Event::Alias(_) => true,
-            Event::Scalar(_, _, anchor, tag) => anchor != 0 || tag.is_some(),
-            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => anchor != 0 || tag.is_some(),
+            Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
+                anchor != 0 || tag.is_some()
+            }
             _ => false,
         };
         if odd && range.start.line() >= from {

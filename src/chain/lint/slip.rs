@@ -19,7 +19,9 @@ fn visit(key: &str, node: &Node, problems: &mut Problems) {
         Kind::Map(entries) => entries.iter().for_each(|(key, node)| visit(&key.text, node, problems)),
         Kind::List(items) => {
             bracket(key, node, items, problems);
-            items.iter().for_each(|item| visit("", item, problems));
+            for item in items {
+                visit("", item, problems);
+            }
         }
         Kind::Scalar { plain: true, .. } => comment(node, problems),
         _ => {}
