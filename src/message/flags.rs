@@ -282,6 +282,7 @@ mod tests {
             "bad_encoding",
             &[
                 coded("x-unknown", "x"),
+                coded("base64 (comment)", "QUJD\r\n"),
                 coded("base64 quoted-printable", "x"),
                 coded("base64", "QUJD*\r\n"),
                 coded("base64", "QUI\r\n"),
@@ -293,7 +294,7 @@ mod tests {
         );
         raises_nothing(&[
             coded("BASE64", "QUJD\r\nQUI=\r\n\r\n"),
-            coded("Quoted-Printable (comment)", "caf=C3=A9 =\r\nau lait=20\r\n"),
+            coded("\t Quoted-Printable ", "caf=C3=A9 =\r\nau lait=20\r\n"),
             coded("binary", "x=y\r\n"),
             format!("Content-Transfer-Encoding: 8bit\r\n{}", multipart("--b\r\n\r\nx\r\n--b--\r\n")),
         ]);

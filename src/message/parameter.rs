@@ -27,6 +27,8 @@ struct Raw {
     piece: Option<u32>,
     /// Percent-encoded (a star at the end).
     extended: bool,
+    /// Neither one word nor one quoted string.
+    loose: bool,
     /// Every way a reader could take it; the first is the usual one.
     values: Vec<Vec<u8>>,
 }
@@ -74,7 +76,7 @@ impl Structured {
 
     /// Splits RFC 2231's stars and number from a name. What is none of its forms is taken for both a plain and an extended parameter.
     fn raw(&mut self, parameter: Parameter) -> Option<Raw> {
-        let Parameter { name, values } = parameter;
+        let Parameter { name, values, loose } = parameter;
         let name = String::from_utf8_lossy(&name).trim().to_owned();
         let (base, stars) = name.split_once('*').map_or((name.as_str(), None), |(base, stars)| (base, Some(stars)));
         let spelled = base.trim_end().to_owned();
@@ -82,7 +84,7 @@ impl Structured {
         if name.is_empty() {
             return None;
         }
-        let mut raw = Raw { name, spelled, piece: None, extended: false, values };
+        let mut raw = Raw { name, spelled, piece: None, extended: false, loose, values };
         let Some(stars) = stars.map(str::trim) else { return Some(raw) };
         raw.extended = stars.is_empty() || stars.ends_with('*');
         let number = stars.strip_suffix('*').unwrap_or(stars);
@@ -128,6 +130,11 @@ impl Structured {
                 let other = self.read(other);
                 self.add_other(&raw.name, other);
             }
+            // Some take the marks for RFC 2231's without its star.
+            if let (Some(_), text) = extended_value(raw.value()) {
+                self.add_other(&raw.name, unmarked(text));
+                self.add_other(&raw.name, String::from_utf8_lossy(text).into_owned());
+            }
             if raw.name == "boundary" {
                 self.boundaries.extend(raw.values.iter().cloned());
             }
@@ -139,24 +146,24 @@ impl Structured {
             let twice = raws[..index]
                 .iter()
                 .any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value() != raw.value());
-            self.flags.raise_if(twice, Flag::AmbiguousParameter);
             let (label, value) = extended_value(raw.value());
+            self.flags.raise_if(twice || label.is_none(), Flag::AmbiguousParameter);
             let text = self.unescape(label.as_deref(), value);
             self.add(&raw.name, text);
             self.extended_otherwise(raw, value);
         }
     }
 
-    /// What readers make of an extended value that is not quite one: too few or too many marks, an encoded word.
-    fn extended_otherwise(&mut self, raw: &Raw, value: &[u8]) {
-        let first = memchr::memchr(b'\'', value);
-        let cuts = first.map(|at| [&value[..at], &value[at + 1..]]).into_iter().flatten();
-        let others: Vec<&[u8]> = cuts.chain(raw.values[1..].iter().map(|other| extended_value(other).1)).collect();
+    /// What readers make of an extended value that is not quite one: too few or too many marks, nothing behind them, an encoded word.
+    fn extended_otherwise(&mut self, raw: &Raw, text: &[u8]) {
+        let marks = memchr::memchr_iter(b'\'', raw.value()).count();
+        let from = if marks < 2 || text.is_empty() { 0 } else { 2 };
+        let pieces = raw.value().split(|byte| *byte == b'\'').skip(from).take(if marks == 2 && from == 2 { 0 } else { MOST_PIECES });
+        let others: Vec<&[u8]> = pieces.chain(raw.values[1..].iter().map(|other| extended_value(other).1)).collect();
         for other in others {
-            let text = self.unescape(None, other);
-            self.add_other(&raw.name, text);
+            self.add_other(&raw.name, unmarked(other));
         }
-        if memchr::memmem::find(raw.value(), b"=?").is_some() {
+        if marks < 2 || memchr::memmem::find(raw.value(), b"=?").is_some() {
             let text = self.read(raw.value());
             self.add_other(&raw.name, text);
         }
@@ -196,12 +203,19 @@ impl Structured {
     }
 
     fn join(&mut self, name: &str, list: &[&Raw]) {
+        let (marked, text) = extended_value(list[0].value());
+        let marked_plain = !list[0].extended && marked.as_deref().is_some_and(|label| charset::find(label).is_some());
+        self.flags.raise_if(marked_plain || list.iter().any(|raw| raw.loose), Flag::AmbiguousParameter);
         let all: Vec<u8> = list.iter().flat_map(|raw| raw.value().iter().copied()).collect();
+        // RFC 2047 5 (3): no encoded words in parameters. One in pieces is read whole, by the piece, or not at all.
+        self.flags.raise_if(memchr::memmem::find(&all, b"=?").is_some(), Flag::AmbiguousParameter);
         if !list.iter().any(|raw| raw.extended) {
             let value = self.read(&all);
             self.add(name, value);
             return;
         }
+        // Without its marks, some decode the whole, some a piece, some nothing.
+        self.flags.raise_if(marked.is_none() || text.is_empty(), Flag::AmbiguousParameter);
         let mut label = None;
         let mut bytes = Vec::new();
         for (index, raw) in list.iter().enumerate() {
@@ -257,6 +271,15 @@ fn extended_value(value: &[u8]) -> (Option<String>, &[u8]) {
         (Some(first), Some(second)) => (Some(String::from_utf8_lossy(&value[..first]).into_owned()), &value[second + 1..]),
         _ => (None, value),
     }
+}
+
+/// Pieces between marks that are looked at.
+const MOST_PIECES: usize = 4;
+
+/// A percent-encoded text in a charset that nobody says.
+fn unmarked(value: &[u8]) -> String {
+    let bytes = percent(value).0;
+    charset::decode(charset::choose(None, &bytes).encoding, &bytes).into_owned()
 }
 
 /// Takes percent signs and their digits for bytes; false with it if a sign had no digits.
@@ -330,13 +353,29 @@ mod tests {
         assert!(every("a; name*=utf-8'evil.exe").contains(&"evil.exe".to_owned()));
         assert!(every("a; name*0*=utf-8''evil%2; name*1*=Eexe").contains(&"evil.exe".to_owned()));
         assert!(every("a; name*0*=utf-8''evil; name*1=%2Eexe").contains(&"evil.exe".to_owned()));
-        assert_eq!(every("a; name *=utf-8''evil.exe")[0], "evil.exe");
+        assert_eq!(every("a; name *=utf-8''evil.exe"), ["evil.exe"]);
+        assert_eq!(every("a; name*=evil%2Eexe"), ["evil.exe", "evil.exe", "evil%2Eexe"]);
+        assert!(every("a; name*='evil.exe'").contains(&"evil.exe".to_owned()));
+        assert!(every("a; name=utf-8''evil.exe").contains(&"evil.exe".to_owned()));
         assert_eq!(every("name=evil.exe")[0], "evil.exe");
     }
 
     #[test]
     fn pieces_and_stars_out_of_form_are_flagged_and_still_read() {
-        for raw in ["a; n*a=x", "a; n**0=x", "a; n*+0=x", "a; n*0*=u%zz", "a; n*=utf-8''x; n*0=y", "a; n*0=x; N*1=y", "a; n*0=x; n*1*=y"] {
+        for raw in [
+            "a; n*0=x y",
+            "a; n*0=utf-8''x",
+            "a; n*0*=x",
+            "a; n*=x",
+            "a; n*0*='x'",
+            "a; n*a=x",
+            "a; n**0=x",
+            "a; n*+0=x",
+            "a; n*0*=u%zz",
+            "a; n*=utf-8''x; n*0=y",
+            "a; n*0=x; N*1=y",
+            "a; n*0=x; n*1*=y",
+        ] {
             assert!(parse(raw).flags.has(Flag::AmbiguousParameter), "{raw}");
             assert!(parse(raw).every("n").next().is_some(), "{raw}");
         }

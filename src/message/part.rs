@@ -182,7 +182,9 @@ impl Declared {
 
     fn transfer_encoding(&mut self, field: &Field, first: bool) {
         let value = Structured::parse(field.raw_value()).value;
-        let known = matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
+        // Some readers know an encoding only where nothing else stands on its line.
+        let alone = field.raw_value().trim_ascii().eq_ignore_ascii_case(value.as_bytes());
+        let known = alone && matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
         self.flags.raise_if(!known || !first, Flag::BadEncoding);
         if first {
             value.split_ascii_whitespace().next().unwrap_or("7bit").clone_into(&mut self.encoding);
@@ -202,7 +204,9 @@ impl Declared {
         for name in names {
             // Where a path stands before the name, or a fold by a tab in it, readers differ.
             let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
-            for shown in [shown_name(name), shown_name(&name.replace('\t', " ")), shown_name(file)] {
+            let mut shown = vec![shown_name(name), shown_name(&name.replace('\t', " ")), shown_name(file)];
+            shown.dedup();
+            for shown in shown {
                 if self.names.len() >= MOST_NAMES {
                     self.flags.raise(Flag::TooManyFields);
                     return;

@@ -126,7 +126,10 @@ fn missing_ends_and_boundaries_are_flagged() {
     assert_eq!(parse("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx").malformed(), ["missing_boundary"]);
     assert_eq!(parse("Content-Type: multipart/mixed; boundary=b\r\n\r\nx").malformed(), ["missing_boundary"]);
     assert_eq!(parse("Content-Type: multipart/mixed\r\n\r\nx").malformed(), ["missing_boundary"]);
-    assert_eq!(parse("Content-Type: multipart/mixed; boundary=b; boundary*=c\r\n\r\n--b\r\n\r\n--b--\r\n").malformed(), ["two_boundaries"]);
+    assert_eq!(
+        parse("Content-Type: multipart/mixed; boundary=b; boundary*=us-ascii''c\r\n\r\n--b\r\n\r\n--b--\r\n").malformed(),
+        ["two_boundaries"]
+    );
     assert_eq!(
         parse("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n--b\r\n\r\nhidden").malformed(),
         ["bad_delimiter", "missing_boundary"]

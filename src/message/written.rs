@@ -23,6 +23,8 @@ pub struct Parameter {
     pub name: Vec<u8>,
     /// The value as most readers take it, then the other ways. Never empty.
     pub values: Vec<Vec<u8>>,
+    /// Neither one word nor one quoted string.
+    pub loose: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +135,8 @@ impl Written {
         value.extend_from_slice(&tokens[index + 1..]);
         value.retain(|token| !matches!(token, Token::Text(text) if text.is_empty()));
         let values = self.values(&value);
-        self.parameters.push(Parameter { name: name.split_off(start), values });
+        let loose = values.len() > 1 && !matches!(value.iter().find(|token| !is_blank(token)), Some(Token::Quoted(..)));
+        self.parameters.push(Parameter { name: name.split_off(start), values, loose });
     }
 
     fn values(&mut self, tokens: &[Token<'_>]) -> Vec<Vec<u8>> {

@@ -29,7 +29,11 @@ def name_of(part):
 def look(message):
     shown = {"names": [], "texts": [], "attachments": 0}
     for policy in (email.policy.default, email.policy.compat32):
-        for part in email.message_from_bytes(message, policy=policy).walk():
+        try:
+            parts = list(email.message_from_bytes(message, policy=policy).walk())
+        except Exception:  # as below
+            continue
+        for part in parts:
             try:
                 name = name_of(part)
                 attached = part.get_content_disposition() == "attachment"
