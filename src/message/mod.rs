@@ -305,7 +305,7 @@ impl Message {
     /// The header of a part as it now stands; that of an attached message is the header of the part below it.
     ///
     /// # Errors
-    /// Larger than `limits.header_size`, disk.
+    /// Larger than `limits.header_size`, disk, budget.
     pub fn header(&self, part: PartId) -> Result<Vec<Field>, Fault> {
         match self.part(part).header {
             None => Ok(self.fields.to_vec()),
@@ -314,7 +314,8 @@ impl Message {
                 if slot.size() > self.limits.header_size {
                     return Err(Fault::Message(format!("the header of part {} is larger than limits.header_size", part.0)));
                 }
-                Ok(receiver::split(&self.slot_bytes(slot)?))
+                let bytes = self.slot_bytes(slot)?;
+                Ok(receiver::split(&if self.in_file() { self.room_for(bytes.into())? } else { bytes }))
             }
         }
     }

@@ -316,9 +316,19 @@ fn eight_bit_parts_become_quoted_printable_unless_they_are_signed() {
     assert_eq!(text(&parse("A: \u{e9}\r\n\r\nx").seven_bit().unwrap()), "A: \u{e9}\r\n\r\nx");
 }
 
-/// Samples that the other parser reads otherwise: it takes the last of two subjects, closes up blanks, counts attached text as body, and finds boundaries in mid-line.
-const READ_OTHERWISE: [&str; 5] =
-    ["duplicate-fields.eml", "folded-header.eml", "nested-multiparts.eml", "missing-end-boundary.eml", "boundary-in-mid-line.eml"];
+/// Samples that the other parser reads otherwise: it takes the last of two subjects, closes up blanks, counts attached text as body, finds boundaries in mid-line
+/// and with more on their line; and those that are made so that readers differ.
+const READ_OTHERWISE: [&str; 9] = [
+    "duplicate-fields.eml",
+    "folded-header.eml",
+    "nested-multiparts.eml",
+    "missing-end-boundary.eml",
+    "boundary-in-mid-line.eml",
+    "bad-delimiter.eml",
+    "broken-base64.eml",
+    "control-characters.eml",
+    "two-boundaries.eml",
+];
 
 #[test]
 fn every_sample_comes_out_as_it_came_and_reads_as_another_parser_reads_it() {
@@ -442,4 +452,16 @@ proptest! {
         }
         prop_assert_eq!(text(&message), format!("{}\r\nbody\r\n", wanted.concat()));
     }
+}
+
+#[test]
+fn the_header_of_a_part_is_read_when_it_is_asked_for_within_its_limit() {
+    let mail = "A: outer\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nB: part\r\n folded\r\nContent-Type: message/rfc822\r\n\r\nC: nested\r\n\r\nx\r\n--b--\r\n";
+    let message = Message::parse(mail.into(), &Arc::new(limits())).unwrap();
+    let read: Vec<_> = message.parts().iter().map(|part| message.header(part.id).unwrap()[0].source()).collect();
+    assert_eq!(read, ["outer", "part folded", "nested"]);
+    let attached = mail.replace("C: nested", &format!("C: {}", "x".repeat(200)));
+    let message = Message::parse(attached.into(), &Arc::new(Limits { header_size: 100, ..limits() })).unwrap();
+    assert!(matches!(message.header(PartId(2)), Err(super::Fault::Message(_))));
+    assert!(message.header(PartId(1)).is_ok());
 }
