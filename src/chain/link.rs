@@ -26,7 +26,7 @@ pub enum Mode {
 }
 
 /// What the manual says of `mode`.
-pub const MODES: &str = "enforce, observe (evaluated, logged and counted, changes nothing) or disabled";
+pub const MODES: &str = "enforce, observe or disabled";
 
 impl Mode {
     /// As the rule language spells it.

@@ -56,7 +56,12 @@ const RULE: &[Key] = &[
     Key::may("unless", manual::CONDITION, "{client: {address: 10.0.0.0/8}}", "What it does not fire for, although `when` holds."),
     Key::may("then", manual::ACTIONS, "[quarantine: {reason: a program}]", "What is done when it fires; all or nothing."),
     Key::may("else", manual::ACTIONS, "[tag: harmless]", "What is done when it does not fire."),
-    Key::or("mode", link::MODES, "enforce", "Whether it is in force; the stricter of this and the chain entry's holds."),
+    Key::or(
+        "mode",
+        link::MODES,
+        "enforce",
+        "Whether it is in force; `observe`: evaluated, logged and counted, and changes nothing. The stricter of this and the chain entry's holds.",
+    ),
     Key::may(
         "on_error",
         "quarantine, defer, reject or skip",

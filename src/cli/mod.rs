@@ -8,6 +8,7 @@ mod explain;
 mod man;
 mod quarantine;
 mod reference;
+mod rules;
 mod schema;
 mod serve;
 mod test;
@@ -60,6 +61,7 @@ enum Command {
     Explain(explain::Args),
     Reference(reference::Args),
     Schema(schema::Args),
+    Rules(rules::Args),
     Quarantine(quarantine::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -85,6 +87,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Explain(args) => explain::run(args, global),
         Command::Reference(args) => reference::run(args, global),
         Command::Schema(args) => schema::run(args, global),
+        Command::Rules(args) => rules::run(&args, global),
         Command::Quarantine(args) => quarantine::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Completions(args) => completions::run(args, global),

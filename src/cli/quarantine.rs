@@ -59,7 +59,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
     done.unwrap_or_else(|exit| exit)
 }
 
-fn open(named: Option<&Path>, global: &Global) -> Result<Store, Exit> {
+pub(super) fn open(named: Option<&Path>, global: &Global) -> Result<Store, Exit> {
     match named {
         Some(path) => open_at(path, Limits::default()),
         None => configuration(global).and_then(|config| open_at(&config.store.path, limits(&config))),
@@ -87,7 +87,7 @@ fn open_at(path: &Path, limits: Limits) -> Result<Store, Exit> {
     Store::open(path, limits).map_err(|error| failed(&error))
 }
 
-fn failed(error: &StoreError) -> Exit {
+pub(super) fn failed(error: &StoreError) -> Exit {
     complain(&format!("error: {error}"));
     match error {
         StoreError::Full(_) => Exit::TempFail,
@@ -118,7 +118,7 @@ fn plain(text: &str) -> String {
 }
 
 /// [`plain`], on one line and of at most `most` characters.
-fn short(text: &str, most: usize) -> String {
+pub(super) fn short(text: &str, most: usize) -> String {
     let text = plain(text).replace(['\n', '\t'], " ");
     if text.chars().count() <= most { text } else { text.chars().take(most.saturating_sub(1)).chain(['…']).collect() }
 }

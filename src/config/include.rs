@@ -21,7 +21,12 @@ pub(super) const ENTRY: &[Key] = &[
         "Rule files, in byte order of their names; `*` never crosses `/`; one that matches no file is an error.",
     ),
     Key::may("when", manual::CONDITION, "{direction: outbound}", "What its rules are asked for; every mail if absent."),
-    Key::or("mode", link::MODES, "enforce", "For all its rules; the stricter of this and a rule's own `mode` holds."),
+    Key::or(
+        "mode",
+        link::MODES,
+        "enforce",
+        "For all its rules, as for one: `observe` is a shadow whose rules see each other, and nobody else sees them. The stricter of this and a rule's own `mode` holds.",
+    ),
 ];
 
 /// Rule files read so far, by path: a file that stands in several chains is read, and tested, once.

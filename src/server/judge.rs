@@ -66,6 +66,7 @@ pub async fn judge(
         Err((reply, outcome)) => return case.refused(reply, outcome),
     };
     log_ruling(&ruling);
+    shared.count(case.origin.id, &ruling.seen);
     if case.door.received == config::Received::Add {
         let stamp = case.stamp(&ruling, &shared.terms.hostname, &shared.terms.token);
         ruling.mail.message.insert_field(0, stamp);

@@ -38,6 +38,8 @@ use crate::store::{self, Store, StoreError};
 const PROBE: Duration = Duration::from_secs(3);
 /// How often expired holds are looked for.
 const EXPIRY: Duration = Duration::from_hours(1);
+/// How often the counts of rules are written.
+const COUNTS: Duration = Duration::from_secs(5);
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +126,7 @@ impl Server {
             accepting.spawn(accept(listening, Entrance::new(self.setup.subscribe(), at), self.sessions.clone()));
         }
         accepting.spawn(expire(self.shared()));
+        accepting.spawn(write_counts(self.shared()));
         accepting.close();
         let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);
         if probed.is_ok() {
@@ -170,6 +173,18 @@ async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTrac
             let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
             sessions.spawn(connection::turn_away(stream));
+        }
+    }
+}
+
+/// Writes the counts of rules now and then; what is left at the end goes with the store.
+async fn write_counts(shared: Arc<Shared>) {
+    let mut times = interval(COUNTS);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            _ = times.tick() => shared.store.write_counts(clock::now()),
         }
     }
 }

@@ -7,18 +7,22 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::limits::Sessions;
 use super::permission::Permission;
 use super::receive::Intake;
 use crate::base::budget::Budget;
+use crate::base::clock;
 use crate::chain::Chain;
+use crate::chain::ruling::Sight;
 use crate::config::{Config, Listener, Malformed, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
 use crate::smtp::extension::Offer;
 use crate::smtp::session::Terms;
 use crate::store::Store;
+use crate::store::tally::Count;
 
 /// What is in force.
 #[derive(Clone, Debug)]
@@ -148,6 +152,20 @@ impl Shared {
             hurry: self.hurry.clone(),
             limits: Arc::new(limits.of_message()),
             room: self.room.clone(),
+        }
+    }
+
+    /// Counts what became of the rules for a message.
+    pub fn count(&self, id: Ulid, seen: &[Sight]) {
+        let counts = seen.iter().map(|Sight { rule, observed, fired, error, different }| Count {
+            rule,
+            observed: *observed,
+            fired: *fired,
+            failed: error.is_some(),
+            different: *different,
+        });
+        if !seen.is_empty() {
+            self.store.count(&id.to_string(), clock::now(), counts);
         }
     }
 

@@ -17,6 +17,7 @@ pub mod quarantine;
 mod record;
 mod reserve;
 mod schema;
+pub mod tally;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::base::{disk, random};
+use crate::base::{clock, disk, random};
 use committer::{Bench, Committer};
 use content::Files;
 use owner::Owner;
@@ -76,6 +77,8 @@ struct Inner {
     files: AtomicU64,
     /// Holds whose end could not be written; see [`quarantine`].
     unsettled: Arc<Mutex<Vec<(quarantine::HoldId, quarantine::End)>>>,
+    /// Counts of rules that were not written yet.
+    gathered: tally::Gathered,
     /// Whether it was said that the quarantine is nearly full.
     warned: AtomicBool,
 }
@@ -99,6 +102,7 @@ impl Store {
             reader: Mutex::new(reader),
             files: AtomicU64::new(0),
             unsettled: Arc::default(),
+            gathered: tally::Gathered::default(),
             warned: AtomicBool::new(false),
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -186,6 +190,7 @@ impl Store {
 /// Leaves in order: what is queued is committed, then what this owner still holds is given up, as a successor would do it.
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.gathered.write(&self.committer, tally::day(clock::now()));
         if let Some(mut connection) = self.committer.stop() {
             self.owner.leave(&self.path, &mut connection);
             // The next process that holds something tries again.

@@ -9,7 +9,7 @@ use super::{StoreError, at};
 use crate::base::{disk, random};
 
 /// Which tables these are. Another number is refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// "Trsm": tells our file from another program's.
 const APPLICATION: i64 = 0x5472_736d;
@@ -65,6 +65,23 @@ CREATE TRIGGER hold_emptied AFTER UPDATE OF stored ON hold BEGIN UPDATE usage SE
 CREATE TRIGGER hold_removed AFTER DELETE ON hold BEGIN UPDATE usage SET bytes = bytes - OLD.stored; END;
 ";
 
+/// What version 2 has more than version 1.
+const TALLY: &str = "
+CREATE TABLE tally (
+    rule TEXT NOT NULL,
+    observed INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    fired INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    different INTEGER NOT NULL,
+    last INTEGER,
+    messages TEXT NOT NULL,
+    PRIMARY KEY (rule, observed, day)
+) WITHOUT ROWID;
+CREATE INDEX tally_by_day ON tally (day);
+";
+
 /// Opens `store.db` in `path`, making its tables if they are not there.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let file = path.join("store.db");
@@ -89,6 +106,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             Ok(connection)
         }
         (APPLICATION, VERSION) => Ok(connection),
+        (APPLICATION, 1) => {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+            transaction.execute_batch(TALLY)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+            Ok(connection)
+        }
         (APPLICATION, newer) => Err(StoreError::Unable(format!(
             "{} has version {newer}, made by a newer Transom; this one knows {VERSION}: use the newer one, or another store.path",
             file.display()
@@ -100,6 +124,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 fn make(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(TALLY)?;
     transaction.execute("INSERT INTO instance VALUES (?1)", [random::token()])?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

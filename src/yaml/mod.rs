@@ -10,7 +10,7 @@ mod parse;
 mod problem;
 mod settings;
 mod slip;
-mod units;
+pub mod units;
 mod value;
 
 pub use node::{Key, Kind, Node, Source, Span};

@@ -56,12 +56,16 @@ impl FromNode for Rate {
     }
 }
 
-/// At most ten years, so that a sum of two is always a time.
+/// A length of time: at most ten years, so that a sum of two is always a time.
+#[must_use]
+pub fn time(text: &str) -> Option<Duration> {
+    const LONGEST: u64 = 3660 * 86_400_000;
+    measured(text, &TIMES).filter(|time| *time <= LONGEST).map(Duration::from_millis)
+}
+
 impl FromNode for Duration {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Duration, Reported> {
-        const LONGEST: u64 = 3660 * 86_400_000;
-        let time = node.scalar().and_then(|text| measured(text, &TIMES)).filter(|time| *time <= LONGEST);
-        time.map(Duration::from_millis).ok_or_else(|| node.wants("a time such as 30s, 5m or 7d", problems))
+        node.scalar().and_then(time).ok_or_else(|| node.wants("a time such as 30s, 5m or 7d", problems))
     }
 }
 

@@ -125,3 +125,36 @@ fn explain_shows_what_is_only_observed_and_the_entries_with_conditions() {
     let told = explain(&["--listener", "out"]);
     assert!(told.contains("outgoing") && !told.contains("watch"), "{told}");
 }
+
+#[test]
+fn the_counts_of_rules_are_kept_in_the_store_and_outlive_the_server() {
+    let next_hop = Recorder::start();
+    let server = start(&next_hop);
+    assert!(send(server.address(), b"Subject: hello\r\n\r\nhello\r\n").starts_with("250"));
+    assert!(send(server.address(), b"Subject: offer\r\n\r\nhello\r\n").starts_with("550"));
+    let directory = server.keep_directory();
+    assert!(server.terminate().success());
+    let rules = |more: &[&str]| {
+        let output = transom(directory.path()).arg("rules").args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told: Vec<serde_json::Value> = serde_json::from_str(&rules(&["--json"])).unwrap();
+    let count = |rule: &str| {
+        let row = told.iter().find(|row| row["rule"] == rule).unwrap();
+        [&row["observed"], &row["seen"], &row["fired"], &row["errors"], &row["different"]].map(ToString::to_string).join(" ")
+    };
+    assert_eq!(count("mark"), "false 2 2 0 null");
+    assert_eq!(count("no offers"), "false 1 1 0 null");
+    // Both would have been refused by it, the second with another reply.
+    assert_eq!(count("watch"), "true 2 2 0 2");
+    assert_eq!(count("refuse"), "true 2 2 0 2");
+    let edit = told.iter().find(|row| row["rule"] == "edit").unwrap();
+    assert_eq!(
+        (&edit["different"], edit["messages"].as_array().unwrap().len()),
+        (&serde_json::json!(1), 2),
+        "an edit of what is refused is none"
+    );
+    let table = rules(&["--since", "1d"]);
+    assert!(table.contains("RULE") && table.contains("observe") && table.contains("no offers"), "{table}");
+}

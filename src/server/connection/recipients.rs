@@ -87,6 +87,8 @@ impl Connection {
             Outcome::Reject(_) => "reject",
             Outcome::Defer(_) => "defer",
         };
+        // The others are counted with their message.
+        self.shared.count(self.id, &ruling.seen);
         let fired = ruling.fired.join(", ");
         tracing::info!(%session, client = %self.client_text(), %to, outcome, fired, "recipient");
     }
