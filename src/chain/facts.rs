@@ -225,7 +225,14 @@ impl Facts for Run {
         if let Some(skeleton) = self.texts.borrow().get(&part).and_then(|seen| seen.skeleton.clone()) {
             return Ok(skeleton);
         }
-        let skeleton: Arc<str> = if shown.is_ascii() { shown } else { Arc::from(skeleton::fold(&shown)) };
+        let skeleton: Arc<str> = if shown.is_ascii() {
+            shown
+        } else {
+            // No text in a language grows so much; one that does is made for it.
+            let limit = shown.len().saturating_mul(2).saturating_add(4096);
+            let folded = skeleton::fold_within(&shown, limit);
+            Arc::from(folded.ok_or_else(|| ActionError::Message("the text grows too much when look-alikes are folded".to_owned()))?)
+        };
         if let Some(seen) = self.texts.borrow_mut().get_mut(&part) {
             seen.skeleton = Some(Arc::clone(&skeleton));
         }

@@ -8,15 +8,24 @@ use unicode_security::skeleton;
 /// The text as the eye takes it.
 #[must_use]
 pub fn fold(text: &str) -> String {
+    fold_within(text, usize::MAX).unwrap_or_default()
+}
+
+/// As [`fold`]; none if the text comes out longer than `limit` bytes: a letter may stand for eighteen.
+#[must_use]
+pub fn fold_within(text: &str, limit: usize) -> Option<String> {
     if text.is_ascii() {
-        return text.to_owned();
+        return Some(text.to_owned());
     }
     let mut folded = String::with_capacity(text.len());
     for letter in text.nfkc() {
         push(letter, &mut folded);
+        if folded.len() > limit {
+            return None;
+        }
     }
     // Accents that stood behind a folded letter join it again.
-    folded.nfkc().collect()
+    Some(folded.nfkc().collect())
 }
 
 fn push(letter: char, folded: &mut String) {
@@ -82,6 +91,12 @@ mod tests {
     fn what_cannot_be_seen_is_gone() {
         assert_eq!(fold("pass\u{200b}w\u{ad}o\u{2060}r\u{feff}d\u{202e}\u{e0041}\u{fe0f}"), "password");
         assert_eq!(fold("a\u{a0}b"), "a b");
+    }
+
+    #[test]
+    fn a_text_that_grows_beyond_its_limit_is_none() {
+        assert_eq!(fold_within(&"\u{fdfa}".repeat(100), 500), None);
+        assert_eq!(fold_within("\u{430}bc", 3).as_deref(), Some("abc"));
     }
 
     #[test]
