@@ -6,7 +6,7 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_TIME := 900
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz clean
+.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ fuzz: $(FUZZ) ## Each fuzz target for a quarter of an hour (FUZZ_TIME=seconds)
 	  PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo fuzz run -s none $${target%:*} -- -max_total_time=$(FUZZ_TIME) \
 	    -max_len=8192 -timeout=20 -dict=fuzz/dictionaries/$${target#*:}.dict; \
 	done
+
+hostile: build ## What strangers send to break a server, at full size: minutes, 3 GB of disk
+	python3 tests/hostile.py target/release/transom
 
 clean: ## Removes what was built
 	cargo clean

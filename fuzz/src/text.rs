@@ -82,7 +82,9 @@ fn part(case: &mut Case<'_>) {
     assert_eq!(read.trim_end_matches('\n'), wanted.trim_end_matches('\n'), "{charset} {encoding}");
     let again = parse(&output(&message), &limits()).expect("an edited message is a message");
     assert_eq!(tree(&again), tree(&message), "what is sent reads otherwise");
-    assert_eq!(again.text(part).expect("it is read the same way"), read);
+    // Where a delimiter has no line end of its own before it, the text brings one, which then is the delimiter's.
+    let read_again = again.text(part).expect("it is read the same way");
+    assert_eq!(read_again.trim_end_matches('\n'), read.trim_end_matches('\n'));
     others_stay(&original, &message, part);
     start_stays(&original, &message, part, &text, &changes);
 }

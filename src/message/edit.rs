@@ -80,6 +80,7 @@ impl Message {
     /// Writes a text in UTF-8 and says so in the part's two content fields.
     fn recode(&mut self, part: PartId, encoded: &Bytes, transfer: Transfer, text: &str) -> Result<(), Fault> {
         self.may_be_encoded(part)?;
+        let content_type = self.content_type_in_utf8(part)?;
         let eight_bit = matches!(self.part(part).encoding.as_str(), "8bit" | "binary");
         let new = match transfer {
             Transfer::Base64 => base64::rewrite(encoded, text.as_bytes(), 0),
@@ -90,10 +91,26 @@ impl Message {
             self.set_part_field(part, "Content-Transfer-Encoding", QUOTED)?;
         }
         self.edit_part_header(part, |fields| match fields.iter_mut().find(|field| field.is("content-type")) {
-            Some(field) => *field = field.with_raw_value(&parameter::with_charset(field.raw_value(), "utf-8")),
-            None => fields.insert(0, Field::new("Content-Type", "text/plain; charset=utf-8")),
+            Some(field) => *field = content_type,
+            None => fields.insert(0, content_type),
         })?;
         self.put_content(part, new)
+    }
+
+    /// The Content-Type of a part with another charset. One that is broken so that this cannot be said in it is left alone.
+    fn content_type_in_utf8(&self, part: PartId) -> Result<Field, Fault> {
+        let header = match self.part(part).header {
+            Some(header) => split(&self.slot_bytes(&self.body.index.slots[header])?),
+            None => self.fields.to_vec(),
+        };
+        let new = match header.iter().find(|field| field.is("content-type")) {
+            Some(field) => field.with_raw_value(&parameter::with_charset(field.raw_value(), "utf-8")),
+            None => Field::new("Content-Type", "text/plain; charset=utf-8"),
+        };
+        if Declared::read([&new].into_iter(), "text/plain").charset.as_deref() != Some("utf-8") {
+            return Err(Fault::Message(format!("part {} has a malformed Content-Type, in which no other charset can be said", part.0)));
+        }
+        Ok(new)
     }
 
     /// RFC 2045 6.4: a multipart, even one that holds no parts, has neither transfer encoding nor charset.

@@ -244,6 +244,14 @@ fn a_change_that_broken_bytes_before_it_would_swallow_makes_the_part_utf8() {
 }
 
 #[test]
+fn a_charset_that_cannot_be_set_is_a_fault_and_nothing_changes() {
+    let source = "Content-Type: text/plain> charset=Shift_JIS\r\n\r\nold\r\n";
+    let mut message = parse(source);
+    assert!(message.edit_text(PartId(0), &[Change { range: 0..3, with: "\u{1f600}".into() }]).is_err());
+    assert_eq!(text(&message), source);
+}
+
+#[test]
 fn a_new_text_cannot_end_its_part() {
     let mut message = parse("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nold\r\n--b--\r\n");
     let change = [Change { range: 0..3, with: "a\n--b\nContent-Type: x/y\n".into() }];
