@@ -201,16 +201,17 @@ def recipients(server):
 
 
 def twenty_large(server):
-    line = b"0123456789012345678901234567890123456789012345678901234567890123456789\r\n"
-    size, replies = 25 << 20, []
-    one = lambda: replies.append(Client(server).send(HEADER + b"\r\n", *repeated(line, size // len(line))))
+    start = HEADER + MIXED + b"\r\nhello\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    line = b"JVBE" * 19 + b"\r\n"
+    replies = []
+    one = lambda: replies.append(Client(server).send(start, *repeated(line, (25 << 20) // len(line)), b"--b--\r\n"))
     threads = [threading.Thread(target=one) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(replies) == 20 and all(reply.startswith("250") for reply in replies), replies
-    return f"20 x {replies[0].split(' as ')[0]}"
+    return f"20 x {replies[0]}"
 
 
 async def slow(port, kind, until):
@@ -236,7 +237,7 @@ async def slow(port, kind, until):
 
 def slow_clients(server):
     """Other mail, while 1,000 clients send a byte a second, half of them a command, half a message, and 500 stop after RCPT."""
-    for_seconds = 40
+    for_seconds = 75
     until = time.monotonic() + for_seconds
 
     async def all_of_them():
@@ -261,14 +262,14 @@ def slow_clients(server):
 # What it is, who does it, the settings that are not the default, how the answer begins, and how many messages reach the next hop.
 LARGE = "limits: {message_size: 2GB, temporary_disk: 10GB}\n"
 SCENES = [
-    ("100,000 nested multiparts", nested, "", "", None),
-    ("100,000 parts", many_parts, "", "", None),
+    ("100,000 nested multiparts", nested, "", "250, held", 0),
+    ("100,000 parts", many_parts, "", "250, held", 0),
     ("100,000 fields in the header", outer_fields, "", "552 5.3.4", 0),
-    ("100,000 fields in a part", part_fields, "", "", None),
-    ("12,000,000 fields of one character in a part", tiny_fields, "", "", None),
+    ("100,000 fields in a part", part_fields, "", "250, held", 0),
+    ("12,000,000 fields of one character in a part", tiny_fields, "", "250, held", 0),
     ("a line of 1 GB", long_line, "", "552 5.3.4", 0),
-    ("the same where message_size is 2 GB", long_line, LARGE, "", None),
-    ("10,000 recipients", recipients, "", "", 1),
+    ("the same where message_size is 2 GB", long_line, LARGE, "250, held", 0),
+    ("10,000 recipients", recipients, "limits: {commands_per_session: 20000}\n", "", 1),
     ("twenty messages of 25 MiB at once", twenty_large, "", "20 x 250", 20),
     ("1,000 slow clients, 500 that stop after RCPT", slow_clients, "limits: {sessions: 5000}\n", "", None),
 ]
@@ -289,7 +290,9 @@ def main():
             seconds, peak = time.monotonic() - began, server.peak()
             # It serves on.
             after = Client(server).send(HEADER + b"\r\nafterwards\r\n")
-        print(f"{name}: {told[:110]}; {peak:.0f} MB, {seconds:.1f} s", flush=True)
+        # That is how a message is answered that the rules hold.
+        told = re.sub(r"250 2\.0\.0 Ok: \w+", "250, held", told)
+        print(f"{name}: {told}; {peak:.0f} MB, {seconds:.1f} s", flush=True)
         fine = told.startswith(start) and after.startswith("250") and count in (None, sink.messages.value - 1)
         if not fine or peak > BOUNDS["memory"] or seconds > BOUNDS["seconds"]:
             wrong.append(f"{name}: {after}, {sink.messages.value - 1} messages at the next hop")

@@ -340,17 +340,98 @@ fn an_idle_session_costs_little_memory() {
         (0..count).map(greeted).collect()
     };
     let warm = open(20);
-    let before = resident(transom.id());
+    let before = memory(transom.id(), "VmRSS:");
     let idle = open(SESSIONS);
-    let each = (resident(transom.id()) - before) / SESSIONS;
+    let each = (memory(transom.id(), "VmRSS:") - before) / SESSIONS;
     println!("{each} bytes an idle session");
     assert!(each < 12 * 1024, "{each} bytes an idle session; docs/performance.md says under 6 KiB");
     drop((warm, idle));
 }
 
-/// Resident memory of a process, in bytes.
-fn resident(id: u32) -> u64 {
+const LOOKS_INSIDE: &str = "rules: [{name: look, when: {attachment: {extension: exe}}, then: [{reject: {}}]}]\n";
+
+/// The full sizes are in tests/hostile.py.
+#[test]
+fn what_a_limit_keeps_closed_passes_unless_a_rule_must_look_inside() {
+    let head = "From: a@outside.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n";
+    let nested: String =
+        (0..5000).map(|level| format!("--b{level}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", level + 1)).collect();
+    let bodies = [nested, "--b0\r\n\r\nx\r\n".repeat(20_000), format!("--b0\r\n{}\r\nx\r\n--b0--\r\n", "a:\r\n".repeat(200_000))];
+    let next_hop = Recorder::start();
+    let open = Transom::start(next_hop.address(), "");
+    let configuration = basics(next_hop.address()) + "chain: [{include: look.yaml}]\n";
+    let looking = Transom::start_with(&configuration, &[("look.yaml", LOOKS_INSIDE)]);
+    let (mut passing, mut held) = (open.client(), looking.client());
+    passing.hello();
+    held.hello();
+    for body in &bodies {
+        let message = format!("{head}{body}");
+        assert!(passing.send("a@example.org", &["b@example.net"], message.as_bytes()).starts_with("250"));
+        assert!(next_hop.taken().last().unwrap().without_received() == message.as_bytes());
+        assert!(held.send("a@example.org", &["b@example.net"], message.as_bytes()).starts_with("250"));
+    }
+    assert_eq!(next_hop.taken().len(), bodies.len(), "what could not be looked into was passed on");
+    let listed = looking.command().args(["quarantine", "list", "--json"]).output().unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(rows.len(), bodies.len());
+    assert!(memory(open.id(), "VmHWM:") < 100 << 20 && memory(looking.id(), "VmHWM:") < 100 << 20);
+}
+
+#[test]
+fn many_large_messages_at_once_and_an_endless_line_take_little_memory() {
+    const MESSAGES: usize = 10;
+    let next_hop = NextHop::start([Script::offering(&["8BITMIME"])]);
+    let transom = Transom::start(next_hop.address, "");
+    let head = b"From: a@outside.example\r\nSubject: x\r\n\r\n";
+    let content = [head.as_slice(), &vec![b'x'; 12 << 20], b"\r\n"].concat();
+    std::thread::scope(|scope| {
+        for _ in 0..MESSAGES {
+            scope.spawn(|| {
+                let mut client = transom.client();
+                client.hello();
+                assert!(client.send("a@example.org", &["b@example.net"], &content).starts_with("250"));
+            });
+        }
+    });
+    assert!(next_hop.log().messages.iter().all(|message| message.ends_with(&content)));
+    let peak = memory(transom.id(), "VmHWM:");
+    assert!(peak < 80 << 20, "{peak} bytes for {MESSAGES} messages of {} each", content.len());
+}
+
+#[test]
+fn other_mail_flows_past_clients_that_dawdle_or_stop_after_rcpt() {
+    let next_hop = Recorder::start();
+    let transom = Transom::start(next_hop.address(), "limits: {sessions: 5000}\n");
+    let dawdle = |number: usize| {
+        let mut client = transom.client();
+        client.hello();
+        match number % 3 {
+            0 => client.raw(b"MAI"),
+            1 => {
+                client.expect("MAIL FROM:<a@example.org>", "250");
+                client.raw(b"RCPT TO:<b@example.net>\r\n");
+            }
+            _ => {
+                client.open("a@example.org", &["b@example.net"]);
+                client.raw(b"S");
+            }
+        }
+        client
+    };
+    let dawdling: Vec<Client> = (0..150).map(dawdle).collect();
+    for _ in 0..20 {
+        let mut client = transom.client();
+        client.hello();
+        let reply = client.send("c@example.org", &["d@example.net"], b"Subject: other\r\n\r\n");
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    assert_eq!(next_hop.taken().len(), 20);
+    drop(dawdling);
+}
+
+/// A line of `/proc/ID/status`, in bytes.
+fn memory(id: u32, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
