@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use content::{Content, Wrong};
@@ -54,20 +55,26 @@ impl Kind {
 /// A list by its name.
 #[derive(Debug)]
 pub struct List {
-    name: String,
     kind: Kind,
     limits: Limits,
-    content: RwLock<Arc<Content>>,
+    content: Arc<RwLock<Arc<Content>>>,
     /// What a rule test puts in its place.
     instead: RwLock<Option<Arc<Content>>>,
-    file: Option<File>,
+    file: Option<Arc<File>>,
 }
 
 /// The file that a list is read from.
 #[derive(Debug)]
 struct File {
+    /// The list.
+    name: String,
     path: PathBuf,
+    kind: Kind,
+    limits: Limits,
     seen: Mutex<Seen>,
+    content: Arc<RwLock<Arc<Content>>>,
+    /// Who reads it holds this, so that what was read last stays.
+    reading: Mutex<()>,
 }
 
 /// When the file was looked at last, and what it was then.
@@ -99,27 +106,38 @@ impl List {
         if let Some(instead) = &*self.instead.read().unwrap_or_else(PoisonError::into_inner) {
             return Arc::clone(instead);
         }
-        if let Some(file) = &self.file {
-            self.look(file, clock::monotonic());
+        if let Some(file) = &self.file
+            && file.has_changed(clock::monotonic())
+        {
+            let changed = Arc::clone(file);
+            // Not where mail waits for it: a million lines take a while.
+            if let Err(error) = thread::Builder::new().name("list".to_owned()).spawn(move || changed.read_again()) {
+                error!(list = file.name, %error, "no thread to read the list again: it stays as it was until its file changes again");
+            }
         }
         Arc::clone(&self.content.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Reads the file again if it is time to look and it has changed. Who comes while another one looks takes what there is.
-    fn look(&self, file: &File, now: Instant) {
-        let Ok(mut seen) = file.seen.try_lock() else { return };
+impl File {
+    /// Whether it is time to look, and it has changed since. Who comes while another one looks hears no.
+    fn has_changed(&self, now: Instant) -> bool {
+        let Ok(mut seen) = self.seen.try_lock() else { return false };
         if now.saturating_duration_since(seen.at) < LOOK {
-            return;
+            return false;
         }
         seen.at = now;
-        let stamp = disk::stamp(&file.path).ok();
-        if stamp == seen.stamp {
-            return;
-        }
+        let stamp = disk::stamp(&self.path).ok();
+        let changed = stamp != seen.stamp;
         seen.stamp = stamp;
-        let shown = file.path.display();
+        changed
+    }
+
+    fn read_again(&self) {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.path.display();
         let mut problems = Problems::default();
-        if let Some((content, entries)) = read(&file.path, self.kind, &self.limits, &mut problems) {
+        if let Some((content, entries)) = read(&self.path, self.kind, &self.limits, &mut problems) {
             *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
             info!(list = self.name, file = %shown, entries, "a list was read again");
         } else {
@@ -294,7 +312,7 @@ fn list(name: &str, node: &Node, base: &Path, limits: Limits, problems: &mut Pro
                 None => problems.append(found),
             }
             let Some((content, _)) = content else { return Err(Reported) };
-            (content, Some(File { path, seen: Mutex::new(Seen { at: clock::monotonic(), stamp }) }))
+            (content, Some((path, Mutex::new(Seen { at: clock::monotonic(), stamp }))))
         }
         (None, Some(given)) => (values(given, kind, &limits, problems)?, None),
         (one, _) => {
@@ -302,7 +320,12 @@ fn list(name: &str, node: &Node, base: &Path, limits: Limits, problems: &mut Pro
             return Err(problems.error(&node.span, title, "`file: lists/names.txt` or `values: […]` is wanted"));
         }
     };
-    Ok(List { name: name.to_owned(), kind, limits, content: RwLock::new(Arc::new(content)), instead: RwLock::default(), file })
+    let content = Arc::new(RwLock::new(Arc::new(content)));
+    let file = file.map(|(path, seen)| {
+        let content = Arc::clone(&content);
+        Arc::new(File { name: name.to_owned(), path, kind, limits: limits.clone(), seen, content, reading: Mutex::default() })
+    });
+    Ok(List { kind, limits, content, instead: RwLock::default(), file })
 }
 
 fn values(node: &Node, kind: Kind, limits: &Limits, problems: &mut Problems) -> Result<Content, Reported> {
@@ -372,7 +395,9 @@ mod tests {
 
     /// Looks as if so many seconds had passed.
     fn look(list: &List, seconds: u32) {
-        list.look(list.file.as_ref().unwrap(), clock::monotonic() + LOOK * seconds);
+        let file = list.file.as_ref().unwrap();
+        assert!(file.has_changed(clock::monotonic() + LOOK * seconds));
+        file.read_again();
     }
 
     #[test]
