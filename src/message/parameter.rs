@@ -147,7 +147,7 @@ impl Structured {
                 .iter()
                 .any(|other| other.extended && other.piece.is_none() && other.name == raw.name && other.value() != raw.value());
             let (label, value) = extended_value(raw.value());
-            self.flags.raise_if(twice || label.is_none(), Flag::AmbiguousParameter);
+            self.flags.raise_if(twice || label.is_none() || value.is_empty(), Flag::AmbiguousParameter);
             let text = self.unescape(label.as_deref(), value);
             self.add(&raw.name, text);
             self.extended_otherwise(raw, value);
