@@ -199,6 +199,8 @@ fn words(wants: &str) -> Option<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::rule::{RuleFile, Shared};
+    use crate::yaml::{Problems, Source, parse};
 
     #[test]
     fn words_are_taken_from_the_manual() {
@@ -218,6 +220,35 @@ mod tests {
         assert!(action::ENTRIES.iter().all(|entry| properties("action")[entry.name].is_object()));
         assert!(config::KEYS.iter().all(|key| schema["properties"][key.name].is_object()));
         assert_eq!(schema["required"], json!(["listeners", "relay"]));
+    }
+
+    /// The keys that a condition or an action knows, as it tells them when one is wrong.
+    fn known(rules: &str) -> Option<Vec<String>> {
+        let mut problems = Problems::default();
+        let node = parse(&Source::new("rules.yaml", rules), &mut problems)?;
+        RuleFile::load(&node, "rules.yaml".as_ref(), &mut Shared::default(), &mut problems);
+        let told = problems.iter().find(|problem| problem.title.ends_with("`zzzzzzzz`"))?;
+        Some(told.label.strip_prefix("known: ")?.split(", ").map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn every_key_that_a_condition_or_an_action_reads_is_in_the_manual() {
+        let schema = definitions();
+        let conditions = condition::ENTRIES.iter().map(|entry| ("condition", entry.name));
+        let actions = action::ENTRIES.iter().map(|entry| ("action", entry.name));
+        let mut checked = 0;
+        for (kind, name) in conditions.chain(actions) {
+            let rules = match kind {
+                "condition" => format!("rules: [{{name: a, when: {{{name}: {{zzzzzzzz: 1}}}}, then: [discard]}}]"),
+                _ => format!("rules: [{{name: a, then: [{{{name}: {{zzzzzzzz: 1}}}}]}}]"),
+            };
+            for key in known(&rules).unwrap_or_default() {
+                checked += 1;
+                let properties = &schema[format!("{kind}.{name}")]["anyOf"][1]["properties"];
+                assert!(properties[&key].is_object(), "the {kind} `{name}` reads `{key}`, which its `keys` do not name");
+            }
+        }
+        assert!(checked > 100, "{checked}");
     }
 
     /// What has a value of its own is narrower than "anything", so that an editor can complete it.

@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
-    let options = Options { without_chain, ..Options::default() };
+    let options = Options { without_chain, lint: true, ..Options::default() };
     let config = match global.load(options) {
         Ok(config) => config,
         Err(exit) => return exit,

@@ -102,7 +102,7 @@ impl Problems {
 
     /// Adds an error about a word that is none of the valid ones, with the nearest of them: "unknown action `header.delete`", "did you mean `header.remove`?".
     pub fn unknown<'a>(&mut self, span: &Span, what: &str, word: &str, valid: impl IntoIterator<Item = &'a str>) -> Reported {
-        const MOST_LISTED: usize = 20;
+        const MOST_LISTED: usize = 40;
         let valid: Vec<&str> = valid.into_iter().collect();
         let label = match nearest(word, valid.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
