@@ -150,7 +150,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     // Rules that do not do what they promise are not started.
     let tested = !options.without_tests && !problems.any_error();
     let fired = listeners.as_ref().ok().filter(|_| tested).map(|listeners| chains.check(listeners, problems));
-    if options.lint && !problems.any_error() {
+    if options.lint && !options.without_chain && !problems.any_error() {
         lint::check(&chains.all(), node, fired.as_ref(), problems);
         problems.sort();
     }

@@ -22,15 +22,23 @@ pub(super) fn check(rules: &[Written<'_>], problems: &mut Problems) {
                     problems.warning(rule.span, title, advice());
                 }
             }
-            Some((verdict @ ("reject" | "defer" | "discard"), _)) => excepted(rule, verdict, problems),
-            _ if holds => excepted(rule, "quarantine", problems),
+            Some((verdict @ ("reject" | "defer" | "discard"), _)) => excepted(rule, verdict, &rules[at + 1..], problems),
+            _ if holds => excepted(rule, "quarantine", &rules[at + 1..], problems),
             _ => {}
         }
     }
 }
 
-/// An `unless` that anybody can bring about.
-fn excepted(rule: &Written<'_>, verdict: &str, problems: &mut Problems) {
+/// An `unless` that anybody can bring about, unless a later rule takes what is spared.
+fn excepted(rule: &Written<'_>, verdict: &str, later: &[Written<'_>], problems: &mut Problems) {
+    let Question::All(asked) = &rule.question else { return };
+    let takes = |later: &Written<'_>| {
+        let stops = later.then.iter().any(|(name, _)| ["reject", "defer", "discard", "quarantine"].contains(name));
+        stops && later.mode == Mode::Enforce && asked[..asked.len() - 1].iter().any(|one| one.implies(&later.question))
+    };
+    if later.iter().any(takes) {
+        return;
+    }
     if let Some(asked) = rule.unless.as_ref().and_then(forgeable) {
         let title = format!("`{}` spares mail its `{verdict}`, and trusts only {asked}", rule.name);
         problems.warning(rule.span, title, advice());
@@ -82,6 +90,8 @@ rules:
                 .contains("`hold` spares mail its `quarantine`, and trusts only `header`")
         );
         assert_eq!(told(&[&rule("{sender: {domain: a.example}, client: {address: 192.0.2.1}}")]), [""; 0]);
+        let held = "rules: [{name: held, when: {any: [{attachment: {}}, {size: {over: 1MB}}]}, then: [quarantine]}]";
+        assert_eq!(told(&[&rule("{sender: ''}").replace("[quarantine]", "[reject]"), held]), [""; 0], "a later rule takes what is spared");
         let configuration = "conditions: {partner: {subject: secret}}";
         assert!(told_with(configuration, &[&rule("{condition: partner}")], None)[0].contains("trusts only `subject`"));
     }
