@@ -387,6 +387,84 @@ mod tests {
         assert_eq!(parts(&chain, &given), wanted);
     }
 
+    /// One entry of the chain.
+    fn entry(mode: Mode, when: &str, rules: &str) -> Link {
+        let file = crate::chain::action::testing::file(&format!("rules:\n  - {{{rules}}}\n")).unwrap();
+        let mut problems = Problems::default();
+        let node = crate::yaml::parse(&crate::yaml::Source::new("transom.yaml", when.to_owned()), &mut problems).unwrap();
+        let mut shared = crate::chain::rule::Shared { inside: example::inside(), ..Default::default() };
+        Link { mode, name: "entry".into(), when: Some(shared.when(&node, &mut problems).unwrap()), ..Link::of(vec![Arc::new(file)]) }
+    }
+
+    fn linked(links: Vec<Link>) -> (Chain, Problems) {
+        let mut problems = Problems::default();
+        let shared = crate::chain::rule::Shared { inside: example::inside(), ..Default::default() };
+        (Chain::build(links, &shared, &mut problems), problems)
+    }
+
+    #[test]
+    fn what_is_only_observed_or_disabled_parts_no_recipients() {
+        let given = ["sales@inside.example", "x@outside.example"];
+        let together = [part(&given, "deliver", None)];
+        for mode in ["observe", "disabled"] {
+            let chain = rules(&[
+                &format!("name: a, mode: {mode}, when: {{recipient: {{local: sales}}}}, then: [discard]"),
+                &format!("name: b, mode: {mode}, then: [{{header.add: {{name: X-For, value: '${{recipient}}'}}}}]"),
+            ]);
+            assert!(!chain.looks_at_recipients());
+            assert_eq!(parts(&chain, &given), together);
+        }
+        for mode in [Mode::Observe, Mode::Disabled] {
+            let rule = "name: a, when: {recipient: {local: sales}}, then: [discard]";
+            assert_eq!(parts(&linked(vec![entry(mode, "direction: inbound", rule)]).0, &given), together);
+        }
+    }
+
+    #[test]
+    fn a_rule_at_rcpt_that_is_only_observed_changes_nothing_and_is_told_of() {
+        let chain = rules(&[
+            "name: a, mode: observe, at: recipient, when: {recipient: {local: sales}}, then: [reject]",
+            "name: b, mode: observe, at: recipient, when: {size: {over: 1}}, then: [{recipient.set: c@inside.example}, {tag: t}]",
+        ]);
+        let ruling = ask(&chain, "sales@inside.example", Some(100));
+        assert!(ruling.goes_on() && !ruling.is_rewritten() && ruling.fired.is_empty() && ruling.class == Class::default());
+        let told: Vec<_> = ruling.seen.iter().map(|sight| (&*sight.rule, sight.observed, sight.fired, sight.different)).collect();
+        assert_eq!(told, [("a", true, true, true), ("b", true, true, true)]);
+        let unannounced = ask(&chain, "sales@inside.example", None);
+        assert_eq!((unannounced.class, unannounced.seen.len()), (Class::default(), 1));
+        // Once for the message, whichever recipients they were asked about.
+        let mail = example::run("Subject: hi\r\n\r\n").mail;
+        let ruling = chain.run(mail, &[ask(&chain, "anna@inside.example", Some(1)), ask(&chain, "sales@inside.example", Some(1))]);
+        assert_eq!(ruling.seen.iter().map(|sight| sight.fired).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn the_when_of_an_entry_parts_recipients_and_what_it_leaves_out_does_not() {
+        let rule = "name: sales, when: {recipient: {local: sales}}, then: [discard]";
+        let chain = linked(vec![entry(Mode::Enforce, "direction: transit", rule)]).0;
+        let given = ["sales@inside.example", "anna@inside.example", "sales@outside.example", "x@outside.example"];
+        let wanted =
+            [part(&given[..2], "deliver", None), part(&given[2..3], "discard", Some("entry")), part(&given[3..], "deliver", Some("entry"))];
+        assert_eq!(parts(&chain, &given), wanted);
+    }
+
+    #[test]
+    fn the_when_of_an_entry_holds_for_rules_at_rcpt_and_asks_no_more_than_they_may() {
+        let rule = "name: a, at: recipient, then: [reject]";
+        let chain = linked(vec![entry(Mode::Enforce, "direction: transit", rule)]).0;
+        assert!(ask(&chain, "a@inside.example", None).goes_on() && !ask(&chain, "a@outside.example", None).goes_on());
+        let chain = linked(vec![entry(Mode::Enforce, "size: {over: 50}", rule)]).0;
+        assert!(ask(&chain, "a@inside.example", Some(10)).goes_on() && !ask(&chain, "a@inside.example", Some(100)).goes_on());
+        let late = ask(&chain, "a@inside.example", None);
+        assert_eq!((late.goes_on(), late.class.late.len()), (true, 1));
+        let mail = |text: &str| example::run(text).mail;
+        assert_eq!(chain.run(mail("A: b\r\n\r\n"), std::slice::from_ref(&late)).word(), "deliver");
+        assert_eq!(chain.run(mail(&format!("A: {}\r\n\r\n", "b".repeat(60))), &[late]).word(), "reject");
+        let (_, problems) = linked(vec![entry(Mode::Enforce, "subject: x", rule)]);
+        let told: Vec<_> = problems.iter().map(|problem| problem.title.as_str()).collect();
+        assert_eq!(told, ["this chain entry cannot ask for `subject`"]);
+    }
+
     #[test]
     fn a_text_that_names_the_recipient_makes_each_its_own_class() {
         for rule in [

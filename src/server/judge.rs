@@ -180,7 +180,7 @@ fn log_ruling(ruling: &Ruling) {
         tracing::info!(%id, rule = &**rule, text, "log");
     }
     for failure in &ruling.failures {
-        tracing::warn!(%id, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone; its on_error decided");
+        tracing::warn!(%id, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone, its on_error decided; `transom explain` shows where, given the message");
     }
     for sight in ruling.seen.iter().filter(|sight| sight.observed) {
         if let Some(error) = &sight.error {

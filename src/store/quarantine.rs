@@ -302,6 +302,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_that_turns_read_only_takes_nothing_more_loses_nothing_and_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, u64::MAX);
+        let (kept, pending) = (stage(&store, 10).await.unwrap(), stage(&store, 100_000).await.unwrap());
+        store.confirm(&kept);
+        // From here on SQLite answers this connection as if its file could be read only.
+        store.change_blocking(|bench| Ok(bench.sql.pragma_update(None, "query_only", true)?)).unwrap();
+        for bytes in [10, 100_000] {
+            let error = stage(&store, bytes).await.unwrap_err();
+            assert!(matches!(error, StoreError::Unable(_)), "{error:?}: a client hears 451");
+            assert!(error.to_string().contains("may not be written: check the owner and mode of store.path"), "{error}");
+        }
+        assert!(store.undo(&pending).await.is_err());
+        assert_eq!((all(&store).len(), files(&dir)), (2, 1), "nothing that was answered is lost, nothing else is left behind");
+        drop(store);
+        let next = open(&dir, u64::MAX);
+        let states: Vec<_> = all(&next).into_iter().map(|row| (row.id, row.state)).collect();
+        assert_eq!(states, [(pending, State::Held), (kept, State::Held)]);
+        assert!(stage(&next, 10).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_confirmed_hold_is_held() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, u64::MAX);

@@ -79,7 +79,7 @@ impl Connection {
             tracing::info!(%session, %to, rule = &**rule, text, "log");
         }
         for failure in &ruling.failures {
-            tracing::warn!(%session, %to, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone; its on_error decided");
+            tracing::warn!(%session, %to, rule = &*failure.rule, error = failure.error, "a rule failed and its edits were undone, its on_error decided; `transom explain` shows where, given the message");
         }
         let outcome = match &ruling.outcome {
             Outcome::Deliver => return,
