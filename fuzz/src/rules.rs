@@ -96,11 +96,11 @@ fn alone(chain: &Chain, mail: &Mail, parts: &[Part]) {
     for recipient in &mail.envelope.recipients {
         let mut single = mail.clone();
         single.envelope.recipients = vec![recipient.clone()];
-        let singly = chain.parts(&single, false);
+        let by_itself = chain.parts(&single, false);
         let part = parts.iter().find(|part| part.recipients.contains(recipient)).expect("it is in one of them");
-        assert_eq!(singly.len(), 1);
-        if singly[0].ruling.failures.is_empty() {
-            same_ruling(&part.ruling, &singly[0].ruling);
+        assert_eq!(by_itself.len(), 1);
+        if by_itself[0].ruling.failures.is_empty() {
+            same_ruling(&part.ruling, &by_itself[0].ruling);
         }
     }
 }

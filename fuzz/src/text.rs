@@ -61,6 +61,10 @@ pub fn run(input: &[u8]) {
 fn part(case: &mut Case<'_>) {
     let content = with_crlf(case.content);
     let (charset, encoding) = (case.one(&CHARSETS), case.one(&ENCODINGS));
+    // CR LF is no line end in UTF-16: without base64 no mail can carry it.
+    if charset.starts_with("utf-16") && encoding != "base64" {
+        return;
+    }
     let header = format!("Content-Type: text/plain; charset=\"{charset}\"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
     let (before, after) = match case.number(4) {
         0 => ("MIME-Version: 1.0\r\n", ""),

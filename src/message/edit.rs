@@ -216,6 +216,7 @@ impl Message {
         let new = self.room_for(fields.iter().flat_map(|field| field.raw().iter().copied()).collect())?;
         let digest = parent.is_some_and(|parent| self.part(parent).media_type == "multipart/digest");
         let declared = Declared::read(fields.iter(), if digest { "message/rfc822" } else { "text/plain" });
+        self.separate(new.is_empty());
         let body = Arc::make_mut(&mut self.body);
         body.index.slots[header].replace(new);
         body.index.parts[part.index()].declare(&declared);
@@ -235,9 +236,7 @@ impl Message {
             return Err(Fault::Message(format!("the new text of part {} has a line that is a boundary of the message", part.0)));
         }
         let new = self.room_for(new)?;
-        if header.is_none() {
-            self.separate(new.is_empty());
-        }
+        self.separate(new.is_empty());
         let body = Arc::make_mut(&mut self.body);
         if let Some(header) = header
             && body.index.slots[header + 1].size() == 0

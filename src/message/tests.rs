@@ -275,6 +275,13 @@ fn parts_without_blank_line_or_content_can_be_filled() {
 }
 
 #[test]
+fn an_attached_message_that_is_not_there_can_be_filled_and_stays_apart_from_the_header() {
+    let mut message = parse("Content-Type: message/rfc822\r\n");
+    message.replace_leaf(PartId(1), "x", None).unwrap();
+    assert_eq!(text(&message), "Content-Type: message/rfc822\r\n\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx");
+}
+
+#[test]
 fn the_whole_body_is_replaced_with_its_fields() {
     let mut message =
         parse("A: b\r\nContent-Type: multipart/mixed; boundary=b\r\nC: d\r\nContent-Type: x/y\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n");

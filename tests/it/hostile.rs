@@ -354,27 +354,27 @@ const LOOKS_INSIDE: &str = "rules: [{name: look, when: {attachment: {extension: 
 #[test]
 fn what_a_limit_keeps_closed_passes_unless_a_rule_must_look_inside() {
     let head = "From: a@outside.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n";
-    let nested: String =
-        (0..5000).map(|level| format!("--b{level}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", level + 1)).collect();
+    let level = |number| format!("--b{number}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", number + 1);
+    let nested = (0..5000).map(level).collect::<Vec<_>>().concat();
     let bodies = [nested, "--b0\r\n\r\nx\r\n".repeat(20_000), format!("--b0\r\n{}\r\nx\r\n--b0--\r\n", "a:\r\n".repeat(200_000))];
     let next_hop = Recorder::start();
-    let open = Transom::start(next_hop.address(), "");
+    let plain = Transom::start(next_hop.address(), "");
     let configuration = basics(next_hop.address()) + "chain: [{include: look.yaml}]\n";
     let looking = Transom::start_with(&configuration, &[("look.yaml", LOOKS_INSIDE)]);
-    let (mut passing, mut held) = (open.client(), looking.client());
+    let (mut passing, mut examined) = (plain.client(), looking.client());
     passing.hello();
-    held.hello();
+    examined.hello();
     for body in &bodies {
         let message = format!("{head}{body}");
         assert!(passing.send("a@example.org", &["b@example.net"], message.as_bytes()).starts_with("250"));
         assert!(next_hop.taken().last().unwrap().without_received() == message.as_bytes());
-        assert!(held.send("a@example.org", &["b@example.net"], message.as_bytes()).starts_with("250"));
+        assert!(examined.send("a@example.org", &["b@example.net"], message.as_bytes()).starts_with("250"));
     }
     assert_eq!(next_hop.taken().len(), bodies.len(), "what could not be looked into was passed on");
     let listed = looking.command().args(["quarantine", "list", "--json"]).output().unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(rows.len(), bodies.len());
-    assert!(memory(open.id(), "VmHWM:") < 100 << 20 && memory(looking.id(), "VmHWM:") < 100 << 20);
+    assert!(memory(plain.id(), "VmHWM:") < 100 << 20 && memory(looking.id(), "VmHWM:") < 100 << 20);
 }
 
 #[test]
