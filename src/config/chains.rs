@@ -210,6 +210,21 @@ tests:
     }
 
     #[test]
+    fn the_lints_know_the_entries() {
+        let warnings = |entry: &str| {
+            let text = format!(
+                "listeners: [{{address: '127.0.0.1:10025'}}]\nrelay: {{next_hops: ['127.0.0.1:10026']}}\nchain: [{{include: both.yaml{entry}}}, {{include: in.yaml}}]"
+            );
+            let options = Options { without_tests: true, lint: true, ..Options::default() };
+            load_files(&text, &FILES, options).unwrap().warnings.iter().map(|problem| problem.title.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(warnings(""), ["`in` never runs"]);
+        for entry in [", mode: observe", ", mode: disabled", ", when: {subject: x}"] {
+            assert_eq!(warnings(entry), [""; 0], "{entry}");
+        }
+    }
+
+    #[test]
     fn chain_tests_that_are_not_there_are_told() {
         let told = load_files(&format!("{TWO}chain_tests: [tests/*.yaml]\n"), &FILES, Options::default()).map(|_| ()).unwrap_err();
         assert!(told.len() == 1 && told[0].starts_with("`tests/*.yaml` matches no file"), "{told:?}");
