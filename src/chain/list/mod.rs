@@ -323,7 +323,7 @@ fn list(name: &str, node: &Node, base: &Path, limits: Limits, problems: &mut Pro
     let content = Arc::new(RwLock::new(Arc::new(content)));
     let file = file.map(|(path, seen)| {
         let content = Arc::clone(&content);
-        Arc::new(File { name: name.to_owned(), path, kind, limits: limits.clone(), seen, content, reading: Mutex::default() })
+        Arc::new(File { name: name.to_owned(), path, kind, limits, seen, content, reading: Mutex::default() })
     });
     Ok(List { kind, limits, content, instead: RwLock::default(), file })
 }
