@@ -9,7 +9,7 @@ use super::{StoreError, at};
 use crate::base::{disk, random};
 
 /// Which tables these are. Another number is refused.
-const VERSION: i64 = 2;
+const VERSION: i64 = 1;
 
 /// "Trsm": tells our file from another program's.
 const APPLICATION: i64 = 0x5472_736d;
@@ -63,10 +63,6 @@ INSERT INTO usage VALUES (0);
 CREATE TRIGGER hold_added AFTER INSERT ON hold BEGIN UPDATE usage SET bytes = bytes + NEW.stored; END;
 CREATE TRIGGER hold_emptied AFTER UPDATE OF stored ON hold BEGIN UPDATE usage SET bytes = bytes - OLD.stored + NEW.stored; END;
 CREATE TRIGGER hold_removed AFTER DELETE ON hold BEGIN UPDATE usage SET bytes = bytes - OLD.stored; END;
-";
-
-/// What version 2 has more than version 1.
-const TALLY: &str = "
 CREATE TABLE tally (
     rule TEXT NOT NULL,
     observed INTEGER NOT NULL,
@@ -106,13 +102,6 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             Ok(connection)
         }
         (APPLICATION, VERSION) => Ok(connection),
-        (APPLICATION, 1) => {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-            transaction.execute_batch(TALLY)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-            Ok(connection)
-        }
         (APPLICATION, newer) => Err(StoreError::Unable(format!(
             "{} has version {newer}, made by a newer Transom; this one knows {VERSION}: use the newer one, or another store.path",
             file.display()
@@ -124,7 +113,6 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 fn make(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(TABLES)?;
-    transaction.execute_batch(TALLY)?;
     transaction.execute("INSERT INTO instance VALUES (?1)", [random::token()])?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

@@ -280,14 +280,4 @@ mod tests {
         store.change_blocking(|_| Ok(())).unwrap();
         assert_eq!(store.counts(now, Duration::from_hours(24 * 10_000)).unwrap().len(), 1);
     }
-
-    #[test]
-    fn a_store_of_the_version_before_gets_the_table() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(open(&dir));
-        let sql = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
-        sql.execute_batch("DROP TABLE tally; PRAGMA user_version = 1").unwrap();
-        drop(sql);
-        assert_eq!(open(&dir).counts(time("2026-11-21T12:00:00Z"), WEEK).unwrap(), []);
-    }
 }
