@@ -3,6 +3,8 @@
 pub mod recipient;
 pub mod sender;
 
+use std::ops::Range;
+
 use regex::Captures;
 
 use super::settings::needed;
@@ -56,7 +58,7 @@ impl Address {
             Address::Fixed(path) => path_of(path.address(), run),
             Address::Filled(text) => {
                 let filled = text.fill_tracked(Place::Envelope, None, run)?;
-                if recipient { recipient_of(&filled, run) } else { path_of(&filled.text, run) }
+                if recipient { recipient_of(&filled, run).and_then(|path| straight(&filled, path)) } else { path_of(&filled.text, run) }
             }
         }
     }
@@ -75,6 +77,9 @@ pub fn path_of(text: &str, run: &Run) -> Result<Path, ActionError> {
     }
 }
 
+/// Letters by which a local part asks to be sent elsewhere.
+const ROUTES: [char; 3] = ['%', '!', '@'];
+
 /// A recipient that was put together. A stranger must not choose where mail goes (DESIGN decision 13), so a domain that is not wholly written in the rule file must be inside.
 pub fn recipient_of(filled: &Filled, run: &Run) -> Result<Path, ActionError> {
     let path = path_of(&filled.text, run)?;
@@ -84,6 +89,17 @@ pub fn recipient_of(filled: &Filled, run: &Run) -> Result<Path, ActionError> {
     let chosen = filled.values.iter().any(|value| value.end > start && !value.is_empty());
     if chosen && !run.inside.has_domain(domain) {
         return Err(ActionError::Message(format!("`{path}` is not inside, and its domain comes from the message")));
+    }
+    Ok(path)
+}
+
+/// The recipient, unless a value brought a route into its local part: `victim%elsewhere@inside` asks the next hop to relay in our name, and permission lets no
+/// stranger say it.
+fn straight(filled: &Filled, path: Path) -> Result<Path, ActionError> {
+    let local = filled.text.len() - path.domain().map_or(0, |domain| domain.len() + 1);
+    let brought = |value: &Range<usize>| filled.text[value.start.min(local)..value.end.min(local)].contains(ROUTES);
+    if filled.values.iter().any(brought) {
+        return Err(ActionError::Message(format!("`{path}` hides a route in its local part, and that comes from the message")));
     }
     Ok(path)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, path_of, recipient_of, replaced};
+use super::{Address, ROUTES, path_of, recipient_of, replaced, straight};
 use crate::chain::action::header::replace::WITH;
 use crate::chain::action::settings::{MATCHES, own_pattern, spelled, text};
 use crate::chain::condition::mailbox::{self, MailboxTest};
@@ -189,6 +189,7 @@ impl Replace {
         if !same {
             recipient_of(&filled, run)?;
         }
+        let new = if old.local().contains(ROUTES) { new } else { straight(&filled, new)? };
         Ok((new != *old).then_some(new))
     }
 }
@@ -255,11 +256,28 @@ mod tests {
             ("recipient.add: 'x@${header:X-Domain}'", false),
             ("recipient.add: '${header:X-Local}@elsewhere.example'", true),
             ("recipient.set: 'x@${header:X-Inside}'", true),
+            ("recipient.set: '${header:X-Percent}@inside.example'", false),
+            ("recipient.add: '\"${header:X-To}\"@inside.example'", false),
+            ("recipient.set: '${header:X-Route}@inside.example'", false),
+            ("recipient.replace: {matches: '^u', with: '${header:X-Percent}'}", false),
+            ("recipient.replace: {matches: '-at-', with: '%'}", true),
         ] {
-            let mut mail = mail(b"X-To: a@evil.example\r\nX-Domain: evil.example\r\nX-Local: z\r\nX-Inside: inside.example\r\n\r\n");
+            let mut mail = mail(b"X-To: a@evil.example\r\nX-Domain: evil.example\r\nX-Local: z\r\nX-Inside: inside.example\r\nX-Percent: a%evil.example\r\nX-Route: @evil.example:x\r\n\r\n");
             mail.envelope.recipients = vec![Path::parse("u-at-evil.example@inside.example").unwrap()];
             let ruling = ruling_of(mail, &[action]);
             assert_eq!(ruling.failures.is_empty(), allowed, "{action}: {:?} {:?}", ruling.failures, ruling.mail.envelope);
+        }
+    }
+
+    #[test]
+    fn a_route_that_the_client_itself_may_give_stays() {
+        for action in
+            ["recipient.replace: {matches: '@x\\.example$', with: '@y.example'}", "recipient.replace: {matches: '^a', with: '${sender}'}"]
+        {
+            let mut mail = mail(b"Subject: hi\r\n\r\n");
+            (mail.envelope.recipients, mail.envelope.sender) =
+                (vec![Path::parse("a%b@x.example").unwrap()], Path::parse("postmaster").unwrap());
+            assert!(ruling_of(mail, &[action]).failures.is_empty(), "{action}");
         }
     }
 
