@@ -414,9 +414,23 @@ mod tests {
             assert!(!chain.looks_at_recipients());
             assert_eq!(parts(&chain, &given), together);
         }
-        for mode in [Mode::Observe, Mode::Disabled] {
+        for (mode, when) in
+            [(Mode::Observe, "direction: inbound"), (Mode::Observe, "recipient: {local: x}"), (Mode::Disabled, "direction: inbound")]
+        {
             let rule = "name: a, when: {recipient: {local: sales}}, then: [discard]";
-            assert_eq!(parts(&linked(vec![entry(mode, "direction: inbound", rule)]).0, &given), together);
+            assert_eq!(parts(&linked(vec![entry(mode, when, rule)]).0, &given), together);
+        }
+    }
+
+    #[test]
+    fn what_is_only_observed_does_not_fail_where_recipients_differ() {
+        let rule = "name: a, when: {recipient: {local: sales}}, then: [discard]";
+        let observed = linked(vec![entry(Mode::Observe, "recipient: {domain: inside.example}", rule)]).0;
+        for chain in [rules(&["name: a, mode: observe, when: {recipient: {local: sales}}, then: [discard]"]), observed] {
+            let rulings = ["sales@inside.example", "x@outside.example"].map(|path| ask(&chain, path, None));
+            let ruling = chain.run(example::run("Subject: hi\r\n\r\n").mail, &rulings);
+            let seen: Vec<_> = ruling.seen.iter().map(|sight| (sight.observed, sight.fired, sight.error.as_deref())).collect();
+            assert_eq!((ruling.word(), seen), ("deliver", vec![(true, true, None)]));
         }
     }
 
@@ -427,11 +441,11 @@ mod tests {
             "name: b, mode: observe, at: recipient, when: {size: {over: 1}}, then: [{recipient.set: c@inside.example}, {tag: t}]",
         ]);
         let ruling = ask(&chain, "sales@inside.example", Some(100));
-        assert!(ruling.goes_on() && !ruling.is_rewritten() && ruling.fired.is_empty() && ruling.class == Class::default());
+        assert!(ruling.goes_on() && !ruling.is_rewritten() && ruling.fired.is_empty() && *ruling.class == Class::default());
         let told: Vec<_> = ruling.seen.iter().map(|sight| (&*sight.rule, sight.observed, sight.fired, sight.different)).collect();
         assert_eq!(told, [("a", true, true, true), ("b", true, true, true)]);
         let unannounced = ask(&chain, "sales@inside.example", None);
-        assert_eq!((unannounced.class, unannounced.seen.len()), (Class::default(), 1));
+        assert_eq!((&*unannounced.class, unannounced.seen.len()), (&Class::default(), 1));
         // Once for the message, whichever recipients they were asked about.
         let mail = example::run("Subject: hi\r\n\r\n").mail;
         let ruling = chain.run(mail, &[ask(&chain, "anna@inside.example", Some(1)), ask(&chain, "sales@inside.example", Some(1))]);
@@ -609,6 +623,39 @@ mod tests {
         assert!(refused("name: a, at: message, then: [discard]").contains("recipient"));
         let named = "conditions: {spam: {subject: x}}\nrules:\n  - {name: a, at: recipient, when: {condition: spam}, then: [discard]}\n";
         assert!(format!("{:?}", chain(named).unwrap_err()).contains("no `subject`"));
+    }
+
+    #[test]
+    fn a_list_that_changed_since_the_rcpts_does_not_do_to_all_what_it_says_of_one() {
+        let mut problems = Problems::default();
+        let mut read = |text: &str| crate::yaml::parse(&crate::yaml::Source::new("a.yaml", text), &mut problems).unwrap();
+        let (lists, before) = (read("{known: {kind: address, values: [anna@x.example, bob@x.example]}}"), read("{known: []}"));
+        let after = [read("{known: [anna@x.example]}"), read("{known: [bob@x.example]}")];
+        let file = read("rules: [{name: known, when: {recipient: {address: {in: known}}}, then: [{log: '${recipient}'}, discard]}]");
+        let lists = crate::chain::list::Lists::load(&lists, std::path::Path::new("."), crate::chain::Limits::default(), &mut problems);
+        let mut shared = crate::chain::rule::Shared { lists, ..Default::default() };
+        let file = crate::chain::rule::RuleFile::load(&file, std::path::Path::new("a.yaml"), &mut shared, &mut problems);
+        let chain = Chain::build(vec![Link::of(vec![Arc::new(file)])], &shared, &mut problems);
+
+        let asked = || {
+            let none = shared.lists.instead(&before, &mut Problems::default()).unwrap();
+            let _put = none.put();
+            ["anna@x.example", "bob@x.example"].map(|path| ask(&chain, path, None))
+        };
+        let run = |rulings: &[RecipientRuling]| chain.run(example::run("Subject: hi\r\n\r\n").mail, rulings);
+        for after in &after {
+            let rulings = asked();
+            assert_eq!(rulings[0].class, rulings[1].class);
+            let one = shared.lists.instead(after, &mut Problems::default()).unwrap();
+            let _put = one.put();
+            let ruling = run(&rulings);
+            assert!(matches!(&ruling.outcome, Outcome::Defer(verdict) if verdict.code == 451), "{:?}", ruling.outcome);
+            assert!(ruling.failures[0].error.contains("a list that has changed"), "{:?}", ruling.failures);
+            // When they come again they are of two classes.
+            assert_ne!(ask(&chain, "anna@x.example", None).class, ask(&chain, "bob@x.example", None).class);
+        }
+        // Where it says the same of all there is nothing to tell apart.
+        assert_eq!(run(&asked()).word(), "discard");
     }
 
     #[test]

@@ -29,8 +29,11 @@ pub struct Measure {
 pub trait Facts {
     fn sender(&self) -> &Path;
     fn recipients(&self) -> &[Path];
-    /// This recipient, as the `at: recipient` rules left it.
-    fn recipient(&self) -> &Path;
+    /// What a test says of this recipient, as the `at: recipient` rules left it.
+    ///
+    /// # Errors
+    /// What `test` says; or it tells recipients apart that were accepted as one class.
+    fn of_this_recipient(&self, test: &dyn Fn(&Path) -> Result<bool, ActionError>) -> Result<bool, ActionError>;
     /// Which way the mail goes to this recipient.
     fn direction(&self) -> Direction;
     fn client(&self) -> &Client;
@@ -109,8 +112,19 @@ impl Facts for Run {
         &self.mail.envelope.recipients
     }
 
-    fn recipient(&self) -> &Path {
-        self.this_recipient()
+    fn of_this_recipient(&self, test: &dyn Fn(&Path) -> Result<bool, ActionError>) -> Result<bool, ActionError> {
+        let answer = test(self.this_recipient())?;
+        let captured = self.groups.borrow().clone();
+        // A list that was read again since their RCPTs must not do to all of them what it says of the first. What is only observed parts nobody.
+        let in_force = self.trace.is_none() && !self.in_shadow();
+        for other in self.these_recipients().iter().skip(1).filter(|_| in_force) {
+            if test(other)? != answer {
+                let why = "the recipients of this message were taken together, and a list that has changed since tells them apart: when it comes again they come one by one";
+                return Err(ActionError::Machine(why.to_owned()));
+            }
+        }
+        *self.groups.borrow_mut() = captured;
+        Ok(answer)
     }
 
     fn direction(&self) -> Direction {

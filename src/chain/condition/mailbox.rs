@@ -102,7 +102,7 @@ fn load_recipient(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Condition>
 
 impl Condition for Recipient {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
-        self.0.holds(facts.recipient(), facts)
+        facts.of_this_recipient(&|path| self.0.holds(path, facts))
     }
 
     fn of_recipient(&self, facts: &dyn Facts, answers: &mut Vec<bool>) -> Result<(), ActionError> {

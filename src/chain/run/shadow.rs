@@ -86,7 +86,7 @@ fn same(one: &Mail, other: &Mail) -> bool {
 
 impl Run {
     /// Whether what runs now is only observed.
-    pub(super) fn in_shadow(&self) -> bool {
+    pub(in crate::chain) fn in_shadow(&self) -> bool {
         self.shadow
     }
 
