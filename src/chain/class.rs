@@ -183,6 +183,12 @@ impl Chain {
                 Err((rule, error)) => outcome = run.not_now(rule, &error),
             }
         }
+        if let Outcome::Reject(verdict) = &mut outcome
+            && verdict.code == 552
+        {
+            // RFC 5321 4.5.3.1.10: at RCPT it says that there are too many recipients, and makes clients come again.
+            verdict.code = 554;
+        }
         run.ruled(outcome, offer.recipient, class)
     }
 
@@ -590,6 +596,17 @@ mod tests {
         assert_eq!(run("Subject: much too long a line\r\n\r\n", &small), "reject");
         assert_eq!(run("Subject: x\r\n\r\n", &small), "deliver");
         assert_eq!(run("Subject: much too long a line\r\n\r\n", &other), "deliver");
+    }
+
+    #[test]
+    fn a_552_is_told_as_554_at_rcpt_and_as_it_is_after_the_data() {
+        let chain =
+            rules(&["name: big, at: recipient, when: {size: {over: 20}}, then: [{reject: {code: 552, enhanced: 5.3.4, text: big}}]"]);
+        assert!(
+            matches!(ask(&chain, "a@x.example", Some(21)).outcome, Outcome::Reject(verdict) if (verdict.code, verdict.enhanced) == (554, Enhanced(5, 3, 4)))
+        );
+        let ruling = chain.run(example::run("Subject: much too long a line\r\n\r\n").mail, &[ask(&chain, "a@x.example", None)]);
+        assert!(matches!(ruling.outcome, Outcome::Reject(verdict) if verdict.code == 552));
     }
 
     #[test]

@@ -27,7 +27,11 @@ pub const REJECT: Entry<dyn Action> = Entry {
     name: "reject",
     about: "Ends the chain: the client hears a final refusal.",
     keys: &[
-        KeyDoc { name: "code", wants: "a number from 500 to 599", about: "The reply code; 550 if absent." },
+        KeyDoc {
+            name: "code",
+            wants: "a number from 500 to 599",
+            about: "The reply code; 550 if absent. At RCPT 552 is told as 554: there it would say that there are too many recipients.",
+        },
         KeyDoc { name: "enhanced", wants: "a code such as 5.7.1", about: "The enhanced status code, of the same class; 5.7.1 if absent." },
         TEXT,
     ],
