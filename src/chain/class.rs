@@ -9,7 +9,7 @@
 //! | `at: recipient` rules that wait for the size, with answers | they decide in the run                          |
 //! | the recipient itself                                       | a text of the message stage names `${recipient}`, or a group of a `recipient` test |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,7 +66,7 @@ pub struct RecipientRuling {
     pub given: Path,
     /// As the rules left it: whom the next hop is asked about.
     pub recipient: Path,
-    pub class: Class,
+    pub class: Arc<Class>,
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
     /// Every rule that was asked, in order.
@@ -94,12 +94,20 @@ impl RecipientRuling {
             outcome: Outcome::Deliver,
             given: recipient.clone(),
             recipient: recipient.clone(),
-            class: Class::default(),
+            class: Arc::default(),
             fired: Vec::new(),
             failures: Vec::new(),
             seen: Vec::new(),
             logs: Vec::new(),
         }
+    }
+
+    /// Takes over the class of another one, if it is the same, and forgets what has been told: thousands of recipients of one message are not to cost a class each.
+    pub fn settle_beside(&mut self, other: Option<&RecipientRuling>) {
+        if let Some(other) = other.filter(|other| other.class == self.class) {
+            self.class = Arc::clone(&other.class);
+        }
+        (self.failures, self.logs) = (Vec::new(), Vec::new());
     }
 
     /// Whether it goes on: neither refused nor dropped.
@@ -122,7 +130,7 @@ impl RecipientRuling {
     /// The rule that tells the two apart, if they are of two classes.
     #[must_use]
     pub fn parted_by(&self, other: &RecipientRuling) -> Option<Arc<str>> {
-        let (one, two) = (&self.class, &other.class);
+        let (one, two) = (&*self.class, &*other.class);
         if one == two {
             return None;
         }
@@ -141,13 +149,17 @@ impl RecipientRuling {
 /// The recipients that the next hop is asked about and the mail is for; two that became one are one.
 #[must_use]
 pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
-    let mut left: Vec<&RecipientRuling> = Vec::new();
+    let (mut left, mut known) = (Vec::new(), HashMap::new());
     for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
-        if !left.iter().any(|known| known.became_one_with(ruling)) {
-            left.push(ruling);
+        let mailbox = (ruling.recipient.local(), ruling.recipient.domain().map(str::to_ascii_lowercase));
+        // As `became_one_with` has it, for many: one mailbox, and a rule wrote one of the two.
+        let rewritten = known.get(&mailbox).copied();
+        if rewritten.is_none_or(|rewritten: bool| !rewritten && !ruling.is_rewritten()) {
+            known.insert(mailbox, rewritten.unwrap_or_default() || ruling.is_rewritten());
+            left.push(ruling.recipient.clone());
         }
     }
-    left.into_iter().map(|ruling| ruling.recipient.clone()).collect()
+    left
 }
 
 impl Chain {
@@ -629,6 +641,43 @@ mod tests {
         let chain = rules(&["name: one, at: recipient, when: {recipient: {local: [a, b]}}, then: [{recipient.set: c@x.example}]"]);
         let rulings = ["a@x.example", "b@x.example", "c@x.example", "d@x.example", "d@x.example"].map(|path| ask(&chain, path, None));
         assert_eq!(left(&rulings), ["c@x.example", "d@x.example", "d@x.example"].map(path));
+        let rulings = ["c@X.example", "c@x.example", "b@x.example", "C@x.example"].map(|path| ask(&chain, path, None));
+        assert_eq!(left(&rulings), ["c@X.example", "c@x.example", "C@x.example"].map(path));
+    }
+
+    #[test]
+    fn who_is_left_of_many_is_the_same_as_one_by_one() {
+        let chain = rules(&[
+            "name: one, at: recipient, when: {recipient: {local: [a, b]}}, then: [{recipient.set: c@x.example}]",
+            "name: none, at: recipient, when: {recipient: {local: e}}, then: [discard]",
+        ]);
+        let names = ["a", "b", "c", "C", "d", "e"];
+        for seed in 0..names.len().pow(4) {
+            let given = (0..4).map(|at| names[seed / names.len().pow(at) % names.len()]);
+            let rulings: Vec<_> = given.map(|name| ask(&chain, &format!("{name}@x.example"), None)).collect();
+            let mut one_by_one: Vec<&RecipientRuling> = Vec::new();
+            for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
+                if !one_by_one.iter().any(|known| known.became_one_with(ruling)) {
+                    one_by_one.push(ruling);
+                }
+            }
+            let one_by_one: Vec<_> = one_by_one.into_iter().map(|ruling| ruling.recipient.clone()).collect();
+            assert_eq!(left(&rulings), one_by_one);
+        }
+    }
+
+    #[test]
+    fn recipients_of_one_class_share_it() {
+        let chain =
+            rules(&["name: a, when: {direction: inbound}, then: [discard]", "name: b, at: recipient, then: [{log: 'for ${recipient}'}]"]);
+        let (one, mut two, mut other) =
+            (ask(&chain, "a@inside.example", None), ask(&chain, "b@inside.example", None), ask(&chain, "c@outside.example", None));
+        assert_eq!(two.logs.len(), 1);
+        two.settle_beside(Some(&one));
+        assert!(Arc::ptr_eq(&one.class, &two.class) && two.logs.is_empty());
+        other.settle_beside(Some(&one));
+        assert_ne!(one.class, other.class);
+        assert_eq!(other.parted_by(&one).as_deref(), Some("a"));
     }
 
     #[test]

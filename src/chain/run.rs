@@ -183,7 +183,7 @@ impl Run {
             }
         }
         if let Some(first) = recipients.iter().find(|ruling| ruling.goes_on()) {
-            let Class { tags, scores, holds, late, .. } = first.class.clone();
+            let Class { tags, scores, holds, late, .. } = Class::clone(&first.class);
             (self.tags, self.scores, self.holds, self.late) = (tags, scores, holds, late);
         }
         self
@@ -218,12 +218,12 @@ impl Run {
             outcome,
             given: given.clone(),
             recipient: self.this_recipient().clone(),
-            class: Class {
+            class: Arc::new(Class {
                 tags: std::mem::take(&mut self.tags),
                 scores: std::mem::take(&mut self.scores),
                 holds: std::mem::take(&mut self.holds),
                 ..class
-            },
+            }),
             fired: self.fired,
             failures: self.failures,
             logs: self.logs,

@@ -109,7 +109,7 @@ impl Connection {
         let paths: Vec<Path> = open.iter().map(|ruling| ruling.recipient.clone()).collect();
         let answers = Box::pin(self.ask_next_hop(&paths)).await;
         let mut places = places.into_iter();
-        for Asked { ruling, known } in asked {
+        for Asked { mut ruling, known } in asked {
             let reply = match (known, &answers) {
                 (Some(reply), _) => reply,
                 (None, Err(reply)) => reply.clone(),
@@ -117,6 +117,7 @@ impl Connection {
             };
             let reply = self.session.recipient(ruling.given.clone(), reply);
             if reply.class() == Class::Done {
+                ruling.settle_beside(self.first_taken());
                 self.taken.push(ruling);
             }
             self.say(&reply)?;
