@@ -253,6 +253,7 @@ def slow_clients(server):
         reply = Client(server).send(HEADER + b"\r\nother mail\r\n")
         took.append(time.monotonic() - began)
         refused += not reply.startswith("250")
+    others.kill()
     others.join()
     assert not refused, f"{refused} of {len(took)} refused"
     took.sort()
@@ -262,11 +263,11 @@ def slow_clients(server):
 # What it is, who does it, the settings that are not the default, how the answer begins, and how many messages reach the next hop.
 LARGE = "limits: {message_size: 2GB, temporary_disk: 10GB}\n"
 SCENES = [
-    ("100,000 nested multiparts", nested, "", "250, held", 0),
-    ("100,000 parts", many_parts, "", "250, held", 0),
+    ("100,000 nested multiparts", nested, "", "554 5.6.0", 0),
+    ("100,000 parts", many_parts, "", "554 5.6.0", 0),
     ("100,000 fields in the header", outer_fields, "", "552 5.3.4", 0),
-    ("100,000 fields in a part", part_fields, "", "250, held", 0),
-    ("12,000,000 fields of one character in a part", tiny_fields, "", "250, held", 0),
+    ("100,000 fields in a part", part_fields, "", "554 5.6.0", 0),
+    ("12,000,000 fields of one character in a part", tiny_fields, "", "554 5.6.0", 0),
     ("a line of 1 GB", long_line, "", "552 5.3.4", 0),
     ("the same where message_size is 2 GB", long_line, LARGE, "250, held", 0),
     ("10,000 recipients", recipients, "limits: {commands_per_session: 20000}\n", "", 1),
