@@ -106,6 +106,9 @@ impl RecipientRuling {
     pub fn settle_beside(&mut self, other: Option<&RecipientRuling>) {
         if let Some(other) = other.filter(|other| other.class == self.class) {
             self.class = Arc::clone(&other.class);
+            // For the counts they are added up: what is the same adds nothing.
+            self.seen.retain(|sight| !other.seen.contains(sight));
+            self.seen.shrink_to_fit();
         }
         (self.failures, self.logs) = (Vec::new(), Vec::new());
     }
@@ -465,9 +468,13 @@ mod tests {
         let unannounced = ask(&chain, "sales@inside.example", None);
         assert_eq!((&*unannounced.class, unannounced.seen.len()), (&Class::default(), 1));
         // Once for the message, whichever recipients they were asked about.
-        let mail = example::run("Subject: hi\r\n\r\n").mail;
-        let ruling = chain.run(mail, &[ask(&chain, "anna@inside.example", Some(1)), ask(&chain, "sales@inside.example", Some(1))]);
-        assert_eq!(ruling.seen.iter().map(|sight| sight.fired).collect::<Vec<_>>(), [true, false]);
+        let (anna, sales) = (ask(&chain, "anna@inside.example", Some(1)), ask(&chain, "sales@inside.example", Some(1)));
+        let mut beside = sales.clone();
+        beside.settle_beside(Some(&anna));
+        for sales in [sales, beside] {
+            let ruling = chain.run(example::run("Subject: hi\r\n\r\n").mail, &[anna.clone(), sales]);
+            assert_eq!(ruling.seen.iter().map(|sight| sight.fired).collect::<Vec<_>>(), [true, false]);
+        }
     }
 
     #[test]
@@ -674,7 +681,7 @@ mod tests {
             (ask(&chain, "a@inside.example", None), ask(&chain, "b@inside.example", None), ask(&chain, "c@outside.example", None));
         assert_eq!(two.logs.len(), 1);
         two.settle_beside(Some(&one));
-        assert!(Arc::ptr_eq(&one.class, &two.class) && two.logs.is_empty());
+        assert!(Arc::ptr_eq(&one.class, &two.class) && two.logs.is_empty() && two.seen.capacity() == 0);
         other.settle_beside(Some(&one));
         assert_ne!(one.class, other.class);
         assert_eq!(other.parted_by(&one).as_deref(), Some("a"));
