@@ -48,7 +48,9 @@ impl Message {
         });
         let Some((wanted, bytes)) = kept else {
             let decoded = charset::decode(text.charset.encoding, &decoded);
-            let new = expected.replace('\n', locate::line_end(&decoded));
+            // A CR that stands before a line end would be read as part of it.
+            let line_end = if expected.contains("\r\n") { "\r\n" } else { locate::line_end(&decoded) };
+            let new = expected.replace('\n', line_end);
             return self.recode(part, &encoded, transfer, &new);
         };
         let new = match transfer {
@@ -186,6 +188,7 @@ impl Message {
     fn separate(&mut self, empty: bool) {
         if !empty && self.blank.is_empty() {
             self.blank = Bytes::from_static(b"\r\n");
+            self.separated = true;
         }
     }
 

@@ -141,6 +141,8 @@ pub struct Message {
     budget: Arc<Budget>,
     fields: Arc<Vec<Field>>,
     blank: Bytes,
+    /// The blank line is ours: the message came without one.
+    separated: bool,
     body: Arc<Body>,
     received_size: u64,
     /// The share of temporary disk its file takes, given back with the last copy.
@@ -183,7 +185,7 @@ impl Message {
         let received_size = content.size();
         let start = index.slots[0].span.start;
         let body = Arc::new(Body { content, start, declared, index });
-        Message { limits, budget, fields: Arc::new(fields), blank, body, received_size, _disk: disk }
+        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body, received_size, _disk: disk }
     }
 
     /// Bytes as received.

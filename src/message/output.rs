@@ -122,7 +122,7 @@ impl Message {
             }
             at += field.raw().len() as u64;
         }
-        at + self.blank.len() as u64 == self.body.start
+        !self.separated && at + self.blank.len() as u64 == self.body.start
     }
 
     /// All output bytes, in pieces of at most 256 KiB.

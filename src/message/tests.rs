@@ -282,6 +282,21 @@ fn an_attached_message_that_is_not_there_can_be_filled_and_stays_apart_from_the_
 }
 
 #[test]
+fn a_removed_field_does_not_come_back_as_the_blank_line() {
+    let mut message = parse("xy");
+    message.remove_field(0);
+    message.edit_text(PartId(0), &[Change { range: 0..0, with: "new".into() }]).unwrap();
+    assert_eq!(text(&message), "\r\nnew");
+}
+
+#[test]
+fn a_cr_before_a_line_end_stays_where_a_part_becomes_utf8() {
+    // "a\nb\r\r\nc" in base64.
+    let mut message = parse("Content-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: base64\r\n\r\nYQpiDQ0KYw==\r\n");
+    replace(&mut message, 0, "c", "\u{e9}");
+}
+
+#[test]
 fn the_whole_body_is_replaced_with_its_fields() {
     let mut message =
         parse("A: b\r\nContent-Type: multipart/mixed; boundary=b\r\nC: d\r\nContent-Type: x/y\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n");
