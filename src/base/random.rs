@@ -1,5 +1,7 @@
 //! The one place that asks for randomness.
 
+use std::cell::RefCell;
+
 use ring::rand::{SecureRandom, SystemRandom};
 use ulid::Ulid;
 
@@ -16,11 +18,24 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+thread_local! {
+    /// Random bytes for identifiers, so that not every message asks the operating system.
+    static SUPPLY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A new identifier that sorts by time, to the millisecond.
 #[must_use]
 pub fn ulid() -> Ulid {
+    const LENGTH: usize = size_of::<u128>();
     let milliseconds = u64::try_from(clock::now().as_millisecond()).unwrap_or(0);
-    Ulid::from_parts(milliseconds, u128::from_le_bytes(bytes()))
+    let random = SUPPLY.with_borrow_mut(|supply| {
+        if supply.len() < LENGTH {
+            *supply = bytes::<{ 64 * LENGTH }>().to_vec();
+        }
+        let rest = supply.split_off(supply.len() - LENGTH);
+        rest.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    });
+    Ulid::from_parts(milliseconds, random)
 }
 
 /// Ten letters of base32, enough that two instances never share them.
@@ -28,4 +43,19 @@ pub fn ulid() -> Ulid {
 pub fn token() -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     bytes::<10>().iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_identifiers_are_the_same() {
+        let all: HashSet<Ulid> = (0..1000).map(|_| ulid()).collect();
+        assert_eq!(all.len(), 1000);
+        let random: HashSet<u128> = all.iter().map(Ulid::random).collect();
+        assert_eq!(random.len(), 1000);
+    }
 }

@@ -1,6 +1,7 @@
 //! Lines on their way to a slow reader: a bounded queue and the thread that writes it out.
 //!
-//! Putting never waits. What finds the queue full is counted, and the count is written as soon as there is room again.
+//! Putting never waits. What finds the queue full is counted, and the count is written as soon as there is room again. A line after a pause is written at
+//! once; those that follow it closely are gathered, so that a busy server wakes the thread a hundred times a second and not once a message.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ use crate::base::clock;
 
 /// Bytes that may wait: some ten thousand lines.
 const ROOM: usize = 4 << 20;
+/// How long lines are gathered after a write.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long the end of the process waits for the last lines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,8 @@ struct State {
     waiting: Vec<u8>,
     /// Lines that found no room.
     lost: u64,
+    /// The thread waits to be woken by the next line.
+    asleep: bool,
     /// No more will come.
     ended: bool,
     /// The thread has written everything and is gone.
@@ -70,8 +75,11 @@ impl Queue {
             return;
         }
         state.waiting.extend_from_slice(line.as_bytes());
+        let asleep = std::mem::take(&mut state.asleep);
         drop(state);
-        self.changed.notify_all();
+        if asleep {
+            self.changed.notify_all();
+        }
     }
 
     /// Says that no more will come, and waits until all is written or patience is over.
@@ -87,6 +95,7 @@ impl Queue {
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() && state.lost == 0 && !state.ended {
+                state.asleep = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.waiting.is_empty() && state.lost == 0 {
@@ -101,6 +110,8 @@ impl Queue {
             }
             // There is nowhere to complain when the log itself cannot be written; the mail goes on.
             let _ = output.write_all(&lines).and_then(|()| output.flush());
+            let gathering = self.changed.wait_timeout_while(self.lock(), GATHER, |state| !state.ended);
+            drop(gathering.unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
