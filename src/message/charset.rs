@@ -92,6 +92,23 @@ pub fn encode(encoding: &'static Encoding, text: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// A text with its CR LF line ends as LF.
+#[must_use]
+pub fn with_lf(text: &str) -> Cow<'_, str> {
+    let mut returns = memchr::memchr_iter(b'\r', text.as_bytes()).filter(|at| text.as_bytes().get(at + 1) == Some(&b'\n')).peekable();
+    if returns.peek().is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for at in returns {
+        out.push_str(&text[done..at]);
+        done = at + 1;
+    }
+    out.push_str(&text[done..]);
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +119,13 @@ mod tests {
         assert_eq!(choose(Some("us-ascii"), b"\xe9").encoding, WINDOWS_1252);
         let unknown = choose(Some("x-klingon"), b"abc");
         assert!(!unknown.declared && unknown.encoding == UTF_8);
+    }
+
+    #[test]
+    fn only_cr_lf_becomes_lf() {
+        for text in ["", "a", "a\r\nb", "\r\n\r\n", "a\rb\nc\r", "\r\r\n\n", "é\r\né\r\n"] {
+            assert_eq!(with_lf(text), text.replace("\r\n", "\n"), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a place in a text back to the bytes it was read from, and new bytes for what changes there.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use encoding_rs::{Encoding, ISO_2022_JP, UTF_8};
@@ -23,7 +24,13 @@ pub fn locate(encoding: &'static Encoding, bytes: &[u8], changes: &[Change]) -> 
     let decoded = charset::decode(encoding, bytes);
     let line_end = line_end(&decoded);
     let wanted = unfold(&decoded, changes);
-    let places = find(encoding, bytes, &wanted);
+    // What reads as itself needs no search.
+    let same = matches!(decoded, Cow::Borrowed(text) if text.len() == bytes.len());
+    let places = if same {
+        wanted.iter().map(|at| Place { before: (*at, *at), after: (*at, *at) }).collect()
+    } else {
+        find(encoding, bytes, &wanted)
+    };
     let mut list: Vec<ByteChange> = Vec::with_capacity(changes.len());
     let mut shift = Shift { bytes, at: 0, escape: ASCII };
     for (index, change) in changes.iter().enumerate() {
@@ -50,8 +57,8 @@ pub fn line_end(text: &str) -> &'static str {
 /// A text with these line ends.
 #[must_use]
 pub fn with_line_ends(text: &str, line_end: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    if line_end == "\n" { text } else { text.replace('\n', line_end) }
+    let text = charset::with_lf(text);
+    if line_end == "\n" || !text.contains('\n') { text.into_owned() } else { text.replace('\n', line_end) }
 }
 
 /// The starts and ends of changes, as places in the text whose line ends are still as received.

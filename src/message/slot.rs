@@ -50,6 +50,36 @@ impl Slot {
 
 /// The length of the longest line, without line end.
 pub fn longest_line(bytes: &[u8]) -> u64 {
-    let length = |line: &[u8]| line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line)).len();
-    bytes.split_inclusive(|byte| *byte == b'\n').map(length).max().unwrap_or(0) as u64
+    let mut start = 0;
+    let mut longest = 0;
+    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+        let length = end - start;
+        if length > longest {
+            let returned = end < bytes.len() && bytes[start..end].ends_with(b"\r");
+            longest = longest.max(length - usize::from(returned));
+        }
+        start = end + 1;
+    }
+    longest as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_line_is_counted_without_its_end() {
+        for (text, longest) in [
+            ("", 0),
+            ("\r\n", 0),
+            ("abc", 3),
+            ("abc\r", 4),
+            ("ab\r\nabc\r\n", 3),
+            ("abc\nab\n\n", 3),
+            ("abc\r\nabcd", 4),
+            ("abcd\r\nabcd\n", 4),
+        ] {
+            assert_eq!(longest_line(text.as_bytes()), longest, "{text:?}");
+        }
+    }
 }

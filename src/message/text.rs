@@ -119,7 +119,7 @@ impl Message {
         if text.len() as u64 > limit {
             return Ok(None);
         }
-        let text: Arc<str> = if memchr::memchr(b'\r', text.as_bytes()).is_some() { text.replace("\r\n", "\n").into() } else { text.into() };
+        let text: Arc<str> = charset::with_lf(&text).into();
         share.shrink(u64::MAX);
         if !share.grow(text.len() as u64) {
             return Err(Fault::NoMemory);

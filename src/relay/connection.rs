@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -20,6 +21,8 @@ const RESETS: u32 = 5;
 const AGE: Duration = Duration::from_mins(4);
 /// Bytes of replies that may wait while commands are written: more than a hundred replies of twenty full lines.
 const MOST_WAITING: usize = 2 * 1024 * 1024;
+/// Bytes of replies read at a time.
+const PIECE: usize = 1024;
 /// How long QUIT may take; nobody waits for it but the shutdown.
 const QUIT: Duration = Duration::from_secs(2);
 
@@ -138,17 +141,17 @@ impl Connection {
     async fn write_and_read(&mut self, commands: &str) -> Result<(), Trouble> {
         let (mut input, mut output) = split(&mut self.stream);
         let mut left = commands.as_bytes();
-        let mut buffer = [0; 4096];
         while !left.is_empty() {
+            let mut room = room(&mut self.replies);
             let (written, read) = tokio::select! {
+                biased;
                 written = output.write(left) => (written.map_err(|_| Trouble::Closed)?, 0),
-                read = input.read(&mut buffer) => (0, read.map_err(|_| Trouble::Closed)?),
+                read = input.read_buf(&mut room) => (0, read.map_err(|_| Trouble::Closed)?),
             };
             if (written, read) == (0, 0) {
                 return Err(Trouble::Closed);
             }
             left = &left[written..];
-            self.replies.push(&buffer[..read]);
             if self.replies.waiting() > MOST_WAITING {
                 return Err(Trouble::Other(format!(
                     "says more than {MOST_WAITING} bytes and reads no command; see that an SMTP server listens there"
@@ -178,7 +181,6 @@ impl Connection {
     }
 
     async fn read_answer(&mut self, stage: Stage) -> Result<Answer, Trouble> {
-        let mut buffer = [0; 4096];
         loop {
             match self.replies.next(stage) {
                 Ok(Some(answer)) => {
@@ -190,9 +192,9 @@ impl Connection {
                     return Err(Trouble::Other(format!("answers {} with {garbage}; see that an SMTP server listens there", stage.name())));
                 }
             }
-            match self.stream.read(&mut buffer).await {
+            match self.stream.read_buf(&mut room(&mut self.replies)).await {
                 Ok(0) | Err(_) => return Err(Trouble::Closed),
-                Ok(count) => self.replies.push(&buffer[..count]),
+                Ok(_) => {}
             }
         }
     }
@@ -277,6 +279,13 @@ impl Connection {
         // However it ends, the socket is closed by then.
         let _ = timeout(QUIT, farewell).await;
     }
+}
+
+/// Room for a piece of what comes in.
+fn room(replies: &mut Replies) -> bytes::buf::Limit<&mut Vec<u8>> {
+    let buffer = replies.buffer();
+    buffer.reserve(PIECE);
+    buffer.limit(PIECE)
 }
 
 fn silent(what: &str, within: Duration, named: &str) -> Trouble {

@@ -146,6 +146,11 @@ impl Replies {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Where bytes that come in are to be added.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
     /// Bytes that came and were not asked for yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
