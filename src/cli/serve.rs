@@ -40,7 +40,8 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
     if without_chain {
         tracing::warn!("no rule is in force (--without-chain): all mail passes unchanged");
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    // It accepts and watches; sessions have threads of their own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("error: cannot start threads: {error}"));
@@ -53,7 +54,7 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
             complain(&format!("error: {error}"));
             match error {
                 StartError::Listen { .. } => Exit::Unavailable,
-                StartError::Store(_) => Exit::Io,
+                StartError::Store(_) | StartError::Threads(_) => Exit::Io,
                 StartError::OpenRelay(_) | StartError::Loop(_) => Exit::Config,
             }
         }

@@ -3,6 +3,7 @@
 //! Every command is counted until it is answered. A connection is fit for another mail only when nothing is unanswered and nothing unread (SEMANTICS 11).
 
 use std::fmt;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
@@ -67,6 +68,8 @@ pub struct Connection {
     refused: u32,
     /// Taken from the pool, so that trouble may be its age.
     pub reused: bool,
+    /// The thread whose runtime wakes who waits for it.
+    home: ThreadId,
 }
 
 impl Connection {
@@ -101,6 +104,7 @@ impl Connection {
             resets: 0,
             refused: 0,
             reused: false,
+            home: thread::current().id(),
         };
         connection.expect(Stage::Greeting).await?;
         connection.hello(&settings.hostname).await?;
@@ -238,6 +242,22 @@ impl Connection {
         self.say("RSET\r\n", 1).await?;
         self.expect(Stage::Reset).await?;
         self.quiet()
+    }
+
+    /// Whether this thread's runtime wakes who waits for it.
+    #[must_use]
+    pub fn is_at_home(&self) -> bool {
+        self.home == thread::current().id()
+    }
+
+    /// The same connection, woken from this thread; none where the system does not let it move.
+    #[must_use]
+    pub fn moved_here(self) -> Option<Connection> {
+        if self.is_at_home() {
+            return Some(self);
+        }
+        let stream = self.stream.moved_here().ok()?;
+        Some(Connection { stream, home: thread::current().id(), ..self })
     }
 
     /// Counts a refused recipient.

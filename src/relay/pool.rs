@@ -181,16 +181,21 @@ impl Pool {
 }
 
 impl Slot {
-    /// An idle connection that is still good. The stale ones on the way to it are closed.
+    /// An idle connection that is still good, of this thread's if there is one. The stale ones on the way to it are closed.
     #[must_use]
     pub fn idle(&self) -> Option<Connection> {
         loop {
-            let mut connection = self.pool.state().idle.pop()?;
-            if connection.quiet().is_ok() && !self.pool.has_outlived(&connection) {
+            let connection = {
+                let idle = &mut self.pool.state().idle;
+                let at = idle.iter().rposition(Connection::is_at_home).or(idle.len().checked_sub(1))?;
+                idle.remove(at)
+            };
+            if connection.quiet().is_err() || self.pool.has_outlived(&connection) {
+                discard(connection);
+            } else if let Some(mut connection) = connection.moved_here() {
                 connection.reused = true;
                 return Some(connection);
             }
-            discard(connection);
         }
     }
 

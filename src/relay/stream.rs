@@ -29,6 +29,17 @@ pub enum Seen {
 }
 
 impl Stream {
+    /// The same socket, known to the runtime of this thread and no longer to another's.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn moved_here(self) -> io::Result<Stream> {
+        Ok(match self {
+            Stream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Stream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream.into_std()?)?),
+        })
+    }
+
     /// Asks the kernel, not the runtime: what arrived a moment ago must be seen, too.
     #[must_use]
     pub fn look(&self) -> Seen {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use crate::base::disk;
@@ -51,27 +51,52 @@ impl Listening {
     }
 
     /// The next client; its address is none on a Unix socket. Trouble with one client or with too many open files is waited out.
-    pub async fn accept(&self) -> (Box<dyn Socket>, Option<IpAddr>) {
+    pub async fn accept(&self) -> (Arrival, Option<IpAddr>) {
         loop {
-            let error = match self {
+            let arrived = match self {
                 Listening::Tcp(listener) => match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        // Replies are written whole, so there is nothing to gather. Without it they are only slower.
-                        let _ = stream.set_nodelay(true);
-                        return (Box::new(stream), Some(peer.ip().to_canonical()));
-                    }
-                    Err(error) => error,
+                    Ok((stream, peer)) => stream.into_std().map(|stream| (Arrival::Tcp(stream), Some(peer.ip().to_canonical()))),
+                    Err(error) => Err(error),
                 },
                 Listening::Unix { listener, .. } => match listener.accept().await {
-                    Ok((stream, _)) => return (Box::new(stream), None),
-                    Err(error) => error,
+                    Ok((stream, _)) => stream.into_std().map(|stream| (Arrival::Unix(stream), None)),
+                    Err(error) => Err(error),
                 },
+            };
+            let error = match arrived {
+                Ok(arrived) => return arrived,
+                Err(error) => error,
             };
             if error.kind() != io::ErrorKind::ConnectionAborted {
                 tracing::error!(%error, "cannot accept a connection; if files run out, raise the limit of open files or lower limits.sessions");
                 sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// A client's socket that no runtime knows yet.
+#[derive(Debug)]
+pub enum Arrival {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Arrival {
+    /// The socket, known to the runtime of this thread.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(self) -> io::Result<Box<dyn Socket>> {
+        Ok(match self {
+            Arrival::Tcp(stream) => {
+                let stream = TcpStream::from_std(stream)?;
+                // Replies are written whole, so there is nothing to gather. Without it they are only slower.
+                let _ = stream.set_nodelay(true);
+                Box::new(stream)
+            }
+            Arrival::Unix(stream) => Box::new(UnixStream::from_std(stream)?),
+        })
     }
 }
 

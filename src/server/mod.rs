@@ -5,6 +5,7 @@
 
 pub mod commit;
 mod connection;
+mod cores;
 mod hold;
 mod input;
 mod judge;
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
-use self::listener::Listening;
+use self::cores::Cores;
+use self::listener::{Arrival, Listening, Socket};
 pub use self::reload::{Reload, ReloadError};
 use self::shared::{Entrance, Setup, Shared};
 use crate::base::clock;
@@ -53,6 +55,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("a next hop is this server itself: {0}")]
     Loop(String),
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
 }
 
 /// A server whose listeners are bound.
@@ -62,6 +66,7 @@ pub struct Server {
     listeners: Vec<Listening>,
     addresses: Vec<Address>,
     sessions: TaskTracker,
+    cores: Arc<Cores>,
 }
 
 /// Starts and serves until `shutdown`.
@@ -96,7 +101,8 @@ impl Server {
             listeners.push(listening);
         }
         let setup = Arc::new(watch::Sender::new(Setup::new(config, shared)));
-        Ok(Server { setup, listeners, addresses, sessions: TaskTracker::new() })
+        let cores = Arc::new(Cores::start().map_err(StartError::Threads)?);
+        Ok(Server { setup, listeners, addresses, sessions: TaskTracker::new(), cores })
     }
 
     /// Where it listens, in the order of the configuration, with the port the system chose for port 0.
@@ -123,7 +129,8 @@ impl Server {
     pub async fn serve(mut self, shutdown: CancellationToken) -> Result<(), StartError> {
         let accepting = TaskTracker::new();
         for (at, listening) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
-            accepting.spawn(accept(listening, Entrance::new(self.setup.subscribe(), at), self.sessions.clone()));
+            let entrance = Entrance::new(self.setup.subscribe(), at);
+            accepting.spawn(accept(listening, entrance, self.sessions.clone(), Arc::clone(&self.cores)));
         }
         accepting.spawn(expire(self.shared()));
         accepting.spawn(write_counts(self.shared()));
@@ -159,20 +166,27 @@ async fn probe(relay: Relay) -> Result<(), String> {
     if let Ok(Ok(Err(RelayError::Loop(text)))) = in_time { Err(text) } else { Ok(()) }
 }
 
-async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTracker) {
+async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTracker, cores: Arc<Cores>) {
     let (shared, _) = entrance.now();
     loop {
-        let (stream, peer) = tokio::select! {
+        let (arrival, peer) = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
             accepted = listening.accept() => accepted,
         };
         if let Some(place) = shared.sessions.admit(peer) {
-            sessions.spawn(Connection::new(stream, peer, entrance.clone(), place).serve());
+            let entrance = entrance.clone();
+            cores.spawn(&sessions, async move {
+                if let Some(stream) = opened(arrival) {
+                    Connection::new(stream, peer, entrance, place).serve().await;
+                }
+            });
         } else {
             let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
-            sessions.spawn(connection::turn_away(stream));
+            if let Some(stream) = opened(arrival) {
+                sessions.spawn(connection::turn_away(stream));
+            }
         }
     }
 }
@@ -187,6 +201,13 @@ async fn write_counts(shared: Arc<Shared>) {
             _ = times.tick() => shared.store.write_counts(clock::now()),
         }
     }
+}
+
+fn opened(arrival: Arrival) -> Option<Box<dyn Socket>> {
+    arrival
+        .open()
+        .inspect_err(|error| tracing::error!(%error, "a client's connection could not be taken; see the limit of open files"))
+        .ok()
 }
 
 /// Deletes holds that are older than `store.quarantine.keep`, now and every hour.

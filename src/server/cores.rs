@@ -1,0 +1,110 @@
+//! The threads that serve sessions: one a core, each with a runtime of its own. A session, its connection to the next hop and whatever wakes them stay on one
+//! thread, so that no message waits for another thread to be woken.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// All of them. Dropped, they end; what still runs on them is dropped with them.
+#[derive(Debug)]
+pub struct Cores {
+    cores: Vec<Core>,
+    end: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Core {
+    runtime: Handle,
+    /// Sessions on it.
+    load: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A session's place on a core.
+struct Place(Arc<AtomicUsize>);
+
+impl Cores {
+    /// Starts as many as the machine has.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no files for it.
+    pub fn start() -> io::Result<Cores> {
+        let end = CancellationToken::new();
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let cores = (0..count).map(|number| Core::start(number, end.clone())).collect::<io::Result<_>>()?;
+        Ok(Cores { cores, end })
+    }
+
+    /// Runs a session on the core that has the fewest.
+    pub fn spawn(&self, sessions: &TaskTracker, session: impl Future<Output = ()> + Send + 'static) {
+        let load = |core: &&Core| core.load.load(Ordering::Relaxed);
+        let Some(core) = self.cores.iter().min_by_key(load) else { return };
+        core.load.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&core.load));
+        let session = async move {
+            let _place = place;
+            session.await;
+        };
+        sessions.spawn_on(session, &core.runtime);
+    }
+}
+
+impl Core {
+    fn start(number: usize, end: CancellationToken) -> io::Result<Core> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let thread = thread::Builder::new().name(format!("core-{number}")).spawn(move || runtime.block_on(end.cancelled()))?;
+        Ok(Core { runtime: handle, load: Arc::default(), thread: Some(thread) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Cores {
+    fn drop(&mut self) {
+        self.end.cancel();
+        for thread in self.cores.iter_mut().filter_map(|core| core.thread.take()) {
+            // A panic has been told when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn sessions_are_spread_evenly() {
+        let cores = Cores::start().unwrap();
+        let (sessions, end) = (TaskTracker::new(), CancellationToken::new());
+        let (told, threads) = channel();
+        let count = cores.cores.len() * 5;
+        for _ in 0..count {
+            let (told, end) = (told.clone(), end.clone());
+            cores.spawn(&sessions, async move {
+                told.send(thread::current().id()).unwrap();
+                end.cancelled().await;
+            });
+        }
+        let mut seen = HashMap::new();
+        for thread in threads.iter().take(count) {
+            *seen.entry(thread).or_insert(0) += 1;
+        }
+        assert!(seen.len() == cores.cores.len() && seen.values().all(|count| *count == 5), "{seen:?}");
+        end.cancel();
+        drop(cores);
+    }
+}
