@@ -91,12 +91,14 @@ impl Lines {
             return;
         }
         let mut bare = self.after_cr != (bytes[0] == b'\n');
-        bare |= memchr::memchr2_iter(b'\r', b'\n', bytes).any(|at| match bytes[at] {
-            b'\r' => bytes.get(at + 1).is_some_and(|next| *next != b'\n'),
-            _ => at > 0 && bytes[at - 1] != b'\r',
-        });
-        self.flags.raise_if(bare, Flag::BareLineEnding);
         self.after_cr = bytes.last() == Some(&b'\r');
+        // Every CR but a last one belongs to an LF, and every LF but a first one to a CR.
+        let mut pairs = usize::from(self.after_cr);
+        for at in memchr::memchr_iter(b'\n', bytes).filter(|at| *at > 0) {
+            if bytes[at - 1] == b'\r' { pairs += 1 } else { bare = true }
+        }
+        bare |= memchr::memchr_iter(b'\r', bytes).count() != pairs;
+        self.flags.raise_if(bare, Flag::BareLineEnding);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
