@@ -251,10 +251,10 @@ impl Message {
         Ok(())
     }
 
-    /// Whether a line would end the part.
+    /// Whether a line would end the part, or, in a multipart that held none, begin one.
     fn has_delimiter(&self, part: PartId, content: &[u8]) -> bool {
         let lines = || content.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"--")).map(<[u8]>::trim_ascii_end);
-        let mut above = self.part(part).parent;
+        let mut above = Some(part);
         while let Some(parent) = above {
             let parent = self.part(parent);
             if let Some(boundary) = &parent.boundary

@@ -261,6 +261,13 @@ fn a_new_text_cannot_end_its_part() {
 }
 
 #[test]
+fn a_new_text_cannot_begin_a_part_in_a_multipart_without_parts() {
+    let mut message = parse("Content-Type: multipart/mixed; boundary=b\r\n\r\nold\r\n");
+    assert!(message.edit_text(PartId(0), &[Change { range: 0..3, with: "--b".into() }]).is_err());
+    message.edit_text(PartId(0), &[Change { range: 0..3, with: "new".into() }]).unwrap();
+}
+
+#[test]
 fn parts_without_blank_line_or_content_can_be_filled() {
     let mut message = parse("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b\r\nA: b\r\n--b\r\n\r\n--b--\r\n");
     for part in 1..4 {
