@@ -297,8 +297,7 @@ fn changed(text: &str, changes: &[Change]) -> String {
 
 /// Whether these bytes are this text, line ends aside.
 fn reads_as(encoding: &'static encoding_rs::Encoding, bytes: &[u8], text: &str) -> bool {
-    let read = charset::decode(encoding, bytes);
-    *read == *text || charset::with_lf(&read) == text
+    charset::with_lf(&charset::decode(encoding, bytes)) == text
 }
 
 /// From the first group that changes on; anew as a whole where readers could disagree about what was there.
