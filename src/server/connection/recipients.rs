@@ -95,6 +95,9 @@ impl Connection {
 
     /// Answers the RCPTs that were collected.
     pub(super) async fn settle(&mut self) -> ControlFlow<()> {
+        if self.asked.is_empty() {
+            return ControlFlow::Continue(());
+        }
         let asked = std::mem::take(&mut self.asked);
         // Two that a rule made one are asked about once.
         let mut open: Vec<&RecipientRuling> = Vec::new();
