@@ -377,6 +377,7 @@ mod tests {
         assert!(load("containz: a").unwrap_err().contains("contains"));
         assert!(load("{}").unwrap_err().contains("no test"));
         assert!(load("matches: 'a('").unwrap_err().contains("pattern"));
+        assert!(load("contains: {in: names}").unwrap_err().contains("a list of `kind: regex`"));
         assert!(load("{equals: a, case: upper}").unwrap_err().contains("exact"));
     }
 }

@@ -107,7 +107,9 @@ impl Builder<'_, '_> {
             self.mend(source.span(tab, tab + 1).line_column().0);
             return told;
         }
-        let told = self.problems.error(&source.span(at, at), format!("not YAML: {}", error.info()), advice(error.info()));
+        // The scanner says so of both kinds of quotes.
+        let info = error.info().replace("double-quoted scalar", "quoted scalar");
+        let told = self.problems.error(&source.span(at, at), format!("not YAML: {info}"), advice(&info));
         self.mend(error.marker().line());
         told
     }
@@ -195,6 +197,7 @@ fn advice(info: &str) -> &'static str {
         ),
         ("expected '-' indicator", "this line is not indented as the items or keys above it"),
         ("in flow construct", "a bracket above is not closed"),
+        ("trailing content after", "the quote is closed before; in single quotes a `'` is written twice: 'don''t'"),
         ("in quoted scalar", "the quote is not closed"),
         ("unexpected end of stream", "the quote is not closed"),
         ("expected node content", "a bracket is not closed, or a text that begins with `]`, `}` or `,` wants quotes"),
@@ -353,6 +356,7 @@ mod tests {
             ("a: 'b\nc: d\n", "1:4", "not closed"),
             ("a: \"b\n", "1:4", "not closed"),
             ("a: @x\n", "1:4", "wants quotes"),
+            ("a: {b: 'don't}\n", "1:13", "written twice"),
             ("a: x\nb\nc: d\n", "3:1", "the line above"),
             ("a:\n  - b: c\n\td: e\n", "3:1", "with blanks"),
         ] {

@@ -80,16 +80,29 @@ fn guesses(line: &str, above: &[&str]) -> Vec<Edit> {
     columns.dedup();
     let moved = |columns: Vec<usize>| columns.into_iter().map(|column| (0..indent, " ".repeat(column)));
     if line[..indent].contains('\t') {
-        return moved(columns).collect();
+        // Below a key that stands alone its value is meant.
+        let below = above.first().filter(|line| line.trim_end().ends_with(':')).map(|line| self::columns(line)[0] + 2);
+        return moved(below.into_iter().chain(columns).collect()).collect();
     }
-    let mut guesses = Vec::new();
+    let mut guesses = apart(line, |after| after.starts_with(['{', '[']));
     if !columns.is_empty() && !columns.contains(&indent) {
         columns.sort_by_key(|column| (column.abs_diff(indent), usize::MAX - column));
         guesses.extend(moved(columns));
     }
     guesses.extend(in_block(line));
     guesses.extend(in_flow(line));
+    guesses.extend(apart(line, |after| after.starts_with(|first: char| !first.is_whitespace())));
     guesses
+}
+
+/// A blank behind the colon of each word that has none there: `name:a`.
+fn apart(line: &str, wanted: impl Fn(&str) -> bool) -> Vec<Edit> {
+    let is_key = |before: &str| {
+        let word = before.trim_end_matches(|letter: char| letter.is_ascii_alphanumeric() || "_.".contains(letter));
+        word.len() < before.len() && (word.trim_start_matches([' ', '-']).is_empty() || word.trim_end().ends_with(['{', ',', '[']))
+    };
+    let colons = line.match_indices(':').map(|(at, _)| at).filter(|at| is_key(&line[..*at]) && wanted(&line[at + 1..]));
+    colons.map(|at| (at + 1..at + 1, " ".to_owned())).collect()
 }
 
 /// Where keys and items of a line begin: `  - a: b` has 2 and 4.
@@ -141,11 +154,19 @@ fn goes_on(text: &str) -> bool {
     false
 }
 
-/// Each value between brackets in quotes, the shortest reading first.
+/// Whether a further key stands in it: `X, value: ticket`.
+fn has_key(text: &str) -> bool {
+    text.match_indices(": ").any(|(colon, _)| {
+        let before = text[..colon].trim_end_matches(|letter: char| letter.is_ascii_alphanumeric() || "_.".contains(letter));
+        before.trim_end().ends_with(',')
+    })
+}
+
+/// Each value between brackets in quotes, the shortest reading first; last those that would take in other keys.
 fn in_flow(line: &str) -> Vec<Edit> {
     const MOST: usize = 12;
     let mut guesses = Vec::new();
-    for (opening, _) in line.match_indices(['{', '[', ',']).take(MOST) {
+    for (opening, _) in line.match_indices(['{', '[', ',']).filter(|(at, _)| !line[..*at].ends_with('$')).take(MOST) {
         let inner = line.len() - line[opening + 1..].trim_start().len();
         let key = line[inner..]
             .find(": ")
@@ -167,6 +188,7 @@ fn in_flow(line: &str) -> Vec<Edit> {
             }
         }
     }
+    guesses.sort_by_key(|(range, _)| has_key(&line[range.clone()]));
     guesses
 }
 
@@ -200,9 +222,17 @@ mod tests {
             ("a: {b: ${sender}, c: d}\n", "a: {b: '${sender}', c: d}"),
             ("a: {b: from ${sender} on}\n", "a: {b: 'from ${sender} on'}"),
             ("a: {b: ticket #5, c: d}\ne: f\n", "a: {b: 'ticket #5', c: d}"),
+            ("a: {name: X, value: ticket #5}\n", "a: {name: X, value: 'ticket #5'}"),
+            ("a: {name: X, value: ${sender}}\n", "a: {name: X, value: '${sender}'}"),
+            ("a: {name: X, value: from ${sender} on, b: c}\n", "a: {name: X, value: 'from ${sender} on', b: c}"),
             ("a: \"\\d+\"\n", "a: '\\d+'"),
             ("a: {b: \"\\d\", c: d}\n", "a: {b: '\\d', c: d}"),
+            // No blank behind a colon.
+            ("a: {b:{c: d}}\n", "a: {b: {c: d}}"),
+            ("a:[b]\nc: d\n", "a: [b]"),
+            ("a:\n  - name:b\n    then: c\n", "  - name: b"),
             // Indentation.
+            ("a:\n  - b: c\n    d:\n\t  e: f\n", "      e: f"),
             ("a:\n  - b: c\n   d: e\n", "    d: e"),
             ("a:\n  - b: c\n\td: e\n", "    d: e"),
         ] {

@@ -24,7 +24,9 @@ impl FromNode for String {
             let told = node.wants("a text", problems);
             let written = &node.span.source.text[node.span.start..node.span.end];
             let written = &written[..written.rfind([']', '}']).map_or(0, |end| end + 1)];
-            if written.starts_with(['[', '{']) && !written.contains('\n') {
+            // Settings in the place of a text are no text that lacks its quotes.
+            let settings = node.map().is_some_and(|entries| entries.iter().any(|(_, value)| !matches!(value.kind, Kind::Null)));
+            if written.starts_with(['[', '{']) && !written.contains('\n') && !settings {
                 problems.mend(&[(node.span.start..node.span.start + written.len(), quoted(written))]);
             }
             told
@@ -173,6 +175,12 @@ mod tests {
         for wrong in ["yes", "on", "'true'", "1", "~"] {
             assert!(read::<bool>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn settings_where_a_text_is_wanted_are_not_put_in_quotes() {
+        assert_eq!(mended::<String>("{in: words}"), None);
+        assert_eq!(mended::<String>("{name}"), Some("'{name}'".to_owned()));
     }
 
     fn mended<T: FromNode>(text: &str) -> Option<String> {

@@ -154,6 +154,10 @@ fn texts<'n>(node: &'n Node, load: &mut Load<'_>) -> Result<Vec<(String, &'n Nod
     if items.is_empty() {
         return Err(load.problems.error(&node.span, "an empty list", "at least one text is wanted"));
     }
+    if let Some(name) = node.get("in").and_then(Node::scalar) {
+        let label = format!("`in: {name}` stands without it and asks for the whole value, in a list of `kind: regex` for what is in it");
+        return Err(load.problems.error(&node.span, "a text is wanted here, found a list by its name", label));
+    }
     let texts: Vec<_> = items.into_iter().map(|item| String::from_node(item, load.problems).map(|text| (text, item))).collect();
     texts.into_iter().collect()
 }
