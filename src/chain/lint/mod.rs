@@ -3,6 +3,7 @@
 //! The lints read rules as they are written, in the order of the chain; what only the tests know (which rules fired) comes from their run.
 
 mod hidden;
+mod never;
 mod question;
 mod reach;
 mod score;
@@ -59,6 +60,7 @@ pub fn check(chains: &[&Chain], configuration: &Node, fired: Option<&BTreeSet<Ar
     let files: Vec<_> = chains.iter().flat_map(|chain| chain.files().iter().map(Arc::clone)).collect();
     unused::check(&files, configuration, &mut found);
     slip::check(&files, &mut found);
+    never::check(&files, configuration, &mut found);
     // A file that stands in several chains is looked at in each.
     found.dedup();
     problems.append(found);
