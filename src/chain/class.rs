@@ -79,6 +79,8 @@ pub struct RecipientRuling {
 pub struct Part {
     /// As given.
     pub recipients: Vec<Path>,
+    /// Whether they got beyond RCPT.
+    pub goes_on: bool,
     /// The rule that tells them from the first part.
     pub by: Option<Arc<str>>,
     pub ruling: Ruling,
@@ -239,14 +241,17 @@ impl Chain {
     #[must_use]
     pub fn parts(&self, mail: &Mail, traced: bool) -> Vec<Part> {
         let Envelope { sender, recipients, declared } = &mail.envelope;
-        let mut classes: Vec<(Vec<RecipientRuling>, Trace)> = Vec::new();
+        let mut classes: Vec<(Vec<RecipientRuling>, Vec<Trace>)> = Vec::new();
         for recipient in recipients {
             let offer = Offer { origin: &mail.origin, sender, declared: *declared, recipient };
             let (ruling, trace) = self.ask(&offer, traced);
             let same = |known: &RecipientRuling| known.goes_on() && ruling.goes_on() && known.class == ruling.class;
             match classes.iter_mut().find(|(known, _)| same(&known[0])) {
-                Some((known, _)) => known.push(ruling),
-                None => classes.push((vec![ruling], trace)),
+                Some((known, traces)) => {
+                    known.push(ruling);
+                    traces.push(trace);
+                }
+                None => classes.push((vec![ruling], vec![trace])),
             }
         }
         let parts = classes.iter().map(|(rulings, before)| {
@@ -257,11 +262,14 @@ impl Chain {
         parts.collect()
     }
 
-    fn part(&self, mail: &Mail, rulings: &[RecipientRuling], before: &Trace, traced: bool, by: Option<Arc<str>>) -> Part {
+    fn part(&self, mail: &Mail, rulings: &[RecipientRuling], before: &[Trace], traced: bool, by: Option<Arc<str>>) -> Part {
         let recipients: Vec<Path> = rulings.iter().map(|ruling| ruling.given.clone()).collect();
         let mut mail = mail.clone();
         mail.envelope.recipients.clone_from(&recipients);
-        let mut trace = before.clone();
+        let mut trace = before[0].clone();
+        for (ruling, other) in rulings.iter().zip(before).skip(1) {
+            trace.rules.extend(other.of_another(&before[0], &ruling.given.to_string()));
+        }
         let mut ruling = if rulings[0].goes_on() {
             let (ruling, of_run) = self.run_traced(mail, rulings, traced);
             trace.rules.extend(of_run.rules);
@@ -273,7 +281,7 @@ impl Chain {
         // The server has told these when the recipients came.
         ruling.logs.splice(0..0, rulings.iter().flat_map(|ruling| ruling.logs.iter().cloned()));
         ruling.failures.splice(0..0, rulings.iter().flat_map(|ruling| ruling.failures.iter().cloned()));
-        Part { recipients, by, ruling, trace }
+        Part { recipients, goes_on: rulings[0].goes_on(), by, ruling, trace }
     }
 
     /// Runs a mail to its ruling, for the recipients that these rulings left; without any, for its own. Blocks only for the message's own file. Never panics: a rule that does has failed.

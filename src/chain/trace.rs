@@ -26,6 +26,8 @@ pub struct RuleTrace {
     /// Evaluated only: nothing of it reached the mail.
     pub observed: bool,
     pub fired: bool,
+    /// The recipient that it was asked about at RCPT, where others of the same copy were answered otherwise.
+    pub recipient: Option<String>,
     pub conditions: Vec<Asked>,
     pub edits: Vec<Edit>,
     /// Why it failed, and what that led to.
@@ -60,6 +62,15 @@ pub struct Edit {
 const VALUES: usize = 20;
 
 impl Trace {
+    /// What these rules said of one recipient, where it is not what they said of the one before it.
+    pub(super) fn of_another(&self, first: &Trace, recipient: &str) -> Vec<RuleTrace> {
+        let other = |rule: &&RuleTrace| {
+            let known = first.rules.iter().find(|known| known.name == rule.name);
+            !rule.entry && known.is_none_or(|known| known.fired != rule.fired || known.error != rule.error)
+        };
+        self.rules.iter().filter(other).map(|rule| RuleTrace { recipient: Some(recipient.to_owned()), ..rule.clone() }).collect()
+    }
+
     pub(super) fn begin(&mut self, name: &str, place: String, observed: bool) {
         self.open.clear();
         self.rules.push(RuleTrace { name: name.to_owned(), place, observed, ..RuleTrace::default() });

@@ -126,6 +126,22 @@ fn explain_shows_which_recipients_part_and_by_which_rule() {
     assert!(text.contains("550 5.7.1 too large") && !text.contains("not announced"), "{text}");
 }
 
+#[test]
+fn explain_shows_what_became_at_rcpt_of_each_recipient_of_one_copy() {
+    let server = start(&Recorder::start());
+    let message = server.directory().join("m.eml");
+    std::fs::write(&message, MAIL).unwrap();
+    let explain = |recipients: [&str; 2]| {
+        let output = server.command().arg("explain").arg(&message).args(["--to", recipients[0], "--to", recipients[1]]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let text = explain(["sales@inside.example", "sales@old.example"]);
+    assert!(text.contains("a.yaml:2  for <sales@old.example>\n"), "{text}");
+    assert!(text.contains("deliver · to <sales@inside.example> · "), "{text}");
+    let text = explain(["anna@inside.example", "bob@inside.example"]);
+    assert!(!text.contains("for <bob") && text.contains("deliver · nothing changed"), "{text}");
+}
+
 fn check(configuration: &str, rules: &str) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     let basics = "hostname: filter.example.org\nlisteners: [{address: 127.0.0.1:0}]\nrelay: {next_hops: [127.0.0.1:2525], split: client}\n";

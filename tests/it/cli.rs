@@ -136,6 +136,33 @@ fn a_configuration_that_is_not_there_is_told_by_name() {
 }
 
 #[test]
+fn explain_tells_what_the_listener_makes_of_a_message() {
+    let configuration = "\
+listeners:
+  - {name: plain, address: 127.0.0.1:0}
+  - {name: queue, address: 127.0.0.1:0, behind_queue: true}
+  - {name: strict, address: 127.0.0.1:0, malformed: reject}
+  - {name: wrapping, address: 127.0.0.1:0, malformed: wrap}
+relay: {next_hops: [127.0.0.1:1]}
+chain: [{include: a.yaml}]
+";
+    let rules = "rules: [{name: no, when: {subject: offer}, then: [{reject: {text: no offers}}]}]\n";
+    let files = [("transom.yaml", configuration), ("a.yaml", rules), ("m.eml", "Subject: offer\n\nx\n"), ("odd.eml", "no field\n\nx\n")];
+    let directory = directory(&files);
+    let explain = |message: &str, listener: &str| run(directory.path(), &["explain", message, "--listener", listener]);
+    assert!(!explain("m.eml", "plain").out.contains("held"));
+    assert!(explain("m.eml", "queue").out.contains("reject · 550 5.7.1 no offers · held"));
+    assert!(!explain("odd.eml", "plain").out.contains("cannot be read"));
+    assert!(explain("odd.eml", "strict").out.contains("refused before any rule"));
+    assert!(explain("odd.eml", "wrapping").out.contains("as the text of a new message"));
+    let unknown = explain("m.eml", "queu");
+    assert_eq!(
+        (unknown.status, unknown.error.trim()),
+        (64, "error: no listener is called `queu`: there is plain, queue, strict, wrapping")
+    );
+}
+
+#[test]
 fn every_subcommand_explains_itself_with_examples() {
     let directory = directory(&[]);
     let all = run(directory.path(), &["--help"]);

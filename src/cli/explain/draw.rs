@@ -27,6 +27,9 @@ const WIDTH: usize = 160;
 pub(super) fn text(explained: &Explained) -> String {
     let mut out = String::new();
     tree(explained.received.parts(), &mut out);
+    if let Some(before) = explained.before {
+        let _ = writeln!(out, " {before}:");
+    }
     for part in &explained.parts {
         if explained.parts.len() > 1 {
             whose(part, &mut out);
@@ -67,7 +70,8 @@ fn one(rule: &RuleTrace, out: &mut String) {
     };
     let gap = " ".repeat(COLUMN.saturating_sub(rule.name.chars().count() + 3).max(2));
     let observed = if rule.observed { "  only observed" } else { "" };
-    let _ = writeln!(out, " {style}{sign}{style:#} {STRONG}{}{STRONG:#}{gap}{DIM}{}{observed}{DIM:#}", rule.name, rule.place);
+    let whose = rule.recipient.as_ref().map(|recipient| format!("  for {}", printable(recipient))).unwrap_or_default();
+    let _ = writeln!(out, " {style}{sign}{style:#} {STRONG}{}{STRONG:#}{gap}{DIM}{}{observed}{whose}{DIM:#}", rule.name, rule.place);
     rule.conditions.iter().for_each(|asked| condition(asked, out));
     rule.edits.iter().for_each(|one| edit(one, out));
     if let Some(error) = &rule.error {
@@ -119,6 +123,14 @@ fn outcome(part: &chain::Part, explained: &Explained, out: &mut String) {
     let kept = Kept::of(&explained.received, &ruling.mail.message);
     let mut parts = vec![format!("{STRONG}{}{STRONG:#}", ruling.word())];
     parts.extend(ruling.reply());
+    if explained.behind_queue && ruling.word() == "reject" && part.goes_on {
+        parts.push("held, for the client is behind a queue and hears 250".to_owned());
+    }
+    let left = &ruling.mail.envelope.recipients;
+    if ["deliver", "quarantine"].contains(&ruling.word()) && *left != part.recipients {
+        let left: Vec<_> = left.iter().map(|path| printable(&path.to_string())).collect();
+        parts.push(format!("to {}", left.join(", ")));
+    }
     parts.extend(ruling.holds.iter().map(|hold| format!("held: {} ({})", printable(&hold.reason), hold.rule)));
     match kept.fields {
         0 if !kept.body => parts.push("nothing changed".to_owned()),
@@ -211,6 +223,7 @@ pub(super) fn json(explained: &Explained) -> String {
     let mut first = told.next().unwrap_or_default();
     first["others"] = told.collect();
     first["parts"] = seen::parts(&explained.received).into();
+    first["before"] = explained.before.into();
     first["malformed"] = seen::malformed(&explained.received).into();
     format!("{first:#}\n")
 }

@@ -13,7 +13,7 @@ use crate::base::{clock, disk};
 use crate::chain::class::Part;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
-use crate::config::{Options, OriginOf};
+use crate::config::{Listener, Malformed, Options, OriginOf};
 use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
@@ -27,9 +27,12 @@ Examples:
   transom explain message.eml --rules rules/new.yaml
   transom explain - --json < message.eml
 
-Each rule is shown with its conditions and the values they saw, and with what its actions changed; where rules tell the recipients apart, for each kind
-of them, with the rule that does. Over SMTP each kind comes in a transaction of its own.
-Exit status: 0 whatever the rules decide; 65 the message cannot be read; 66 no such file.";
+Each rule is shown with its conditions and the values they saw, and with what its actions
+changed; where rules tell the recipients apart, for each kind of them, with the rule that
+does. Over SMTP each kind comes in a transaction of its own.
+
+Exit status: 0 whatever the rules decide; 64 no such listener; 65 the message cannot be
+read; 66 no such file.";
 
 /// Shows what the rules would do to a message, and why
 #[derive(Debug, clap::Args)]
@@ -52,7 +55,7 @@ pub struct Args {
     /// What the client said in EHLO
     #[arg(long, value_name = "NAME", default_value = "client.outside.example")]
     helo: String,
-    /// The name of the listener it came to
+    /// The name of the listener it came to; if the configuration has only one, that
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// Rule files to use instead of the configuration's
@@ -69,6 +72,10 @@ struct Explained {
     /// Recipients that the rules tell apart, each kind with its ruling.
     parts: Vec<Part>,
     next_hop: Option<String>,
+    /// What the listener does with this message before any rule sees it.
+    before: Option<&'static str>,
+    /// Whether what the rules refuse is held (`behind_queue`).
+    behind_queue: bool,
 }
 
 /// Runs it.
@@ -82,12 +89,24 @@ pub fn run(args: Args, global: &Global) -> Exit {
 fn explain(args: Args, global: &Global) -> Result<String, Exit> {
     let setting = Setting::of(&args, global)?;
     let received = message(&args.message, &setting.limits)?;
-    let origin = Arc::new(Origin { standing: setting.standing, ..origin(&args) });
+    let mut origin = Origin { standing: setting.standing, ..origin(&args) };
+    if let Some(listener) = &setting.listener {
+        origin.listener = Arc::from(&*listener.name);
+    }
+    let origin = Arc::new(origin);
     // Servers announce it; a rule at RCPT may ask for it.
     let declared = Declared { size: Some(received.received_size()), ..Declared::default() };
     let envelope = Envelope { sender: args.from, recipients: args.to, declared };
     let mail = Mail { origin, envelope, message: received.clone() };
-    let explained = Explained { received, parts: setting.chain.parts(&mail, true), next_hop: setting.next_hop };
+    let policy = setting.listener.as_ref().map_or(Malformed::Accept, |listener| listener.malformed);
+    let before = match policy {
+        _ if received.header_is_readable() => None,
+        Malformed::Accept => None,
+        Malformed::Reject => Some("its header cannot be read, so it is refused before any rule (`malformed: reject`); without that"),
+        Malformed::Wrap => Some("its header cannot be read, so rules see it as the text of a new message (`malformed: wrap`); as it came"),
+    };
+    let behind_queue = setting.listener.is_some_and(|listener| listener.behind_queue);
+    let explained = Explained { parts: setting.chain.parts(&mail, true), received, next_hop: setting.next_hop, before, behind_queue };
     Ok(if args.json { draw::json(&explained) } else { draw::text(&explained) })
 }
 
@@ -98,6 +117,7 @@ struct Setting {
     standing: Standing,
     /// Where it would go.
     next_hop: Option<String>,
+    listener: Option<Listener>,
 }
 
 impl Setting {
@@ -106,18 +126,26 @@ impl Setting {
         if !args.rules.is_empty() {
             let chain = test::chain(&args.rules, global)?;
             let standing = by_address(&chain.shared().inside);
-            return Ok(Setting { chain, limits: example::limits(), standing, next_hop: None });
+            return Ok(Setting { chain, limits: example::limits(), standing, next_hop: None, listener: None });
         }
         let config = global.load(Options { without_tests: true, ..Options::default() })?;
-        let listener = config.listeners.iter().find(|listener| Some(&*listener.name) == args.listener.as_deref());
+        let listener = match (&args.listener, &config.listeners[..]) {
+            (Some(name), listeners) => Some(listeners.iter().find(|listener| *listener.name == **name).ok_or_else(|| {
+                let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+                complain(&format!("error: no listener is called `{name}`: there is {}", known.join(", ")));
+                Exit::Usage
+            })?),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
         let standing = match listener.map(|listener| listener.origin) {
             Some(OriginOf::Inside) => Standing::Inside,
             Some(OriginOf::Outside) => Standing::Outside,
             Some(OriginOf::Auto) | None => by_address(config.inside.as_ref().unwrap_or(&Inside::default())),
         };
         let next_hop = config.relay.next_hops.first().map(ToString::to_string);
-        let chain = Arc::clone(config.chain_of(args.listener.as_deref().unwrap_or_default()));
-        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop })
+        let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
+        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop, listener: listener.cloned() })
     }
 }
 
