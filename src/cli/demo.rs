@@ -28,7 +28,8 @@ use server::Server;
   transom demo --rules my-rules --samples mails
   transom demo --json | jq -r '.[] | select(.outcome == \"quarantine\") | .sample'
 
-It starts a receiving server, starts `transom serve` between itself and that, and sends the samples one after the other. Nothing leaves the machine.")]
+It starts a receiving server, starts `transom serve` between itself and that, and
+sends the samples one after the other. Nothing leaves the machine.")]
 pub struct Args {
     /// The directory with the rule files (*.yaml)
     #[arg(long, value_name = "DIR", default_value = "rules")]

@@ -78,6 +78,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_below_the_options_is_no_wider_than_a_terminal() {
+        fn look(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&super::super::command());
+    }
+
+    #[test]
     fn an_example_stays_on_its_line() {
         let (_, page) = pages().unwrap().into_iter().find(|(name, _)| name == "transom-check.1").unwrap();
         let page = String::from_utf8(page).unwrap();

@@ -21,8 +21,8 @@ Examples:
   transom quarantine delete MZXW6YTBOI 5VUYQ3LJNZ
   transom quarantine list --state released --json | jq -r '.[].subject'
 
-The first letters of an id are enough, as long as no other begins with them. The store is found by the configuration, as `transom serve` finds it,
-or named with --store.";
+The first letters of an id are enough, as long as no other begins with them. The store is
+found by the configuration, as `transom serve` finds it, or named with --store.";
 
 /// What is held: list, show, release, delete
 #[derive(Debug, clap::Args)]

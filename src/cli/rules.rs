@@ -19,8 +19,9 @@ Examples:
   transom rules --since 30d
   transom rules --json | jq '.[] | select(.observed and .different > 0)'
 
-Counted are messages, by day (UTC); a running server writes its counts every few seconds. DIFFERENT: how many messages would have come out
-otherwise, were a rule in force that is only observed (`mode: observe`). MESSAGES: the ids of the latest it fired for, as in the log.";
+Counted are messages, by day (UTC); a running server writes its counts every few seconds.
+DIFFERENT: how many messages would have come out otherwise, were a rule in force that is
+only observed (`mode: observe`). MESSAGES: the ids of the latest it fired for, as in the log.";
 
 /// Shows how often each rule fired, and what observed ones would have changed
 #[derive(Debug, clap::Args)]

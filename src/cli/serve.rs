@@ -17,8 +17,9 @@ Examples:
   transom serve --config /etc/mail/transom.yaml
   transom serve --without-chain                  pass all mail on unchanged, in an emergency
 
-It says on standard error where it listens. SIGTERM and SIGINT end it: messages under way are finished first. SIGHUP reads the configuration
-and the rules again; if anything is wrong with them, the old ones stay in force and the log says why.";
+It says on standard error where it listens. SIGTERM and SIGINT end it: messages under way
+are finished first. SIGHUP reads the configuration and the rules again; if anything is
+wrong with them, the old ones stay in force and the log says why.";
 
 /// Takes mail in, filters it and relays it, until SIGTERM
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,8 @@ Examples:
   transom test rules/*.yaml             these files, whether or not the configuration names them
   transom test --update rules/a.yaml    write what came out into the files that `same_as` names
 
-Exit status: 0 all passed; 1 some failed; 65 a rule file is wrong; 66 no such file; 78 the configuration is wrong.";
+Exit status: 0 all passed; 1 some failed; 65 a rule file is wrong; 66 no such file;
+78 the configuration is wrong.";
 
 /// Runs the tests that rule files carry
 #[derive(Debug, clap::Args)]
