@@ -158,3 +158,19 @@ fn the_counts_of_rules_are_kept_in_the_store_and_outlive_the_server() {
     let table = rules(&["--since", "1d"]);
     assert!(table.contains("RULE") && table.contains("observe") && table.contains("no offers"), "{table}");
 }
+
+#[test]
+fn a_test_that_fails_for_a_rule_is_only_observed_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "
+rules:
+  - {name: hold, mode: observe, then: [quarantine: {reason: odd}]}
+  - {name: pass, then: [deliver]}
+tests:
+  - {name: held, inline: 'Subject: a', expect: {outcome: quarantine}}
+";
+    std::fs::write(directory.path().join("a.yaml"), rules).unwrap();
+    let output = transom(directory.path()).args(["test", "a.yaml"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("only observed, without effect (`mode: observe`): hold\n"), "{text}");
+}

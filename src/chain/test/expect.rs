@@ -21,7 +21,12 @@ use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, nearest};
 pub(super) const KEYS: &[Key] = &[
     Key::may("outcome", "deliver, quarantine, reject, defer or discard", "deliver", "What becomes of the mail."),
     Key::may("reason", "string tests", "executable attachment", "The first reason it is held for."),
-    Key::may("fired", "a list of rule names", "[hold programs]", "Exactly these rules fired, in this order."),
+    Key::may(
+        "fired",
+        "a list of rule names",
+        "[hold programs]",
+        "Exactly these rules fired, in this order; those that are only observed count.",
+    ),
     Key::may("not_fired", "a list of rule names", "[hold programs]", "None of these rules fired."),
     Key::may("same_as", "a path", "../samples/after/plain.eml", "The message is the one in this file; `transom test --update` writes it."),
     Key::may("unchanged", "true or false", "true", "Whether the message is as it came, byte for byte."),
@@ -36,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
         "for",
         "recipients, each with keys of `expect`",
         "{recipient@inside.example: {outcome: deliver}}",
-        "What comes out for one recipient; what it does not say holds for it as for the others.",
+        "What comes out for one recipient; what it does not say holds for it as for the others. Recipients of one copy share what fired.",
     ),
 ];
 
@@ -160,6 +165,10 @@ impl Expect {
         if !failures.is_empty() {
             // What a rule failed of is often why.
             failures.extend(ruling.failures.iter().map(|failed| told(format!("the rule `{}` failed: {}", failed.rule, failed.error))));
+            let observed: Vec<&str> = ruling.observed().collect();
+            if !observed.is_empty() {
+                failures.push(told(format!("only observed, without effect (`mode: observe`): {}", observed.join(", "))));
+            }
         }
         failures
     }
