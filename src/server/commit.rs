@@ -289,7 +289,7 @@ async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
 /// The reason of a hold in the place of a refusal.
 #[must_use]
 pub fn not_told(reply: &Reply) -> String {
-    format!("held behind a queue instead of the answer {reply}")
+    format!("{reply} (not answered: behind a queue)")
 }
 
 fn never_fits(unfit: Unfit) -> Reply {
@@ -565,7 +565,7 @@ mod tests {
     #[test]
     fn behind_a_queue_what_we_would_refuse_for_good_is_held() {
         let done = |reason: &str| vec![format!("stage {reason} for b@example.org c@example.org"), "confirm 0".to_owned()];
-        let held = |reply: &str| done(&format!("held behind a queue instead of the answer {reply}"));
+        let held = |reply: &str| done(&format!("{reply} (not answered: behind a queue)"));
         assert_eq!(behind_queue(ruled(Outcome::Reject(verdict(550)))).row(), (250, "quarantine", held("550 5.7.1 no")));
         assert_eq!(behind_queue(ruled(Outcome::Reject(verdict(550))).held()).row(), (250, "quarantine", done("odd")));
         let unfit = |unfit| behind_queue(deliver([Delivery::Unfit(unfit)])).row();

@@ -42,10 +42,10 @@ fn what_is_held_behind_a_queue_names_rule_and_answer_and_can_be_released() {
     let transom = start(next_hop.address(), "behind_queue: true", "chain: [{include: rules.yaml}]\n", rules);
     assert!(send(&transom, b"Subject: x\r\n\r\ntext\r\n").starts_with("250 2.0.0 Ok: "));
     let row = held(&transom);
-    assert_eq!(row["reason"], "held behind a queue instead of the answer 550 5.7.1 no thanks");
+    assert_eq!(row["reason"], "550 5.7.1 no thanks (not answered: behind a queue)");
     let shown = transom.command().args(["quarantine", "show", row["id"].as_str().unwrap()]).output().unwrap();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("550 5.7.1 no thanks  (rule: no)"), "{shown}");
+    assert!(shown.contains("550 5.7.1 no thanks (not answered: behind a queue)  (rule: no)"), "{shown}");
     assert_eq!(row["rules"], serde_json::json!(["first", "no"]));
     transom.wait_for_log("outcome=quarantine");
     let released = transom.command().args(["quarantine", "release", row["id"].as_str().unwrap()]).output().unwrap();
@@ -60,7 +60,7 @@ fn what_the_next_hop_can_never_take_is_held_behind_a_queue() {
     let transom = start(next_hop.address, "behind_queue: true", "chain: [{include: rules.yaml}]\n", &rules);
     assert!(send(&transom, b"Subject: x\r\n\r\ntext\r\n").starts_with("250 2.0.0 Ok: "));
     let row = held(&transom);
-    assert_eq!(row["reason"], "held behind a queue instead of the answer 552 5.3.4 Message is larger than accepted here");
+    assert_eq!(row["reason"], "552 5.3.4 Message is larger than accepted here (not answered: behind a queue)");
     assert!(next_hop.log().messages.is_empty());
 }
 
@@ -72,7 +72,7 @@ fn a_header_over_its_limits_is_held_behind_a_queue_and_its_text_can_be_released(
     let message = b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n";
     assert!(send(&transom, message).starts_with("250 2.0.0 Ok: "));
     let row = held(&transom);
-    assert_eq!(row["reason"], "held behind a queue instead of the answer 552 5.3.4 Message is larger than accepted here");
+    assert_eq!(row["reason"], "552 5.3.4 Message is larger than accepted here (not answered: behind a queue)");
     let id = row["id"].as_str().unwrap();
     assert!(transom.command().args(["quarantine", "show", id]).status().unwrap().success());
     assert!(transom.command().args(["quarantine", "release", id]).status().unwrap().success());
