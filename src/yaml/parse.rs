@@ -100,7 +100,7 @@ impl Builder<'_, '_> {
     fn unreadable(&mut self, error: &ScanError) -> Reported {
         let at = self.places.byte(*error.marker());
         let source = self.places.source;
-        if error.info().contains("found a tab")
+        if ["found a tab", "tabs disallowed"].iter().any(|tab| error.info().contains(tab))
             && let Some(tab) = indenting_tab(&source.text, at)
         {
             let told = self.problems.error(&source.span(tab, tab + 1), "a tab at the beginning of a line", "YAML is indented with blanks");
@@ -187,6 +187,7 @@ fn indenting_tab(text: &str, from: usize) -> Option<usize> {
 fn advice(info: &str) -> &'static str {
     const ADVICE: &[(&str, &str)] = &[
         ("mapping values are not allowed", "a text with `: ` in it wants quotes; else a key stands deeper than those above it"),
+        ("may not precede", "a blank is wanted behind the colon of a key"),
         ("unknown escape character", "a pattern stands in single quotes: '\\d'"),
         ("unknown anchor", "a text that begins with `*` wants quotes"),
         ("expected ',' or '}'", "a text with one of { } [ ] , in it wants quotes; else a bracket is not closed"),
@@ -359,6 +360,8 @@ mod tests {
             ("a: {b: 'don't}\n", "1:13", "written twice"),
             ("a: x\nb\nc: d\n", "3:1", "the line above"),
             ("a:\n  - b: c\n\td: e\n", "3:1", "with blanks"),
+            ("a:\n  - b: c\n    d:\n\t  e: f\n", "4:1", "with blanks"),
+            ("a: {b:{c: d}}\n", "1:6", "behind the colon"),
         ] {
             let mut problems = Problems::default();
             assert!(parse(&Source::new("test.yaml", text), &mut problems).is_none(), "{text}");
