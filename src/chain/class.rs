@@ -247,9 +247,9 @@ impl Chain {
             let (ruling, trace) = self.ask(&offer, traced);
             let same = |known: &RecipientRuling| known.goes_on() && ruling.goes_on() && known.class == ruling.class;
             match classes.iter_mut().find(|(known, _)| same(&known[0])) {
-                Some((known, traces)) => {
+                Some((known, told)) => {
                     known.push(ruling);
-                    traces.push(trace);
+                    told.push(trace);
                 }
                 None => classes.push((vec![ruling], vec![trace])),
             }
