@@ -126,7 +126,12 @@ pub fn unknown<T: ?Sized>(
     span: &crate::yaml::Span,
     problems: &mut Problems,
 ) -> Reported {
+    let field = ["from", "to", "cc", "bcc", "reply-to", "reply_to"].contains(&name.to_ascii_lowercase().as_str());
     let label = match nearest(name, entries.iter().map(|entry| entry.name)) {
+        _ if field && kind == "condition" => {
+            "`sender` and `recipient` are those of the envelope; a field is asked with `address: {header: From, …}` or `header: {name: From, …}`"
+                .to_owned()
+        }
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("`transom reference` lists every {kind}"),
     };

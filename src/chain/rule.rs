@@ -467,6 +467,12 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_a_field_as_a_condition_is_told_how() {
+        let told = problems("rules: [{name: a, when: {from: x}, then: [discard]}]");
+        assert!(told.contains("unknown condition `from` / ") && told.contains("address: {header: From, …}"), "{told}");
+    }
+
+    #[test]
     fn the_manual_has_every_key_that_is_read_and_no_other() {
         manual::assert_agree(KEYS, |text| {
             let mut problems = Problems::default();

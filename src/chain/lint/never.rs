@@ -34,7 +34,7 @@ fn text(keys: [&str; 2], node: &Node, problems: &mut Problems) {
     let Some((title, label, meant)) = slip(keys, key, text) else { return };
     problems.warning(&node.span, title, label);
     if let Some(meant) = meant {
-        let meant = if *plain || meant.starts_with('{') { meant } else { quoted(&meant) };
+        let meant = if (*plain && !meant.is_empty()) || meant.starts_with('{') { meant } else { quoted(&meant) };
         problems.mend(&[(node.span.start..node.span.end, meant)]);
     }
 }
@@ -56,9 +56,7 @@ fn slip(keys: [&str; 2], key: &str, text: &str) -> Option<(String, &'static str,
         }
         "sender" | "recipient" | "address" => {
             let label = "an address stands without < and >; the null sender is an empty text, `''`";
-            bare.map(|bare| {
-                (format!("no address is `{text}`"), label, Some(if bare.is_empty() { "''".to_owned() } else { bare.to_owned() }))
-            })
+            bare.map(|bare| (format!("no address is `{text}`"), label, Some(bare.to_owned())))
         }
         "name" if keys[0] == "header" => {
             let meant = text.strip_suffix(':')?;
@@ -139,6 +137,7 @@ mod tests {
             ("sender: {domain: ['*.x.example']}", "sender: {domain: ['.x.example']}"),
             ("address: {header: From, domain: '*.x.example'}", "address: {header: From, domain: '.x.example'}"),
             ("sender: {address: <>}", "sender: {address: ''}"),
+            ("sender: {address: '<>'}", "sender: {address: ''}"),
             ("recipient: <a@x.example>", "recipient: a@x.example"),
             ("header: {name: 'X-Spam:', contains: yes}", "header: {name: 'X-Spam', contains: yes}"),
             ("subject: {matches: '/^foo bar/i'}", "subject: {matches: '^foo bar'}"),

@@ -17,6 +17,9 @@ const USERS: [(&str, &str, &str); 3] =
 pub(super) fn check(files: &[Arc<RuleFile>], configuration: &Node, problems: &mut Problems) {
     let mut everywhere = Used::new();
     for file in files {
+        if file.node.get("rules").and_then(Node::list).is_none_or(<[Node]>::is_empty) {
+            problems.warning(&file.node.span, "this rule file has no rules", "rules stand under `rules:`; else take the file out");
+        }
         let mut here = Used::new();
         // What only a test uses does nothing for a mail.
         for (key, node) in file.node.map().unwrap_or_default() {
@@ -108,6 +111,14 @@ lists:
                 "transom.yaml:6: nothing uses the list `friends`: `in: friends` in a rule would; else take it out",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_without_rules_is_told() {
+        for file in ["", "# all gone\n", "rules: []\n"] {
+            let told = told(&[file]);
+            assert_eq!(told, ["a.yaml:1: this rule file has no rules: rules stand under `rules:`; else take the file out"], "{file:?}");
+        }
     }
 
     #[test]
