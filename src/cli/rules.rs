@@ -21,7 +21,8 @@ Examples:
 
 Counted are messages, by day (UTC); a running server writes its counts every few seconds.
 DIFFERENT: how many messages would have come out otherwise, were a rule in force that is
-only observed (`mode: observe`). MESSAGES: the ids of the latest it fired for, as in the log.";
+only observed (`mode: observe`). MESSAGES: the ids of the latest it fired for, as in the log.
+A recipient that a rule refuses at RCPT counts as one, with the id of its session.";
 
 /// Shows how often each rule fired, and what observed ones would have changed
 #[derive(Debug, clap::Args)]
