@@ -118,8 +118,8 @@ impl Suite {
             Suite::Files(chain) => files(chain.files(), chain),
             Suite::All(config) => {
                 let mut reports = files(&config.rule_files(), &config.chain);
-                let chain_of = |listener: &str| Arc::clone(config.chain_of(listener));
-                reports.extend(config.chain_tests.iter().map(|file| (file.path.clone(), test::run_whole(file, &chain_of))));
+                let seat = |listener: Option<&str>| config.seat(listener);
+                reports.extend(config.chain_tests.iter().map(|file| (file.path.clone(), test::run_whole(file, &seat))));
                 reports
             }
         }

@@ -8,7 +8,7 @@ use super::include::{Known, links, matching};
 use super::{Config, Listener};
 use crate::chain::Chain;
 use crate::chain::rule::{RuleFile, Shared};
-use crate::chain::test::{self, TestFile};
+use crate::chain::test::{self, Seat, TestFile};
 use crate::yaml::{Kind, Node, Problems};
 
 /// Everything that rules are in.
@@ -71,14 +71,19 @@ impl Chains {
             test::report(test::run(&file, self.common.limits(), self.common.inside()), &mut fired, problems);
         }
         for file in &self.tests {
-            let of = |name: &str| {
-                let at = listeners.iter().position(|listener| &*listener.name == name);
-                Arc::clone(at.and_then(|at| self.own.get(at)?.as_ref()).unwrap_or(&self.common))
-            };
-            test::report(test::run_whole(file, &of), &mut fired, problems);
+            let own = |at: usize| self.own.get(at)?.as_ref();
+            let seat = |name: Option<&str>| seat(listeners, name, &|at| Arc::clone(at.and_then(own).unwrap_or(&self.common)));
+            test::report(test::run_whole(file, &seat), &mut fired, problems);
         }
         fired
     }
+}
+
+/// Where mail of the listener of that name finds its chain, given by the listener's number; none if there is no such listener.
+fn seat(listeners: &[Listener], name: Option<&str>, chain: &dyn Fn(Option<usize>) -> Arc<Chain>) -> Option<Seat> {
+    let Some(name) = name else { return Some((chain(None), None)) };
+    let at = listeners.iter().position(|listener| &*listener.name == name)?;
+    Some((chain(Some(at)), listeners[at].origin.standing()))
 }
 
 /// The files of these chains, each once.
@@ -98,6 +103,13 @@ impl Config {
     pub fn chain_of(&self, listener: &str) -> &Arc<Chain> {
         let found = self.listeners.iter().find(|known| &*known.name == listener);
         found.and_then(|listener| listener.chain.as_ref()).unwrap_or(&self.chain)
+    }
+
+    /// What the listener of that name gives its mail; of none: mail that names no listener.
+    #[must_use]
+    pub fn seat(&self, listener: Option<&str>) -> Option<Seat> {
+        let own = |at: usize| self.listeners.get(at)?.chain.as_ref();
+        seat(&self.listeners, listener, &|at| Arc::clone(at.and_then(own).unwrap_or(&self.chain)))
     }
 
     /// All chains, the common one first.
@@ -207,6 +219,28 @@ tests:
         assert!(told.len() == 1 && told[0].contains("no rule is called `inn`"), "{told:?}");
         let told = with("rules: []").map(|_| ()).unwrap_err();
         assert!(told[0].starts_with("unknown key in a file of chain tests: `rules`"), "{told:?}");
+    }
+
+    #[test]
+    fn chain_tests_stand_where_the_clients_of_their_listener_do_and_a_listener_that_is_not_there_fails() {
+        let text = "
+listeners: [{name: in, address: '127.0.0.1:10025'}, {name: out, address: '127.0.0.1:10027', origin: inside}]
+inside: {domains: [a.example]}
+relay: {next_hops: ['127.0.0.1:10026']}
+chain: [{include: way.yaml}]
+chain_tests: t.yaml
+";
+        let rules = "rules: [{name: leaving, when: {direction: outbound}, then: [discard]}]";
+        let with = |test: &str| {
+            let tests = format!("tests: [{{name: t, inline: 'a: b', envelope: {{to: x@b.example}}, {test}}}]");
+            load_files(text, &[("way.yaml", rules), ("t.yaml", &tests)], Options::default()).map(|_| ())
+        };
+        assert_eq!(with("client: {listener: out}, expect: {outcome: discard}"), Ok(()));
+        assert_eq!(with("client: {listener: in}, expect: {outcome: deliver}"), Ok(()));
+        assert_eq!(with("expect: {outcome: deliver}"), Ok(()));
+        assert_eq!(with("direction: internal, client: {listener: out}, expect: {outcome: deliver}"), Ok(()));
+        let told = with("client: {listener: ot}, expect: {outcome: deliver}").unwrap_err();
+        assert!(told[0].contains("no listener is called `ot`"), "{told:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::address::{Address, NextHop};
 use crate::base::log::{Format, Level};
 use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
-use crate::mail::Inside;
+use crate::mail::{Inside, Standing};
 use crate::message;
 pub use crate::smtp::data::LineEndings;
 use crate::yaml::{Rate, Size};
@@ -65,6 +65,18 @@ pub enum OriginOf {
     /// By the client: on a Unix socket or in `inside.networks`.
     #[default]
     Auto,
+}
+
+impl OriginOf {
+    /// Where its clients stand; none: that goes by the client.
+    #[must_use]
+    pub fn standing(self) -> Option<Standing> {
+        match self {
+            OriginOf::Inside => Some(Standing::Inside),
+            OriginOf::Outside => Some(Standing::Outside),
+            OriginOf::Auto => None,
+        }
+    }
 }
 
 /// What becomes of a message whose header cannot be read.

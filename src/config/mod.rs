@@ -97,7 +97,7 @@ pub const KEYS: &[Key] = &[
         "chain_tests",
         "a path or a list of them",
         "tests/*.yaml",
-        "Files of tests that run the whole chain; one that fails refuses the start.",
+        "Files of tests that run the whole chain of the listener they name (`client: {listener: …}`); one that fails refuses the start.",
     ),
     Key::may(
         "conditions",

@@ -7,7 +7,7 @@ use super::{Report, Test, example};
 use crate::base::disk;
 use crate::chain::Chain;
 use crate::chain::rule::{Shared, list};
-use crate::mail::Inside;
+use crate::mail::{Inside, Standing};
 use crate::yaml::{self, Node, Problems, Settings, Source};
 
 /// A file with nothing but tests.
@@ -45,14 +45,23 @@ impl TestFile {
     }
 }
 
-/// Runs each test of a file through the whole chain of the listener that it names.
+/// What a listener gives its mail: its chain, and where its clients stand if that does not go by their address.
+pub type Seat = (Arc<Chain>, Option<Standing>);
+
+/// Runs each test of a file through the whole chain of the listener that it names; the seat of none is that of mail that names none.
 #[must_use]
-pub fn run_whole(file: &TestFile, chain_of: &dyn Fn(&str) -> Arc<Chain>) -> Vec<Report> {
+pub fn run_whole(file: &TestFile, seat: &dyn Fn(Option<&str>) -> Option<Seat>) -> Vec<Report> {
     let directory = file.path.parent().unwrap_or(Path::new(""));
+    let unnamed = example::origin().listener;
     let one = |test: &Test| {
-        let chain = Chain::clone(&chain_of(&test.origin.listener));
+        let listener = &test.origin.listener;
+        let found = seat(Some(listener)).or_else(|| seat(None).filter(|_| *listener == unnamed));
+        let Some((chain, standing)) = found else {
+            return test.not_run(format!("no listener is called `{listener}`"));
+        };
+        let chain = Chain::clone(&chain);
         let inside = with_examples(&chain.inside);
-        test.run(&Chain { inside, ..chain }, directory)
+        test.run(&Chain { inside, ..chain }, standing, directory)
     };
     file.tests.iter().map(one).collect()
 }

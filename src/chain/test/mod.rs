@@ -26,7 +26,7 @@ use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, OneOrMany, Problems, Reported, Settings, Span};
 use expect::Expect;
 pub use expect::Failure;
-pub use file::{TestFile, run_whole};
+pub use file::{Seat, TestFile, run_whole};
 
 /// Every key of a test, for the manual.
 pub const KEYS: &[Key] = &[
@@ -152,27 +152,36 @@ impl Test {
     ///
     /// # Errors
     /// Why there is none.
-    fn mail(&self, directory: &Path) -> Result<Mail, String> {
+    fn mail(&self, standing: Option<Standing>, directory: &Path) -> Result<Mail, String> {
         let bytes = match &self.content {
             Content::Inline(bytes) => bytes.clone(),
             Content::File(file) => read(&directory.join(file))?,
         };
         let message = Message::parse(bytes, &example::limits()).map_err(|refusal| refusal.to_string())?;
-        Ok(Mail { origin: Arc::clone(&self.origin), envelope: self.envelope.clone(), message })
+        let mut origin = Arc::clone(&self.origin);
+        if let (Some(standing), Standing::Inside | Standing::Outside) = (standing, origin.standing) {
+            Arc::make_mut(&mut origin).standing = standing;
+        }
+        Ok(Mail { origin, envelope: self.envelope.clone(), message })
     }
 
-    fn run(&self, chain: &Chain, directory: &Path) -> Report {
+    /// A report that says why there is nothing else to report.
+    fn not_run(&self, why: String) -> Report {
+        let mut report = self.report();
+        report.failures.push(Failure { what: why, difference: None });
+        report
+    }
+
+    fn report(&self) -> Report {
         let place = format!("{}:{}", self.span.source.name, self.span.line_column().0);
-        let mut report = Report {
-            test: self.name.clone(),
-            place,
-            span: self.span.clone(),
-            fired: Vec::new(),
-            failures: Vec::new(),
-            updates: Vec::new(),
-        };
+        Report { test: self.name.clone(), place, span: self.span.clone(), fired: Vec::new(), failures: Vec::new(), updates: Vec::new() }
+    }
+
+    /// `standing`: where the clients of the listener stand, unless the test says the direction.
+    fn run(&self, chain: &Chain, standing: Option<Standing>, directory: &Path) -> Report {
         let _lists = self.lists.put();
-        match self.mail(directory) {
+        let mut report = self.report();
+        match self.mail(standing, directory) {
             Ok(mail) => {
                 let received = mail.message.clone();
                 let parts = chain.parts(&mail, false);
@@ -180,7 +189,7 @@ impl Test {
                 report.failures = self.expect.judge_parts(&parts, &received, directory);
                 report.updates = self.expect.updates(&parts, directory);
             }
-            Err(why) => report.failures.push(Failure { what: why, difference: None }),
+            Err(why) => return self.not_run(why),
         }
         report
     }
@@ -192,7 +201,7 @@ pub fn run(file: &Arc<RuleFile>, limits: Limits, inside: &Inside) -> Vec<Report>
     let links = vec![Arc::new(Link::of(vec![Arc::clone(file)]))];
     let chain = Chain { links, limits, inside: file::with_examples(inside), ..Chain::default() };
     let directory = file.path.parent().unwrap_or(Path::new(""));
-    file.tests.iter().map(|test| test.run(&chain, directory)).collect()
+    file.tests.iter().map(|test| test.run(&chain, None, directory)).collect()
 }
 
 /// Each test that failed is an error at its place. Adds the rules that fired.

@@ -13,7 +13,7 @@ use crate::base::{clock, disk};
 use crate::chain::class::Part;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
-use crate::config::{Listener, Malformed, Options, OriginOf};
+use crate::config::{Listener, Malformed, Options};
 use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
@@ -138,11 +138,8 @@ impl Setting {
             (None, [only]) => Some(only),
             (None, _) => None,
         };
-        let standing = match listener.map(|listener| listener.origin) {
-            Some(OriginOf::Inside) => Standing::Inside,
-            Some(OriginOf::Outside) => Standing::Outside,
-            Some(OriginOf::Auto) | None => by_address(config.inside.as_ref().unwrap_or(&Inside::default())),
-        };
+        let standing = listener.and_then(|listener| listener.origin.standing());
+        let standing = standing.unwrap_or_else(|| by_address(config.inside.as_ref().unwrap_or(&Inside::default())));
         let next_hop = config.relay.next_hops.first().map(ToString::to_string);
         let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
         Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop, listener: listener.cloned() })
