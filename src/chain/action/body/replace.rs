@@ -142,7 +142,8 @@ impl Replace {
             .map(|part| (part.id, part.media_types.iter().any(|kind| kind == "text/html")))
             .collect();
         if protected > 0 {
-            run.noted(&format!("{protected} signed or encrypted part(s) left alone"));
+            let parts = if protected == 1 { "part" } else { "parts" };
+            run.noted(&format!("{protected} signed or encrypted {parts} left alone"));
         }
         open
     }
@@ -265,7 +266,7 @@ mod tests {
             assert_eq!(after(mail, &[action]), mail, "{action}");
             let notes: Vec<String> =
                 trace(mail, &[action]).rules.into_iter().flat_map(|rule| rule.edits).filter_map(|edit| edit.note).collect();
-            assert!(notes.iter().any(|note| note.contains("left alone")), "{action}: {notes:?}");
+            assert!(notes.iter().any(|note| note.contains("left alone") && !note.contains("(s)")), "{action}: {notes:?}");
         }
     }
 
