@@ -1,4 +1,4 @@
-//! The chain: rules in order, actions in order, each seeing what earlier ones did. Pure: a mail of one class in, a [`Ruling`] out.
+//! The chain: rules in order, actions in order, each seeing what earlier ones did. Pure: a mail of one class in, a [`ruling::Ruling`] out.
 //!
 //! A rule file becomes a [`rule::RuleFile`], files become a [`Chain`], a [`Run`] takes one mail through it. Conditions see values through [`facts::Facts`]; an
 //! action edits the run's mail. What either may be called with stands in the lists [`condition::ENTRIES`] and `action::ENTRIES`.

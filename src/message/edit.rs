@@ -220,6 +220,7 @@ impl Message {
         let digest = parent.is_some_and(|parent| self.part(parent).media_type == "multipart/digest");
         let declared = Declared::read(fields.iter(), if digest { "message/rfc822" } else { "text/plain" });
         self.separate(new.is_empty());
+        self.end_line_before(header, new.is_empty())?;
         let body = Arc::make_mut(&mut self.body);
         body.index.slots[header].replace(new);
         body.index.parts[part.index()].declare(&declared);
@@ -240,6 +241,9 @@ impl Message {
         }
         let new = self.room_for(new)?;
         self.separate(new.is_empty());
+        if let Some(header) = header {
+            self.end_line_before(header, new.is_empty())?;
+        }
         let body = Arc::make_mut(&mut self.body);
         if let Some(header) = header
             && body.index.slots[header + 1].size() == 0
@@ -248,6 +252,17 @@ impl Message {
             body.index.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
         }
         body.index.slots[at].replace(new);
+        Ok(())
+    }
+
+    /// A delimiter that is the last line, without an end, gets one before anything is put behind it.
+    fn end_line_before(&mut self, slot: usize, empty: bool) -> Result<(), Fault> {
+        let Some(before) = slot.checked_sub(1).filter(|_| !empty) else { return Ok(()) };
+        let bytes = self.slot_bytes(&self.body.index.slots[before])?;
+        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            let ended = self.room_for([&bytes, b"\r\n".as_slice()].concat())?;
+            Arc::make_mut(&mut self.body).index.slots[before].replace(ended);
+        }
         Ok(())
     }
 

@@ -282,6 +282,17 @@ fn parts_without_blank_line_or_content_can_be_filled() {
 }
 
 #[test]
+fn what_is_put_behind_a_delimiter_without_line_end_stands_on_lines_of_its_own() {
+    let text = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b";
+    let mut message = Message::parse(text.to_vec().into(), &Arc::new(limits())).unwrap();
+    message.replace_leaf(PartId(1), "new", None).unwrap();
+    assert_eq!(output(&message), [text.as_slice(), b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nnew"].concat());
+    let mut message = Message::parse(text.to_vec().into(), &Arc::new(limits())).unwrap();
+    message.edit_text(PartId(1), &[Change { range: 0..0, with: "new".into() }]).unwrap();
+    assert_eq!(output(&message), [text.as_slice(), b"\r\n\r\nnew"].concat());
+}
+
+#[test]
 fn an_attached_message_that_is_not_there_can_be_filled_and_stays_apart_from_the_header() {
     let mut message = parse("Content-Type: message/rfc822\r\n");
     message.replace_leaf(PartId(1), "x", None).unwrap();
