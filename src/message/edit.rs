@@ -220,7 +220,7 @@ impl Message {
         let digest = parent.is_some_and(|parent| self.part(parent).media_type == "multipart/digest");
         let declared = Declared::read(fields.iter(), if digest { "message/rfc822" } else { "text/plain" });
         self.separate(new.is_empty());
-        self.end_line_before(header, new.is_empty())?;
+        self.end_line_before(part, new.is_empty())?;
         let body = Arc::make_mut(&mut self.body);
         body.index.slots[header].replace(new);
         body.index.parts[part.index()].declare(&declared);
@@ -241,9 +241,7 @@ impl Message {
         }
         let new = self.room_for(new)?;
         self.separate(new.is_empty());
-        if let Some(header) = header {
-            self.end_line_before(header, new.is_empty())?;
-        }
+        self.end_line_before(part, new.is_empty())?;
         let body = Arc::make_mut(&mut self.body);
         if let Some(header) = header
             && body.index.slots[header + 1].size() == 0
@@ -255,13 +253,29 @@ impl Message {
         Ok(())
     }
 
-    /// A delimiter that is the last line, without an end, gets one before anything is put behind it.
-    fn end_line_before(&mut self, slot: usize, empty: bool) -> Result<(), Fault> {
-        let Some(before) = slot.checked_sub(1).filter(|_| !empty) else { return Ok(()) };
-        let bytes = self.slot_bytes(&self.body.index.slots[before])?;
+    /// Before anything is put into a part, the line above it gets the end it lacks: its delimiter, or the header of the message it is in, and that header its blank line.
+    fn end_line_before(&mut self, part: PartId, empty: bool) -> Result<(), Fault> {
+        let mut part = (!empty).then_some(part);
+        while let Some((header, parent)) = part.and_then(|part| self.part(part).header.zip(self.part(part).parent)) {
+            let Some(before) = header.checked_sub(1) else { break };
+            let Some(above) = self.part(parent).header.filter(|above| above + 1 == before) else { return self.end_line(before) };
+            if self.body.index.slots[before].size() > 0 {
+                break;
+            }
+            Arc::make_mut(&mut self.body).index.slots[before].replace(Bytes::from_static(b"\r\n"));
+            if self.body.index.slots[above].size() > 0 {
+                return self.end_line(above);
+            }
+            part = Some(parent);
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self, slot: usize) -> Result<(), Fault> {
+        let bytes = self.slot_bytes(&self.body.index.slots[slot])?;
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             let ended = self.room_for([&bytes, b"\r\n".as_slice()].concat())?;
-            Arc::make_mut(&mut self.body).index.slots[before].replace(ended);
+            Arc::make_mut(&mut self.body).index.slots[slot].replace(ended);
         }
         Ok(())
     }

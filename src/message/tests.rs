@@ -293,6 +293,15 @@ fn what_is_put_behind_a_delimiter_without_line_end_stands_on_lines_of_its_own() 
 }
 
 #[test]
+fn what_is_put_into_an_attached_message_without_blank_line_stays_apart_from_the_header_around_it() {
+    let text = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\nX: 1";
+    let mut message = Message::parse(text.to_vec().into(), &Arc::new(limits())).unwrap();
+    let inner = PartId(2);
+    message.replace_leaf(inner, "new", None).unwrap();
+    assert_eq!(output(&message), [text.as_slice(), b"\r\n\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nnew"].concat());
+}
+
+#[test]
 fn an_attached_message_that_is_not_there_can_be_filled_and_stays_apart_from_the_header() {
     let mut message = parse("Content-Type: message/rfc822\r\n");
     message.replace_leaf(PartId(1), "x", None).unwrap();
