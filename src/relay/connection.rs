@@ -215,17 +215,29 @@ impl Connection {
         }
     }
 
+    /// Whether everything is answered and nothing more has been read. What the kernel still has is not seen: [`Connection::quiet`] does that, before
+    /// anything is said whose answer it could be taken for.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn is_answered(&self) -> Result<(), Trouble> {
+        if self.replies.waiting() > 0 {
+            let rest = self.replies.rest();
+            return Err(Trouble::Other(format!("says more than it was asked: `{rest}`; its replies cannot be told apart any more")));
+        }
+        if self.unanswered > 0 {
+            return Err(Trouble::Other(format!("has not answered {} commands", self.unanswered)));
+        }
+        Ok(())
+    }
+
     /// Whether it is open, everything is answered and nothing more was said.
     ///
     /// # Errors
     /// It is not.
     pub fn quiet(&self) -> Result<(), Trouble> {
-        let rest = self.replies.rest();
+        self.is_answered()?;
         match self.stream.look() {
-            _ if !rest.is_empty() => {
-                Err(Trouble::Other(format!("says more than it was asked: `{rest}`; its replies cannot be told apart any more")))
-            }
-            _ if self.unanswered > 0 => Err(Trouble::Other(format!("has not answered {} commands", self.unanswered))),
             Seen::Unread => Err(Trouble::Other("talks out of turn; its replies cannot be told apart any more".to_owned())),
             Seen::Closed => Err(Trouble::Closed),
             Seen::Quiet => Ok(()),

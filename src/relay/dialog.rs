@@ -108,32 +108,33 @@ impl Offered {
     async fn ask(&mut self, mail: Option<String>, recipients: &[Path]) -> Result<Vec<Answer>, Trouble> {
         let connection = &mut self.lease.connection;
         let at_once = if connection.capabilities.pipelining { UNANSWERED } else { 1 };
-        let commands =
-            mail.into_iter().map(|mail| (Stage::Mail, mail)).chain(recipients.iter().map(|path| (Stage::Recipient, client::rcpt(path))));
-        let commands: Vec<_> = commands.collect();
-        let mut answers = Vec::with_capacity(commands.len());
-        for batch in commands.chunks(at_once) {
-            let text: String = batch.iter().map(|(_, command)| command.as_str()).collect();
-            connection.say(&text, batch.len()).await?;
-            for (stage, _) in batch {
-                let answer = connection.answer(*stage).await?;
+        let mut answers = Vec::with_capacity(1 + recipients.len());
+        let (mut left, mut text) = (recipients, mail.unwrap_or_default());
+        let mut asks_mail = !text.is_empty();
+        loop {
+            let (batch, rest) = left.split_at(left.len().min(at_once - usize::from(asks_mail)));
+            for path in batch {
+                client::rcpt(path, &mut text);
+            }
+            let stages = std::iter::repeat_n(Stage::Mail, usize::from(asks_mail)).chain(batch.iter().map(|_| Stage::Recipient));
+            connection.say(&text, batch.len() + usize::from(asks_mail)).await?;
+            for stage in stages {
+                let answer = connection.answer(stage).await?;
                 // After 421 it closes; a 354 here means that its replies do not belong to our commands.
                 if answer.code == 421 || answer.class() == Class::Continue {
-                    return Err(Trouble::Said(*stage, answer));
+                    return Err(Trouble::Said(stage, answer));
                 }
-                self.accepted_one |= *stage == Stage::Recipient && answer.meaning(Stage::Recipient) == Meaning::Accepted;
+                self.accepted_one |= stage == Stage::Recipient && answer.meaning(Stage::Recipient) == Meaning::Accepted;
                 answers.push(answer);
             }
-            // One that has answered and closed is found out when it is needed again.
-            if let Err(trouble @ (Trouble::Said(..) | Trouble::Other(_))) = connection.quiet() {
-                return Err(trouble);
+            connection.is_answered()?;
+            let refused = asks_mail && answers[0].meaning(Stage::Mail) != Meaning::Accepted;
+            (left, asks_mail) = (rest, false);
+            if refused || left.is_empty() {
+                return Ok(answers);
             }
-            let refused = commands[0].0 == Stage::Mail && answers[0].meaning(Stage::Mail) != Meaning::Accepted;
-            if refused {
-                break;
-            }
+            text.clear();
         }
-        Ok(answers)
     }
 
     fn note(&mut self, recipients: &[Path], answers: Vec<Answer>) -> Answers {

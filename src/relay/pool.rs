@@ -215,7 +215,8 @@ impl Slot {
 
     /// Gives slot and connection back. One that is not quiet, has done enough or is one idle connection too many is closed.
     pub fn give_back(self, mut connection: Connection) {
-        let fit = connection.quiet().is_ok() && !connection.is_spent(self.pool.settings.messages);
+        // Whether it has stayed quiet is asked before it is used again.
+        let fit = connection.is_answered().is_ok() && !connection.is_spent(self.pool.settings.messages);
         connection.idle_since = clock::monotonic();
         let mut state = self.pool.state();
         // One that waits gets it, however few may lie idle.

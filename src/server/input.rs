@@ -1,5 +1,6 @@
 //! What a client has sent and nobody has read yet: lines while commands come, raw bytes while a message does.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 
@@ -15,11 +16,20 @@ const FOR_COMMANDS: usize = 2 * 1024;
 const FOR_DATA: usize = 64 * 1024;
 /// How much may lie here unread while a message is on its way to the next hop.
 const MOST_AHEAD: usize = 16 * 1024;
+/// Buffers for data that a thread keeps for the next message.
+const SPARE: usize = 8;
+
+thread_local! {
+    /// A buffer for data serves one message after another: asking the allocator for one each time costs more than reading into it.
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The input of one connection.
 #[derive(Debug, Default)]
 pub struct Input {
     bytes: Vec<u8>,
+    /// The buffer for commands, empty, while `bytes` is one for data.
+    resting: Vec<u8>,
     /// What lies before it has been read.
     start: usize,
     /// The line that began is over its limit; it is thrown away up to its end.
@@ -55,11 +65,33 @@ impl Input {
     async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), most: usize) -> io::Result<usize> {
         self.bytes.drain(..self.start);
         self.start = 0;
-        if self.bytes.is_empty() && self.bytes.capacity() > most {
-            self.bytes = Vec::new();
+        if most < FOR_DATA {
+            self.give_back();
+        } else {
+            self.borrow();
         }
         self.bytes.reserve_exact(most);
         stream.read_buf(&mut (&mut self.bytes).limit(most)).await
+    }
+
+    /// Reads into a buffer for data from now on.
+    fn borrow(&mut self) {
+        if self.bytes.capacity() < FOR_DATA && self.bytes.is_empty() {
+            let spare = SPARES.with_borrow_mut(Vec::pop);
+            self.resting = std::mem::replace(&mut self.bytes, spare.unwrap_or_default());
+        }
+    }
+
+    /// Reads commands again, once nothing of the data's buffer is needed any more.
+    fn give_back(&mut self) {
+        if self.bytes.capacity() > FOR_COMMANDS && self.bytes.is_empty() {
+            let bytes = std::mem::replace(&mut self.bytes, std::mem::take(&mut self.resting));
+            SPARES.with_borrow_mut(|spares| {
+                if spares.len() < SPARE && bytes.capacity() == FOR_DATA {
+                    spares.push(bytes);
+                }
+            });
+        }
     }
 
     /// Resolves when the client is gone: its connection broke, or it ended with nothing behind what has been read (SEMANTICS 29). Else it never does, and

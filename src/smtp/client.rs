@@ -10,6 +10,8 @@
 //! | Dot       | 250      | 4xx, 5xx              | as Data, and 354                      |
 //! | Reset     | 250      |                       | any other                             |
 
+use std::fmt::Write as _;
+
 use super::envelope::{Declared, Envelope};
 use super::path::Path;
 use super::reply::{Class, Enhanced};
@@ -46,12 +48,16 @@ impl Answer {
     /// In one line, for logs: `250 2.0.0 Ok: queued`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        let mut text = match self.enhanced {
-            Some(enhanced) => format!("{} {enhanced}", self.code),
-            None => self.code.to_string(),
+        let mut text = String::with_capacity(16 + self.lines.iter().map(|line| line.len() + 3).sum::<usize>());
+        let written = match self.enhanced {
+            Some(enhanced) => write!(text, "{} {enhanced} ", self.code),
+            None => write!(text, "{} ", self.code),
         };
-        text.push(' ');
-        text.push_str(&self.lines.join(" / "));
+        written.expect("a String takes all");
+        for (n, line) in self.lines.iter().enumerate() {
+            text.push_str(if n == 0 { "" } else { " / " });
+            text.push_str(line);
+        }
         text
     }
 
@@ -175,14 +181,13 @@ impl Replies {
             let line = &self.buffer[at..at + end];
             at += end + 1;
             let (code, last, text) = reply_line(line.strip_suffix(b"\r").unwrap_or(line))?;
-            let so_far =
-                answer.get_or_insert_with(|| Answer { code, enhanced: enhanced(code, text).map(|(found, _)| found), lines: Vec::new() });
+            let (enhanced, rest) = enhanced(code, text).map_or((None, text), |(found, rest)| (Some(found), rest));
+            let so_far = answer.get_or_insert_with(|| Answer { code, enhanced, lines: Vec::with_capacity(1) });
             if so_far.code != code {
                 return Err(Garbage(format!("one line says {}, another {code}", so_far.code)));
             }
             if so_far.lines.len() < keep {
-                let text = if stage == Stage::Hello { text } else { enhanced(code, text).map_or(text, |(_, rest)| rest) };
-                so_far.lines.push(printable(text));
+                so_far.lines.push(printable(if stage == Stage::Hello { text } else { rest }));
             }
             if last {
                 self.buffer.drain(..at);
@@ -231,6 +236,9 @@ fn enhanced(code: u16, text: &[u8]) -> Option<(Enhanced, &[u8])> {
 /// Printable ASCII, at most a line: a tab is a blank, other control characters go, what is not ASCII is `?`.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
+    if text.len() <= LINE && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.into_owned();
+    }
     let seen = text.chars().filter(|char| *char == '\t' || !char.is_control());
     seen.map(|char| match char {
         '\t' => ' ',
@@ -290,8 +298,13 @@ impl Capabilities {
     /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
     #[must_use]
     pub fn mail(&self, sender: &Path, declared: Declared) -> String {
-        let size = declared.size.filter(|_| self.size).map(|size| format!(" SIZE={size}"));
-        let mut command = format!("MAIL FROM:{sender}{}", size.unwrap_or_default());
+        let mut command = String::with_capacity(64 + sender.address().len());
+        for text in ["MAIL FROM:<", sender.address(), ">"] {
+            command.push_str(text);
+        }
+        if let Some(size) = declared.size.filter(|_| self.size) {
+            write!(command, " SIZE={size}").expect("a String takes all");
+        }
         if self.eight_bit {
             command.push_str(" BODY=8BITMIME");
         }
@@ -303,10 +316,11 @@ impl Capabilities {
     }
 }
 
-/// RCPT.
-#[must_use]
-pub fn rcpt(recipient: &Path) -> String {
-    format!("RCPT TO:{recipient}\r\n")
+/// Appends RCPT.
+pub fn rcpt(recipient: &Path, commands: &mut String) {
+    for text in ["RCPT TO:<", recipient.address(), ">\r\n"] {
+        commands.push_str(text);
+    }
 }
 
 /// The parameters a mail needs as it now stands: its size computed anew, SMTPUTF8 also when a rule brought in an address that needs it.
