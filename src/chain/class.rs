@@ -154,6 +154,9 @@ impl RecipientRuling {
 /// The recipients that the next hop is asked about and the mail is for; two that became one are one.
 #[must_use]
 pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
+    if let [only] = rulings {
+        return only.goes_on().then(|| only.recipient.clone()).into_iter().collect();
+    }
     let (mut left, mut known) = (Vec::new(), HashMap::new());
     for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
         let mailbox = (ruling.recipient.local(), ruling.recipient.domain().map(str::to_ascii_lowercase));

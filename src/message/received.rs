@@ -76,7 +76,8 @@ pub fn hops(fields: &[Field], token: &str) -> (usize, usize) {
 /// Whether a field is a `Received` whose `id` ends with the token.
 #[must_use]
 pub fn is_own(field: &Field, token: &str) -> bool {
-    if token.is_empty() || !field.is("received") {
+    // Not even looked at more closely unless the token is there.
+    if token.is_empty() || !field.is("received") || memchr::memmem::find(field.raw(), token.as_bytes()).is_none() {
         return false;
     }
     let value = field.source();
