@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout, timeout_at};
 use ulid::Ulid;
 
+use super::cores;
 use super::hold::{Held, holding};
 use super::input::{Input, Line};
 use super::judge::{self, Case};
@@ -241,6 +242,7 @@ impl Connection {
         if self.say(&reply::send_data()).is_break() {
             return Ok(ControlFlow::Break(()));
         }
+        cores::pulse();
         self.flush().await?;
         let began = clock::monotonic();
         let Connection { stream, input, held, shared, door, .. } = self;

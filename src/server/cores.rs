@@ -1,14 +1,26 @@
 //! The threads that serve sessions: one a core, each with a runtime of its own. A session, its connection to the next hop and whatever wakes them stay on one
 //! thread, so that no message waits for another thread to be woken.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How often a core's pulse beats, and after how many beats without mail it stops.
+const BEAT: Duration = Duration::from_millis(20);
+const QUIET_BEATS: u32 = 50;
+
+thread_local! {
+    /// Beats since the last mail; none while there is no pulse.
+    static PULSE: Cell<Option<u32>> = const { Cell::new(None) };
+}
 
 /// All of them. Dropped, they end; what still runs on them is dropped with them.
 #[derive(Debug)]
@@ -23,6 +35,20 @@ struct Core {
     /// Sessions on it.
     load: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Mail comes in on this thread. A timer that is earlier than all others makes the runtime wake its own thread through the kernel, and the limits of
+/// time of each command are such timers again and again; while mail flows a pulse that is earlier than any of them takes that away.
+pub fn pulse() {
+    if PULSE.replace(Some(0)).is_none() {
+        tokio::spawn(async {
+            while PULSE.get().is_some_and(|beats| beats < QUIET_BEATS) {
+                PULSE.set(PULSE.get().map(|beats| beats + 1));
+                sleep(BEAT).await;
+            }
+            PULSE.set(None);
+        });
+    }
 }
 
 /// A session's place on a core.
@@ -85,6 +111,18 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pulse_stops_when_no_mail_comes() {
+        pulse();
+        tokio::task::yield_now().await;
+        sleep(BEAT * QUIET_BEATS / 2).await;
+        pulse();
+        sleep(BEAT * QUIET_BEATS * 3 / 4).await;
+        assert!(PULSE.get().is_some());
+        sleep(BEAT * QUIET_BEATS).await;
+        assert_eq!(PULSE.get(), None);
+    }
 
     #[test]
     fn sessions_are_spread_evenly() {
