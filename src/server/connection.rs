@@ -99,8 +99,8 @@ impl Connection {
         }
     }
 
-    /// Serves the client to the end.
-    pub async fn serve(mut self) {
+    /// Serves the client to the end. By reference: a future that owned the connection would have room for it twice, and a thousand sessions a thousand times.
+    pub async fn serve(&mut self) {
         if let Err(error) = self.run().await {
             tracing::debug!(session = %self.id, client = %self.client_text(), %error, "connection broke");
         }

@@ -51,8 +51,9 @@ pub fn pulse() {
     }
 }
 
-/// A session's place on a core.
-struct Place(Arc<AtomicUsize>);
+/// A session's place on a core: for as long as the session lasts.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
 
 impl Cores {
     /// Starts as many as the machine has.
@@ -67,16 +68,14 @@ impl Cores {
     }
 
     /// Runs a session on the core that has the fewest.
-    pub fn spawn(&self, sessions: &TaskTracker, session: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn<F>(&self, sessions: &TaskTracker, session: impl FnOnce(Place) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let load = |core: &&Core| core.load.load(Ordering::Relaxed);
         let Some(core) = self.cores.iter().min_by_key(load) else { return };
         core.load.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(&core.load));
-        let session = async move {
-            let _place = place;
-            session.await;
-        };
-        sessions.spawn_on(session, &core.runtime);
+        sessions.spawn_on(session(Place(Arc::clone(&core.load))), &core.runtime);
     }
 }
 
@@ -132,7 +131,8 @@ mod tests {
         let count = cores.cores.len() * 5;
         for _ in 0..count {
             let (told, end) = (told.clone(), end.clone());
-            cores.spawn(&sessions, async move {
+            cores.spawn(&sessions, |place| async move {
+                let _place = place;
                 told.send(thread::current().id()).unwrap();
                 end.cancelled().await;
             });

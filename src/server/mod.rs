@@ -176,9 +176,11 @@ async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTrac
         };
         if let Some(place) = shared.sessions.admit(peer) {
             let entrance = entrance.clone();
-            cores.spawn(&sessions, async move {
+            cores.spawn(&sessions, |core| async move {
+                let _core = core;
                 if let Some(stream) = opened(arrival) {
-                    Connection::new(stream, peer, entrance, place).serve().await;
+                    let mut connection = Connection::new(stream, peer, entrance, place);
+                    connection.serve().await;
                 }
             });
         } else {
