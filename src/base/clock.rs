@@ -16,3 +16,21 @@ pub fn now() -> Timestamp {
 pub fn monotonic() -> Instant {
     Instant::now()
 }
+
+/// A second as text, kept while it lasts: most of what is written in a row is of the same.
+#[derive(Clone, Debug, Default)]
+pub struct Second {
+    of: Option<Timestamp>,
+    text: String,
+}
+
+impl Second {
+    /// The text of the second that a time is in.
+    pub fn text(&mut self, time: Timestamp, write: impl FnOnce(Timestamp) -> String) -> &str {
+        let second = Timestamp::from_second(time.as_second()).unwrap_or(time);
+        if self.of != Some(second) {
+            (self.of, self.text) = (Some(second), write(second));
+        }
+        &self.text
+    }
+}

@@ -103,11 +103,11 @@ pub fn log_refused(origin: &Origin, envelope: &Envelope, reply: &Reply, receive:
         recipients: &envelope.recipients,
         bytes: None,
         outcome: "refused",
-        fired: String::new(),
-        observed: String::new(),
+        fired: &[],
+        observed: Vec::new(),
         next_hop: None,
         answer: None,
-        holds: String::new(),
+        holds: &[],
         reply,
         times: Times { receive, ..Times::default() },
     };
@@ -266,11 +266,11 @@ impl Case {
             recipients: &self.envelope.recipients,
             bytes: Some(self.message.received_size()),
             outcome,
-            fired: String::new(),
-            observed: String::new(),
+            fired: &[],
+            observed: Vec::new(),
             next_hop: None,
             answer: None,
-            holds: String::new(),
+            holds: &[],
             reply,
             times: Times { receive: self.ended - self.began, ..Times::default() },
         }
@@ -283,11 +283,11 @@ impl Case {
 
     fn log(&self, ruling: &Ruling, told: &Told, decided: Instant) {
         let mut summary = self.summary(&told.reply, told.outcome);
-        summary.fired = ruling.fired.join(", ");
-        summary.observed = ruling.observed().collect::<Vec<_>>().join(", ");
+        summary.fired = &ruling.fired;
+        summary.observed = ruling.observed().collect();
         summary.next_hop = told.next_hop.as_deref();
         summary.answer = told.answer.as_deref();
-        summary.holds = told.holds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        summary.holds = &told.holds;
         summary.times.chain = decided - self.ended;
         summary.times.relay = clock::monotonic() - decided;
         summary.log();

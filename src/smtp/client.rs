@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use super::envelope::{Declared, Envelope};
 use super::path::Path;
-use super::reply::{Class, Enhanced};
+use super::status::{self, Class, Enhanced};
 
 /// Lines of a reply that are kept, and bytes of each (SEMANTICS 2).
 const LINES: usize = 20;
@@ -37,28 +37,13 @@ impl Answer {
     /// By the first digit.
     #[must_use]
     pub fn class(&self) -> Class {
-        match self.code / 100 {
-            2 => Class::Done,
-            3 => Class::Continue,
-            4 => Class::Transient,
-            _ => Class::Permanent,
-        }
+        status::class(self.code)
     }
 
     /// In one line, for logs: `250 2.0.0 Ok: queued`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        let mut text = String::with_capacity(16 + self.lines.iter().map(|line| line.len() + 3).sum::<usize>());
-        let written = match self.enhanced {
-            Some(enhanced) => write!(text, "{} {enhanced} ", self.code),
-            None => write!(text, "{} ", self.code),
-        };
-        written.expect("a String takes all");
-        for (n, line) in self.lines.iter().enumerate() {
-            text.push_str(if n == 0 { "" } else { " / " });
-            text.push_str(line);
-        }
-        text
+        status::in_one_line(self.code, self.enhanced, self.lines.iter().map(String::as_str))
     }
 
     /// A refused MAIL as it is told at RCPT: there 552 and 452 would mean too many recipients (RFC 5321 4.5.3.1.10).

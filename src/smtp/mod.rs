@@ -7,4 +7,5 @@ pub mod extension;
 pub mod path;
 pub mod reply;
 pub mod session;
+mod status;
 pub mod stuff;

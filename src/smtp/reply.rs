@@ -4,51 +4,32 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::client::{Answer, Meaning, Stage};
+use super::status::{class, in_one_line, push_codes};
+
+pub use super::status::{Class, Enhanced};
 
 /// RFC 5321 4.5.3.1.5: a reply line with its CR LF.
 const LONGEST_LINE: usize = 512;
 const MOST_LINES: usize = 20;
-
-/// An enhanced status code (RFC 3463): class, subject, detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Enhanced(pub u8, pub u16, pub u16);
-
-impl fmt::Display for Enhanced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
-
-/// What a reply is by its first digit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// 2xx
-    Done,
-    /// 3xx
-    Continue,
-    /// 4xx
-    Transient,
-    /// 5xx
-    Permanent,
-}
 
 /// What a client is told. Never empty; every line is printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     code: u16,
     enhanced: Option<Enhanced>,
-    lines: Vec<Cow<'static, str>>,
+    /// Lines, LF between them.
+    text: Cow<'static, str>,
     last: bool,
 }
 
 impl Reply {
     fn new(code: u16, enhanced: Enhanced, text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { code, enhanced: Some(enhanced), lines: vec![text.into()], last: false }
+        Reply { code, enhanced: Some(enhanced), text: text.into(), last: false }
     }
 
     /// Without an enhanced code: greeting, EHLO, HELO and 3xx have none (RFC 2034 3).
-    fn plain(code: u16, lines: Vec<Cow<'static, str>>) -> Reply {
-        Reply { code, enhanced: None, lines, last: false }
+    fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply { code, enhanced: None, text: text.into(), last: false }
     }
 
     fn and_close(mut self) -> Reply {
@@ -80,41 +61,31 @@ impl Reply {
 
     /// Appends it as it goes over the wire: each line bounded, each with the codes (RFC 2034 4).
     pub fn write(&self, out: &mut Vec<u8>) {
-        let lines = &self.lines[..self.lines.len().min(MOST_LINES)];
-        for (number, text) in lines.iter().enumerate() {
-            let separator = if number + 1 == lines.len() { ' ' } else { '-' };
-            let mut line = format!("{}{separator}", self.code);
-            if let Some(enhanced) = self.enhanced {
-                line = format!("{line}{enhanced} ");
-            }
-            line.push_str(text);
-            out.extend_from_slice(bounded(&line, LONGEST_LINE - 2).trim_end().as_bytes());
+        let mut lines = self.text.split('\n').take(MOST_LINES).peekable();
+        while let Some(text) = lines.next() {
+            let start = out.len();
+            push_codes(out, self.code, if lines.peek().is_some() { b'-' } else { b' ' }, self.enhanced);
+            let room = (start + LONGEST_LINE - 2).saturating_sub(out.len());
+            out.extend_from_slice(bounded(text, room).trim_end().as_bytes());
             // RFC 5321 4.2: a line without text keeps the blank after its code.
-            if line.trim_end().len() == 3 {
-                out.push(if separator == '-' { b'-' } else { b' ' });
+            while out.len() > start + 4 && out.ends_with(b" ") {
+                out.pop();
             }
             out.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// In one line, for logs: `250 2.0.0 Ok`.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        in_one_line(self.code, self.enhanced, self.text.split('\n'))
     }
 }
 
 /// In one line, for logs.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
-        if let Some(enhanced) = self.enhanced {
-            write!(f, " {enhanced}")?;
-        }
-        write!(f, " {}", self.lines.join(" / "))
-    }
-}
-
-fn class(code: u16) -> Class {
-    match code / 100 {
-        2 => Class::Done,
-        3 => Class::Continue,
-        4 => Class::Transient,
-        _ => Class::Permanent,
+        f.write_str(&self.in_one_line())
     }
 }
 
@@ -125,6 +96,9 @@ fn bounded(text: &str, most: usize) -> &str {
 
 /// Only what may stand in a reply that another party had a say in.
 fn printable(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars().map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }).collect()
 }
 
@@ -132,18 +106,17 @@ fn printable(text: &str) -> String {
 
 /// 220, the first line of all.
 pub fn greeting(hostname: &str) -> Reply {
-    Reply::plain(220, vec![format!("{hostname} ESMTP Transom").into()])
+    Reply::plain(220, format!("{hostname} ESMTP Transom"))
 }
 
 /// The answer to HELO.
 pub fn hello(hostname: &str) -> Reply {
-    Reply::plain(250, vec![hostname.to_owned().into()])
+    Reply::plain(250, hostname.to_owned())
 }
 
 /// The answer to EHLO: our name, then a keyword a line.
-pub fn extended_hello(hostname: &str, keywords: Vec<String>) -> Reply {
-    let first = std::iter::once(hostname.to_owned());
-    Reply::plain(250, first.chain(keywords).map(Cow::from).collect())
+pub fn extended_hello(hostname: &str, keywords: &[String]) -> Reply {
+    Reply::plain(250, format!("{hostname}\n{}", keywords.join("\n")))
 }
 
 /// The answer to RSET and NOOP.
@@ -163,7 +136,7 @@ pub fn recipient_ok() -> Reply {
 
 /// The answer to DATA.
 pub fn send_data() -> Reply {
-    Reply::plain(354, vec!["End data with <CR><LF>.<CR><LF>".into()])
+    Reply::plain(354, "End data with <CR><LF>.<CR><LF>")
 }
 
 /// The answer to HELP.
@@ -367,8 +340,9 @@ pub fn is_verdict(stage: Stage, answer: &Answer) -> bool {
 /// The next hop's answer for the client: its code, enhanced code and lines. What is no verdict becomes [`trouble`]. A 2xx to the dot becomes 250.
 pub fn passed(stage: Stage, answer: &Answer) -> Reply {
     let mut reply = passed_silently(stage, answer);
-    if is_verdict(stage, answer) && !answer.lines.is_empty() {
-        reply.lines = answer.lines.iter().take(MOST_LINES).map(|line| Cow::from(printable(line))).collect();
+    let mut lines = answer.lines.iter().take(MOST_LINES).map(|line| printable(line));
+    if let Some(first) = lines.next().filter(|_| is_verdict(stage, answer)) {
+        reply.text = lines.fold(first, |text, line| text + "\n" + &line).into();
     }
     reply
 }
@@ -416,7 +390,7 @@ mod tests {
     fn every_line_carries_the_codes() {
         let said = answer(550, Some(Enhanced(5, 1, 1)), &["no such user", "try elsewhere"]);
         assert_eq!(wire(&passed(Stage::Recipient, &said)), "550-5.1.1 no such user\r\n550 5.1.1 try elsewhere\r\n");
-        assert_eq!(wire(&extended_hello("h", vec!["PIPELINING".into()])), "250-h\r\n250 PIPELINING\r\n");
+        assert_eq!(wire(&extended_hello("h", &["PIPELINING".into()])), "250-h\r\n250 PIPELINING\r\n");
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Session {
     fn greet(&mut self, greeting: Greeting, offer: &Offer) -> Step {
         let Terms { hostname, token, .. } = &*self.terms;
         let hello =
-            if greeting.extended { reply::extended_hello(hostname, extension::keywords(offer, token)) } else { reply::hello(hostname) };
+            if greeting.extended { reply::extended_hello(hostname, &extension::keywords(offer, token)) } else { reply::hello(hostname) };
         self.greeting = Some(greeting);
         self.reset();
         Step::Reply(hello)

@@ -6,6 +6,7 @@
 mod line;
 mod queue;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tracing::{Event, Subscriber};
@@ -14,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::clock;
+use line::Line;
 use queue::Queue;
 
 /// How a line looks.
@@ -90,6 +92,11 @@ fn filter_of(level: Level) -> EnvFilter {
     EnvFilter::new(format!("off,transom={}", level.word()))
 }
 
+thread_local! {
+    /// The room for the lines of this thread.
+    static LINE: Cell<Line> = Cell::default();
+}
+
 /// Events → lines → queue.
 struct Lines {
     everywhere: &'static [(&'static str, &'static str)],
@@ -98,9 +105,13 @@ struct Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = line::Line::new(self.queue.format(), clock::now(), *event.metadata().level());
+        // Taken, not borrowed: a value that logs while it is written gets a line of its own.
+        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+        line.begin(self.queue.format(), clock::now(), *event.metadata().level());
         event.record(&mut line);
-        self.queue.put(&line.end(self.everywhere));
+        self.queue.put(line.end(self.everywhere));
+        // A thread that ends keeps nothing.
+        let _ = LINE.try_with(|kept| kept.set(line.kept()));
     }
 }
 

@@ -117,10 +117,11 @@ impl Queue {
 }
 
 fn lost_line(format: Format, lost: u64) -> String {
-    let mut line = Line::new(format, clock::now(), tracing::Level::WARN);
+    let mut line = Line::default();
+    line.begin(format, clock::now(), tracing::Level::WARN);
     line.message("log lines were lost: standard error was not read fast enough");
     line.number("lost", lost);
-    line.end(&[])
+    line.end(&[]).to_owned()
 }
 
 #[cfg(test)]
