@@ -77,7 +77,14 @@ pub type ValueTest = StringTest;
 
 /// A test of a field's name: a text, a list of them, or a string test.
 #[derive(Clone, Debug)]
-pub struct NameTest(StringTest);
+pub struct NameTest {
+    test: StringTest,
+    /// What it asks for if that is a few names.
+    names: Option<Vec<String>>,
+}
+
+/// More names than this are found faster by their hash.
+const FEW: usize = 8;
 
 #[derive(Clone, Debug)]
 enum Test {
@@ -168,6 +175,11 @@ impl StringTest {
         self.tests.is_empty() && self.all.is_empty() && self.any.is_empty() && self.not.is_none()
     }
 
+    /// Whether it is one test and no more.
+    fn is_single(&self) -> bool {
+        self.tests.len() == 1 && self.all.is_empty() && self.any.is_empty() && self.not.is_none()
+    }
+
     fn nothing() -> StringTest {
         StringTest { tests: Vec::new(), all: Vec::new(), any: Vec::new(), not: None }
     }
@@ -205,7 +217,15 @@ impl NameTest {
         let known = load.groups.clone();
         let test = StringTest::load(node, load);
         load.groups = known;
-        test.map(NameTest)
+        test.map(NameTest::new)
+    }
+
+    fn new(test: StringTest) -> NameTest {
+        let names = match test.tests.as_slice() {
+            [Test::Equals { texts, exact: false }] if test.is_single() && texts.len() <= FEW => Some(texts.iter().cloned().collect()),
+            _ => None,
+        };
+        NameTest { test, names }
     }
 
     /// The test under `key`, if it is there.
@@ -219,13 +239,18 @@ impl NameTest {
     /// Exactly this name.
     #[must_use]
     pub fn of(name: &str) -> NameTest {
-        NameTest(StringTest::only(Test::Equals { texts: HashSet::from([fold(name).into_owned()]), exact: false }))
+        NameTest::new(StringTest::only(Test::Equals { texts: HashSet::from([fold(name).into_owned()]), exact: false }))
     }
 
     /// Whether a field of that name is meant. A line without a name never is.
     #[must_use]
     pub fn holds(&self, name: &[u8]) -> bool {
-        !name.is_empty() && self.0.holds(Some(&String::from_utf8_lossy(name)))
+        match &self.names {
+            _ if name.is_empty() => false,
+            // Beyond ASCII, one letter may stand for another of more bytes.
+            Some(names) if name.is_ascii() => names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)),
+            _ => self.test.holds(Some(&String::from_utf8_lossy(name))),
+        }
     }
 }
 

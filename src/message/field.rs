@@ -1,5 +1,6 @@
 //! One field of a header: name, colon, value, folds and line end, as one run of bytes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -93,20 +94,21 @@ impl Field {
 
     /// The value a reader sees: unfolded, trimmed, RFC 2047 decoded; raw 8-bit as UTF-8, else windows-1252.
     #[must_use]
-    pub fn value(&self) -> String {
-        trimmed(&words::read(self.raw_value(), true).text).0.to_owned()
+    pub fn value(&self) -> Cow<'_, str> {
+        seen(self.raw_value(), true)
     }
 
     /// The value unfolded and trimmed, not decoded (encoded words stay): what `view: raw` sees.
     #[must_use]
-    pub fn source(&self) -> String {
-        trimmed(&words::read(self.raw_value(), false).text).0.to_owned()
+    pub fn source(&self) -> Cow<'_, str> {
+        seen(self.raw_value(), false)
     }
 
     /// Name, colon and value on one line, not decoded: what `view: line` sees.
     #[must_use]
-    pub fn line(&self) -> String {
-        words::read(&self.bytes, false).text
+    pub fn line(&self) -> Cow<'_, str> {
+        let line = &self.bytes[..self.value_range().end];
+        words::as_it_stands(line, false).map_or_else(|| Cow::Owned(words::read(&self.bytes, false).text), Cow::Borrowed)
     }
 
     /// This field with another value after the colon (raw bytes, as [`Field::raw_value`] gives them); name and colon stay. A line without a name that is left
@@ -143,6 +145,15 @@ impl Field {
     #[must_use]
     pub fn with_changes(&self, changes: &[Change], raw: bool) -> Field {
         let old = self.raw_value();
+        if let Some(new) = words::as_it_stands(old, !raw).and_then(|text| spliced(text, changes)) {
+            return self.with_raw_value(new.as_bytes());
+        }
+        self.with_changes_by_word(changes, raw)
+    }
+
+    /// Whatever is in it: folds, encoded words, bytes that are no UTF-8.
+    fn with_changes_by_word(&self, changes: &[Change], raw: bool) -> Field {
+        let old = self.raw_value();
         let reading = words::read(old, !raw);
         let (text, lead) = trimmed(&reading.text);
         if text.is_empty() {
@@ -169,6 +180,31 @@ impl Field {
         out.extend_from_slice(&old[done..]);
         self.with_raw_value(&with_sound_folds(&out))
     }
+}
+
+/// A raw value as it reads, without blanks around it.
+fn seen(raw: &[u8], decode: bool) -> Cow<'_, str> {
+    match words::as_it_stands(raw, decode) {
+        Some(text) => Cow::Borrowed(trimmed(text).0),
+        None => Cow::Owned(trimmed(&words::read(raw, decode).text).0.to_owned()),
+    }
+}
+
+/// A value that stands as it reads, with its changes, where they can stand in a header as they are. One without a text is left to who lays a value out.
+fn spliced(value: &str, changes: &[Change]) -> Option<String> {
+    let (text, lead) = trimmed(value);
+    if text.is_empty() || !changes.iter().all(|change| words::is_plain(&change.with)) {
+        return None;
+    }
+    let mut out = String::with_capacity(value.len() + 64);
+    let mut done = 0;
+    for change in changes {
+        out.push_str(&value[done..change.range.start + lead]);
+        out.push_str(&change.with);
+        done = change.range.end + lead;
+    }
+    out.push_str(&value[done..]);
+    Some(out)
 }
 
 /// The text without blanks around it, and how many bytes stand before it.
@@ -344,6 +380,25 @@ fn spots<'a>(reading: &Reading, changes: impl Iterator<Item = &'a Change>, lead:
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_value_that_stands_as_it_reads_is_read_and_changed_like_others(
+            value in "[ \t]{0,2}[a=?é_ -]{0,12}(=\\?utf-8\\?q\\?x\\?=)?(\r\n [a=]{0,3})?[ a\r]{0,2}",
+            cuts in proptest::collection::vec(0_usize..30, 0..6), with in proptest::collection::vec("[a=?é\r\n ]{0,3}", 3), raw: bool,
+        ) {
+            let field = Field::from_raw(format!("A:{value}\r\n").into());
+            let read = words::read(field.raw_value(), !raw).text;
+            let seen = if raw { field.source() } else { field.value() };
+            prop_assert_eq!(&*seen, trimmed(&read).0);
+            prop_assert_eq!(field.line(), words::read(&field.bytes, false).text);
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut % (seen.len() + 1)).filter(|at| seen.is_char_boundary(*at)).collect();
+            places.sort_unstable();
+            let pairs = places.chunks_exact(2).zip(&with);
+            let changes: Vec<Change> = pairs.map(|(pair, with)| Change { range: pair[0]..pair[1], with: with.clone() }).collect();
+            prop_assert_eq!(field.with_changes(&changes, raw), field.with_changes_by_word(&changes, raw));
+        }
+    }
 
     fn field(raw: &'static str) -> Field {
         Field::from_raw(Bytes::from_static(raw.as_bytes()))

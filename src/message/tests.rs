@@ -515,7 +515,7 @@ proptest! {
 fn the_header_of_a_part_is_read_when_it_is_asked_for_within_its_limit() {
     let mail = "A: outer\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nB: part\r\n folded\r\nContent-Type: message/rfc822\r\n\r\nC: nested\r\n\r\nx\r\n--b--\r\n";
     let message = Message::parse(mail.into(), &Arc::new(limits())).unwrap();
-    let read: Vec<_> = message.parts().iter().map(|part| message.header(part.id).unwrap()[0].source()).collect();
+    let read: Vec<_> = message.parts().iter().map(|part| message.header(part.id).unwrap()[0].source().into_owned()).collect();
     assert_eq!(read, ["outer", "part folded", "nested"]);
     let attached = mail.replace("C: nested", &format!("C: {}", "x".repeat(200)));
     let message = Message::parse(attached.into(), &Arc::new(Limits { header_size: 100, ..limits() })).unwrap();

@@ -139,6 +139,13 @@ pub fn word_flags(line: &[u8]) -> Flags {
     flags
 }
 
+/// The value itself, where [`read`] makes no other text of it: UTF-8, without folds, nothing in it that could be an encoded word if those are decoded.
+#[must_use]
+pub fn as_it_stands(raw: &[u8], decode: bool) -> Option<&str> {
+    let stands = |at: usize| raw[at] == b'=' && !(decode && raw.get(at + 1) == Some(&b'?'));
+    memchr::memchr2_iter(b'\n', b'=', raw).all(stands).then(|| std::str::from_utf8(raw).ok()).flatten()
+}
+
 /// Reads a raw value; without `decode`, encoded words stay as they are written.
 #[must_use]
 pub fn read(raw: &[u8], decode: bool) -> Reading {
@@ -293,6 +300,9 @@ fn encode_runs(text: &str, most: usize, column: usize, method: &str, letters: fn
 /// Writes a text as a header value, folded before blanks; `column` is where it begins. No line is without text.
 #[must_use]
 pub fn layout(text: &str, column: usize) -> String {
+    if column + text.len() <= LINE && is_plain(text) {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut column = column;
     for (blanks, word) in tokens(&in_one_line(text)) {

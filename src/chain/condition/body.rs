@@ -1,5 +1,7 @@
 //! `body`: the readable text.
 
+use std::fmt::{self, Display, Formatter, Write as _};
+
 use super::Condition;
 use super::operand::some;
 use crate::chain::entry::{Entry, KeyDoc, Load};
@@ -81,7 +83,7 @@ impl Condition for Body {
         some(parts, |part| {
             let test = |text: &str| self.test.holds_in(Some(text), facts);
             let source = facts.source(part)?;
-            facts.saw(&beginning(&source));
+            facts.saw(&Beginning(&source));
             Ok(match self.view {
                 View::Decoded => test(&source),
                 View::Text => test(&facts.shown(part)?),
@@ -102,13 +104,19 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What there is room for in an explanation.
-fn beginning(text: &str) -> String {
-    const LETTERS: usize = 60;
-    let mut start: String = text.trim_start().chars().take(LETTERS).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    if start.len() < text.trim().len() {
-        start.push('…');
+struct Beginning<'a>(&'a str);
+
+impl Display for Beginning<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        const LETTERS: usize = 60;
+        let shown = self.0.trim_start().chars().take(LETTERS).map(|letter| if letter.is_control() { ' ' } else { letter });
+        let mut length = 0;
+        for letter in shown {
+            f.write_char(letter)?;
+            length += letter.len_utf8();
+        }
+        if length < self.0.trim().len() { f.write_char('…') } else { Ok(()) }
     }
-    start
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Condition for Date {
 /// RFC 5322 3.3 and 4.3; else what can be made of it.
 fn written(field: &Field) -> Option<Timestamp> {
     const PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
-    if let Ok(date) = PARSER.parse_timestamp(field.source()) {
+    if let Ok(date) = PARSER.parse_timestamp(field.source().as_ref()) {
         return Some(date);
     }
     let mut line = field.raw_value().to_vec();

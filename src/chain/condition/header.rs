@@ -183,12 +183,12 @@ impl Scope {
 }
 
 impl View {
-    fn of(self, field: &Field) -> String {
+    fn of(self, field: &Field) -> Cow<'_, str> {
         match self {
             View::Decoded => field.value(),
             View::Raw => field.source(),
             View::Line => field.line(),
-            View::Skeleton => skeleton::fold(&field.value()),
+            View::Skeleton => Cow::Owned(skeleton::fold(&field.value())),
         }
     }
 }
@@ -223,8 +223,8 @@ impl Condition for Named {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
         let (fields, closed) = self.scope.fields(facts)?;
         let meant = |field: &&Field| self.name.as_ref().is_none_or(|name| name.holds(field.name()));
-        let fields: Vec<&Field> = fields.iter().filter(meant).collect();
-        if let (true, false, Some(test)) = (fields.is_empty(), closed, &self.value) {
+        let mut fields = fields.iter().filter(meant).peekable();
+        if let (None, false, Some(test)) = (fields.peek(), closed, &self.value) {
             return Ok(self.which == Which::Some && test.holds_in(None, facts));
         }
         self.which.pass(fields, closed, |field| {

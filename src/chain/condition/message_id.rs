@@ -44,7 +44,7 @@ impl Condition for MessageId {
 fn ids(field: &Field) -> Vec<String> {
     let value = field.value();
     let mut ids = Vec::new();
-    let mut rest = value.as_str();
+    let mut rest = &*value;
     while let Some((id, behind)) = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')) {
         ids.push(id.trim().to_owned());
         rest = behind;

@@ -53,7 +53,8 @@ pub(super) fn run(args: &Args, store: &Store) -> Result<Exit, Exit> {
 
 fn look(store: &Store, row: &Row) -> Result<Inside, DeskError> {
     let (received, held) = (store.message(row, Form::Received)?, store.message(row, Form::Held)?);
-    let headers = received.fields().iter().map(|field| (String::from_utf8_lossy(field.name()).into_owned(), field.value())).collect();
+    let headers =
+        received.fields().iter().map(|field| (String::from_utf8_lossy(field.name()).into_owned(), field.value().into_owned())).collect();
     let mut text = String::new();
     for part in received.readable(true) {
         match received.text(part) {

@@ -206,7 +206,7 @@ fn tell(run: &mut Run, before: Option<&Field>, after: Option<&Field>) {
         return;
     }
     let name = before.or(after).map(|field| String::from_utf8_lossy(field.name()).into_owned()).unwrap_or_default();
-    let shown = |field: Option<&Field>| field.map(Field::value).unwrap_or_default();
+    let shown = |field: Option<&Field>| field.map(|field| field.value().into_owned()).unwrap_or_default();
     let (old, new) = (shown(before), shown(after));
     if old == new {
         // Only folds, blanks or the name differ: then the bytes are what there is to see.
