@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::named::NamedPatterns;
 
@@ -25,6 +26,7 @@ pub struct Pattern {
     regex: Regex,
     text: String,
     names: Vec<String>,
+    within_lines: bool,
 }
 
 impl fmt::Debug for Pattern {
@@ -49,6 +51,12 @@ impl Pattern {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether it finds the same in a text whose lines end in CR LF as where they end in LF: no match is empty, has a line end in it or asks for one behind it.
+    #[must_use]
+    pub fn keeps_within_lines(&self) -> bool {
+        self.within_lines
     }
 
     /// How many groups it has, the whole match not counted.
@@ -125,7 +133,23 @@ fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
         .build()
         .map_err(|error| told(&error))?;
     let names = regex.capture_names().flatten().map(str::to_owned).collect();
-    Ok(Pattern { regex, text: text.to_owned(), names })
+    let tree = regex_syntax::ParserBuilder::new().case_insensitive(!flags.exact).multi_line(true).build().parse(&source);
+    let within_lines = tree.is_ok_and(|tree| tree.properties().minimum_len() > Some(0) && knows_no_line_end(&tree));
+    Ok(Pattern { regex, text: text.to_owned(), names, within_lines })
+}
+
+/// Whether CR and LF stop every search, and nothing tells the one from the other: to `^` both mean what stands before, to `\b` they are alike.
+fn knows_no_line_end(tree: &Hir) -> bool {
+    match tree.kind() {
+        HirKind::Empty => true,
+        HirKind::Literal(text) => memchr::memchr2(b'\r', b'\n', &text.0).is_none(),
+        HirKind::Class(Class::Unicode(class)) => !class.iter().any(|range| range.start() <= '\r' && range.end() >= '\n'),
+        HirKind::Class(Class::Bytes(class)) => !class.iter().any(|range| range.start() <= b'\r' && range.end() >= b'\n'),
+        HirKind::Look(look) => !matches!(look, Look::EndLF | Look::StartCRLF | Look::EndCRLF),
+        HirKind::Repetition(inner) => knows_no_line_end(&inner.sub),
+        HirKind::Capture(inner) => knows_no_line_end(&inner.sub),
+        HirKind::Concat(list) | HirKind::Alternation(list) => list.iter().all(knows_no_line_end),
+    }
 }
 
 pub(super) fn told(error: &regex::Error) -> String {
@@ -251,6 +275,16 @@ mod tests {
     #[test]
     fn a_caret_stands_for_each_line() {
         assert!(pattern("^second$").regex().is_match("first\nsecond\nthird"));
+    }
+
+    #[test]
+    fn patterns_that_keep_within_lines_are_known() {
+        for text in ["abc", r"SECRET-[0-9]+", r"\b\d{4}-\d{4}\b", r"^From \S+", r"https?://[^\s<>]+", r"(a|b)c*", r"\Aa", r"a\z", "é"] {
+            assert!(pattern(text).keeps_within_lines(), "{text}");
+        }
+        for text in ["a.", "a$", r"a\s", "[^b]", "a*", r"\b", "a\nb", r"a\r", r"(?R)^a", r"(?s)a.", "^", r"\D", "[\\x00-\\x20]"] {
+            assert!(!pattern(text).keeps_within_lines(), "{text}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `${score}`             | the unnamed score, without fraction when whole                      |
 //! | `$$`                   | a dollar                                                            |
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -18,7 +19,6 @@ use std::ops::Range;
 use regex::{Captures, Regex};
 
 use super::{ActionError, Load, Run};
-use crate::message::Field;
 use crate::smtp::path::Path;
 use crate::yaml::{FromNode, Node, Reported, nearest};
 
@@ -98,7 +98,7 @@ impl Values for Run {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.mail.message.fields().iter().find(|field| field.is(name)).map(Field::value)
+        self.mail.message.fields().iter().find(|field| field.is(name)).map(|field| field.value().into_owned())
     }
 
     fn client_address(&self) -> Option<String> {
@@ -131,13 +131,19 @@ impl<'t> Filling<'t> {
         Filling { text, place, fixed: None }
     }
 
-    /// The text for this match.
+    /// Whether it differs from match to match.
+    #[must_use]
+    pub fn names_groups(&self) -> bool {
+        self.text.pieces.iter().any(|piece| matches!(piece, Piece::Group(_)))
+    }
+
+    /// The text for this match; its groups are wanted only if it names some.
     ///
     /// # Errors
     /// As [`Text::fill`].
-    pub fn fill(&mut self, found: &Captures, values: &dyn Values) -> Result<String, ActionError> {
-        if self.text.pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
-            return self.text.fill(self.place, Some(found), values);
+    pub fn fill(&mut self, found: Option<&Captures>, values: &dyn Values) -> Result<String, ActionError> {
+        if self.names_groups() {
+            return self.text.fill(self.place, found, values);
         }
         match &self.fixed {
             Some(text) => Ok(text.clone()),
@@ -239,7 +245,7 @@ impl Text {
             let start = filled.text.len();
             let source = place == Place::HtmlSource && !matches!(piece, Piece::Group(_));
             let value = safe(&value, place);
-            filled.text.push_str(&if source { escape_html(&value) } else { value });
+            filled.text.push_str(&if source { Cow::Owned(escape_html(&value)) } else { value });
             filled.values.push(start..filled.text.len());
         }
         if place == Place::Reply {
@@ -330,8 +336,11 @@ fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-fn safe(text: &str, place: Place) -> String {
-    match place {
+fn safe(text: &str, place: Place) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(match place {
         Place::Header => {
             text.replace("\r\n", " ").chars().filter(|c| *c != '\0').map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }).collect()
         }
@@ -352,7 +361,7 @@ fn safe(text: &str, place: Place) -> String {
             text.replace("\r\n", "\n").chars().filter(|c| *c != '\0').map(|c| if c == '\r' { '\n' } else { c }).collect()
         }
         Place::Envelope => text.to_owned(),
-    }
+    })
 }
 
 /// Text as it must stand in HTML source, between tags or in a quoted attribute.

@@ -118,6 +118,17 @@ impl Content {
         })
     }
 
+    /// The bytes of a span, where they lie in memory together.
+    #[must_use]
+    pub fn in_one(&self, span: Range<u64>) -> Option<Bytes> {
+        let wanted = span.end - span.start;
+        match self.pieces(span).next() {
+            Some(Piece::Memory(bytes)) if bytes.len() as u64 == wanted => Some(bytes),
+            None if wanted == 0 => Some(Bytes::new()),
+            _ => None,
+        }
+    }
+
     /// The bytes of a span; no copy where they lie in memory together. Blocks for a file.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use super::locate::{self, ByteChange, locate, splice, with_line_ends};
 use super::parameter;
 use super::part::{Declared, PartId};
 use super::receiver::split;
-use super::text::Transfer;
+use super::text::{Text, Transfer};
+use super::verbatim::Verbatim;
 use super::{Body, Fault, Message, base64, charset, quoted};
 
 const QUOTED: &str = "quoted-printable";
@@ -29,6 +30,14 @@ impl Message {
         }
         let text = self.text_of(part)?;
         self.check(&text.content, changes)?;
+        if let Some(new) = self.verbatim(part)?.and_then(|verbatim| self.spliced(&verbatim, changes)) {
+            return self.put_content(part, new);
+        }
+        self.write_back(part, &text, changes)
+    }
+
+    /// Through the charset and the transfer encoding, whatever they are.
+    pub(super) fn write_back(&mut self, part: PartId, text: &Text, changes: &[Change]) -> Result<(), Fault> {
         let (found, slot) = self.leaf(part)?;
         let transfer = Message::transfer(found)?;
         let encoded = self.slot_bytes(slot)?;
@@ -64,6 +73,13 @@ impl Message {
             Transfer::Quoted => rewrite_quoted(&encoded, &bytes, &wanted),
         };
         self.put_content(part, new)
+    }
+
+    /// The bytes of a text that stands as it reads, if they only have to change in these places.
+    fn spliced(&self, verbatim: &Verbatim, changes: &[Change]) -> Option<Vec<u8>> {
+        let places = locate::unfold(verbatim.text()?, changes);
+        let ranges = places.chunks_exact(2).map(|pair| pair[0]..pair[1]);
+        verbatim.with(ranges.zip(changes.iter().map(|change| change.with.as_str())), self.text_limit())
     }
 
     fn check(&self, text: &str, changes: &[Change]) -> Result<(), Fault> {
@@ -287,6 +303,7 @@ impl Message {
         while let Some(parent) = above {
             let parent = self.part(parent);
             if let Some(boundary) = &parent.boundary
+                && memchr::memmem::find(content, boundary).is_some()
                 && lines().any(|line| line == &**boundary || line.strip_suffix(b"--") == Some(boundary))
             {
                 return true;

@@ -62,11 +62,15 @@ pub fn with_line_ends(text: &str, line_end: &str) -> String {
 }
 
 /// The starts and ends of changes, as places in the text whose line ends are still as received.
-fn unfold(text: &str, changes: &[Change]) -> Vec<usize> {
+pub fn unfold(text: &str, changes: &[Change]) -> Vec<usize> {
     let mut offsets = changes.iter().flat_map(|change| [change.range.start, change.range.end]).peekable();
     let mut out = Vec::with_capacity(changes.len() * 2);
     let mut pairs = 0;
-    for at in memchr::memmem::find_iter(text.as_bytes(), b"\r\n") {
+    let text_bytes = text.as_bytes();
+    for at in memchr::memchr_iter(b'\n', text_bytes).filter_map(|end| end.checked_sub(1)).filter(|at| text_bytes[*at] == b'\r') {
+        if offsets.peek().is_none() {
+            break;
+        }
         while let Some(offset) = offsets.next_if(|offset| *offset + pairs <= at) {
             out.push(offset + pairs);
         }

@@ -11,7 +11,7 @@
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
 //! | `part`, `parameter`, `written`, `field`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
-//! | `text`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
+//! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
 mod base64;
@@ -36,6 +36,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verbatim;
 mod words;
 mod wrap;
 mod written;
@@ -51,11 +52,13 @@ pub use field::{Change, Field};
 pub use flags::Flag;
 pub use part::{Part, PartId, Protection};
 pub use receiver::Receiver;
+pub use verbatim::Verbatim;
 
 use crate::base::budget::{Budget, Share};
 use content::Content;
 use index::{Index, Indexer};
 use part::{Declared, is_content_field};
+use slot::Slot;
 
 /// What a message may be (CONFIG `limits`).
 #[derive(Clone, Debug)]
@@ -300,7 +303,7 @@ impl Message {
     #[must_use]
     pub fn longest_line(&self) -> u64 {
         let header = self.fields.iter().map(|field| slot::longest_line(field.raw())).max();
-        let body = self.body.index.slots.iter().map(|slot| slot.longest).max();
+        let body = self.body.index.slots.iter().map(Slot::longest_line).max();
         header.max(body).unwrap_or(0)
     }
 

@@ -17,7 +17,7 @@ pub struct Slot {
     pub new: Option<Bytes>,
     /// Whether it has bytes over 127.
     pub eight_bit: bool,
-    /// The length of its longest line, without line end.
+    /// The length of its longest line as received, without line end.
     pub longest: u64,
     /// A delimiter: whether the line end before its line belongs to it.
     pub joined: bool,
@@ -33,9 +33,18 @@ impl Slot {
     /// A slot with other bytes.
     pub fn replace(&mut self, bytes: Bytes) {
         self.eight_bit = !bytes.is_ascii();
-        self.longest = longest_line(&bytes);
         self.text = OnceLock::new();
         self.new = Some(bytes);
+    }
+
+    /// The length of its longest line, without line end.
+    pub fn longest_line(&self) -> u64 {
+        self.new.as_deref().map_or(self.longest, longest_line)
+    }
+
+    /// Its bytes, where they lie in memory together.
+    pub fn in_memory(&self, content: &Content) -> Option<Bytes> {
+        self.new.clone().or_else(|| content.in_one(self.span.clone()))
     }
 
     pub fn size(&self) -> u64 {

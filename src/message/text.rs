@@ -71,7 +71,10 @@ impl Message {
     }
 
     pub(super) fn slot_bytes(&self, slot: &Slot) -> Result<Bytes, Fault> {
-        Ok(Content::new(slot.pieces(&self.body.content).collect()).read(0..slot.size())?)
+        match slot.in_memory(&self.body.content) {
+            Some(bytes) => Ok(bytes),
+            None => Ok(Content::new(slot.pieces(&self.body.content).collect()).read(0..slot.size())?),
+        }
     }
 
     pub(super) fn transfer(part: &Part) -> Result<Transfer, Fault> {

@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod ending;
 mod envelope;
+mod found;
 mod header;
 mod log;
 mod quarantine;

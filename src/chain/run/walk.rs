@@ -36,7 +36,8 @@ impl Run {
     /// The way through.
     pub(in crate::chain) fn through(mut self, links: &[Arc<Link>]) -> (Ruling, Option<Trace>) {
         // What waited for the size goes first; `deliver` in it ends only these rules.
-        let outcome = self.walk(links, &|run, rule| rule.at_recipient && run.late.contains(&rule.name));
+        let late = |run: &Run, rule: &Rule| rule.at_recipient && run.late.contains(&rule.name);
+        let outcome = if self.late.is_empty() { Outcome::Deliver } else { self.walk(links, &late) };
         let outcome = if outcome == Outcome::Deliver { self.walk(links, &|_, rule| !rule.at_recipient) } else { outcome };
         let seen = self.sights(&outcome);
         let ruling = Ruling {

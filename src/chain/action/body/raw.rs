@@ -45,7 +45,7 @@ fn replaced(action: &Replace, text: &Letters, run: &Run) -> Result<Option<String
         run.check_time()?;
         let range = found.get_match().range();
         new.push_str(&text.text[done..range.start]);
-        let with = with.fill(&found, run)?;
+        let with = with.fill(Some(&found), run)?;
         run.charge(with.len() as u64)?;
         new.push_str(&with);
         done = range.end;

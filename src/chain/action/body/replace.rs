@@ -8,10 +8,10 @@
 //!
 //! Signed and encrypted parts are left alone, and `explain` says so; with `break_signatures: true` on the rule they are parts like others.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::raw;
+use crate::chain::action::found;
 use crate::chain::action::header::replace::WITH;
 use crate::chain::action::settings::{MATCHES, own_pattern, text};
 use crate::chain::entry::{Entry, KeyDoc, Load};
@@ -19,8 +19,8 @@ use crate::chain::html::Visible;
 use crate::chain::pattern::Pattern;
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
-use crate::chain::text::{Filling, Place, Text};
-use crate::message::{Change, Part, PartId};
+use crate::chain::text::{Place, Text};
+use crate::message::{Part, PartId};
 use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
 
 /// What is looked for, where, and what becomes of it.
@@ -150,18 +150,18 @@ impl Replace {
 
     /// Replaces the matches in one part.
     fn part(&self, part: PartId, html: bool, view: View, with: &Text, run: &mut Run) -> Result<(), ActionError> {
+        let shown = html && view == View::Text;
+        let place = if html && !shown { Place::HtmlSource } else { Place::Body };
+        if !shown && self.in_place(part, place, with, run)? {
+            return Ok(());
+        }
         let source = run.text(part)?;
-        let changes = match (html, view) {
-            (true, View::Text) => {
-                let seen = Visible::of(&source);
-                let found = self.found(&seen.text, with, Place::Body, run)?;
-                found.into_iter().filter_map(|(range, with)| seen.change(&range, &with)).flatten().collect()
-            }
-            (html, _) => {
-                let place = if html { Place::HtmlSource } else { Place::Body };
-                let found = self.found(&source, with, place, run)?;
-                found.into_iter().map(|(range, with)| Change { range, with }).collect::<Vec<_>>()
-            }
+        let changes = if shown {
+            let seen = Visible::of(&source);
+            let found = found::changes(&self.pattern, &seen.text, with, place, run)?;
+            found.into_iter().filter_map(|change| seen.change(&change.range, &change.with)).flatten().collect()
+        } else {
+            found::changes(&self.pattern, &source, with, place, run)?
         };
         if changes.is_empty() {
             return Ok(());
@@ -179,21 +179,19 @@ impl Replace {
         Ok(())
     }
 
-    /// The matches that become something else, and what.
-    fn found(&self, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<(Range<usize>, String)>, ActionError> {
-        let mut found = Vec::new();
-        let mut with = Filling::of(with, place);
-        for captures in self.pattern.regex().captures_iter(text) {
-            run.check_time()?;
-            let range = captures.get_match().range();
-            let with = with.fill(&captures, run)?;
-            if text[range.clone()] != with {
-                // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
-                run.charge((with.len() + size_of::<Change>()) as u64)?;
-                found.push((range, with));
-            }
+    /// Replaces the matches where they lie, in a part whose bytes are its text, if there the pattern finds the same. Whether it was so.
+    fn in_place(&self, part: PartId, place: Place, with: &Text, run: &mut Run) -> Result<bool, ActionError> {
+        // Who is told of edits is told of the text.
+        if !self.pattern.keeps_within_lines() || run.is_traced() {
+            return Ok(false);
         }
-        Ok(found)
+        let Some(verbatim) = run.mail.message.verbatim(part)? else { return Ok(false) };
+        let Some(text) = verbatim.text() else { return Ok(false) };
+        let changes = found::changes(&self.pattern, text, with, place, run)?;
+        if !changes.is_empty() {
+            run.mail.message.edit_verbatim(part, &verbatim, &changes)?;
+        }
+        Ok(true)
     }
 
     /// Makes a text the whole body if the pattern matches in a part.
@@ -225,7 +223,8 @@ fn is_of(media_type: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::chain::action::testing::{after, after_breaking, bytes, refused, ruling, trace};
+    use crate::chain::action::testing::{after, after_breaking, bytes, chain, mail, raw, refused, rules, ruling, trace};
+    use proptest::prelude::*;
 
     const HTML: &str = "MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p title=\"secret\">a sec<b>ret</b></p>\r\n";
 
@@ -335,6 +334,27 @@ mod tests {
         assert_eq!(left, mail(["Gru=DF=20CARD 1234\r\nno =65dit\r\nm=65hr CARD", "Q0FSRCA5OQ==", "no  CARD"]));
         let same = after(&before, &["body.replace: {matches: 'card', with: 'card'}"]);
         assert_eq!(same, before);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_replaced_in_place_is_what_is_replaced_in_the_text(
+            matches in proptest::sample::select(vec![
+                "a+", "a|b-", r"\\ba", r"a\\b", "^[ab]", "b$", "(a)(b)?", "[^b]", r"\\S+", "a.", r"a\\s*", r"\\A.", r"b\\z", "[^\\\\s-]{2}", "é", "a\\\\nb", r"(?R)b$",
+            ]),
+            with in proptest::sample::select(vec!["x", "", "$0", "<é>", "-b"]),
+            header in proptest::sample::select(vec!["", "Content-Type: text/html; charset=utf-8\r\n", "Content-Type: text/plain; charset=utf-16\r\n"]),
+            body in "([abé\\- ]{0,6}(\r\n|\n|\r|\r\n\r\n)){0,6}[ab]{0,3}",
+        ) {
+            let with = with.replace("$0", "$$");
+            let chain = chain(&rules(&[&format!("body.replace: {{matches: \"{matches}\", with: '{with}'}}")])).unwrap();
+            let mail = mail(format!("{header}\r\n{body}").as_bytes());
+            // What is told to `explain` goes through the decoded text.
+            let told = chain.parts(&mail, true).remove(0).ruling;
+            let ruling = chain.run(mail, &[]);
+            prop_assert_eq!(ruling.failures.len(), told.failures.len());
+            prop_assert_eq!(raw(&ruling), raw(&told));
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Choice;
+use crate::chain::action::found;
 use crate::chain::action::settings::{MATCHES, own_pattern, text};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::pattern::Pattern;
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
-use crate::chain::text::{Filling, Place, Text};
-use crate::message::Change;
+use crate::chain::text::{Place, Text};
 use crate::yaml::{Node, Reported};
 
 /// Every match in these fields becomes the text.
@@ -53,7 +53,7 @@ impl Action for Replace {
             run.check_time()?;
             let field = &run.mail.message.fields()[place];
             let value = if self.raw { field.source() } else { field.value() };
-            edits.push(self.changes(&value, run)?);
+            edits.push(found::changes(&self.pattern, &value, &self.with, Place::Header, run)?);
         }
         let mut edits = edits.into_iter();
         super::edit(run, &places, |field| {
@@ -61,22 +61,6 @@ impl Action for Replace {
             if changes.is_empty() { field.clone() } else { field.with_changes(&changes, self.raw) }
         });
         Ok(Flow::Next)
-    }
-}
-
-impl Replace {
-    fn changes(&self, value: &str, run: &Run) -> Result<Vec<Change>, ActionError> {
-        let mut changes = Vec::new();
-        let mut with = Filling::of(&self.with, Place::Header);
-        for found in self.pattern.regex().captures_iter(value) {
-            let range = found.get_match().range();
-            let with = with.fill(&found, run)?;
-            if value[range.clone()] != with {
-                run.charge((with.len() + size_of::<Change>()) as u64)?;
-                changes.push(Change { range, with });
-            }
-        }
-        Ok(changes)
     }
 }
 

@@ -1,0 +1,39 @@
+//! What a pattern finds in a text, as changes of that text.
+
+use crate::chain::pattern::Pattern;
+use crate::chain::run::{ActionError, Run};
+use crate::chain::text::{Filling, Place, Text};
+use crate::message::Change;
+
+/// So many matches go by between two looks at the clock.
+const MATCHES: usize = 16;
+
+/// The matches that become something else, and what.
+///
+/// # Errors
+/// The text cannot be filled, or time or room for it is spent.
+pub fn changes(pattern: &Pattern, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<Change>, ActionError> {
+    let mut changes = Vec::new();
+    let mut add = |range: std::ops::Range<usize>, with: String| {
+        // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
+        if text[range.clone()] != with {
+            run.charge((with.len() + size_of::<Change>()) as u64)?;
+            changes.push(Change { range, with });
+        }
+        Ok::<(), ActionError>(())
+    };
+    let in_time = |count: usize| if count.is_multiple_of(MATCHES) { run.check_time() } else { Ok(()) };
+    let mut with = Filling::of(with, place);
+    if with.names_groups() {
+        for (count, found) in pattern.regex().captures_iter(text).enumerate() {
+            in_time(count)?;
+            add(found.get_match().range(), with.fill(Some(&found), run)?)?;
+        }
+    } else {
+        for (count, found) in pattern.regex().find_iter(text).enumerate() {
+            in_time(count)?;
+            add(found.range(), with.fill(None, run)?)?;
+        }
+    }
+    Ok(changes)
+}
