@@ -10,8 +10,8 @@
 //!
 //! The dot that leads to Dot is dropped: it either was added by the sender or ends the data. Nothing else is dropped. A line that begins after CR CR LF is
 //! in doubt: readers differ on whether it begins there, so an end found on it is told apart.
-
-use memchr::memchr2;
+//!
+//! The table is for places where something happens. Between them, lines are passed over a block at a time.
 
 /// What becomes of a CR or LF that stands alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,9 +83,9 @@ impl Unstuffer {
         let mut progress = Progress::More;
         while at < input.len() {
             if self.state == State::Inside {
-                match plain(input, at) {
-                    Some(stop) => at = stop,
-                    None => break,
+                at = self.pass(input, at);
+                if at == input.len() {
+                    break;
                 }
             }
             if let Some(end) = self.step(at, &mut run, &mut out) {
@@ -99,6 +99,32 @@ impl Unstuffer {
         }
         self.size += run.size;
         progress
+    }
+
+    /// From inside a line past all that is plain: whole lines too, where no dot begins them. The next byte that needs the table.
+    fn pass(&mut self, input: &[u8], at: usize) -> usize {
+        let rest = &input[at..];
+        if rest[0] == b'\n' {
+            return at;
+        }
+        let pairs = rest.len() - 1;
+        let (one, next) = (&rest[..pairs], &rest[1..]);
+        let mut found = 0;
+        while found + BLOCK <= pairs && is_plain(&one[found..found + BLOCK], &next[found..found + BLOCK]) {
+            found += BLOCK;
+        }
+        while found < pairs && !is_special(one[found], next[found]) {
+            found += 1;
+        }
+        let at = at + found;
+        match rest[found] {
+            b'\r' => at,
+            b'\n' => {
+                self.state = State::LineStart { doubtful: false };
+                at + 1
+            }
+            _ => at + 1,
+        }
     }
 
     fn step(&mut self, at: usize, run: &mut Run<'_>, out: &mut impl FnMut(&[u8])) -> Option<Progress> {
@@ -178,20 +204,22 @@ impl Run<'_> {
     }
 }
 
-/// From inside a line: the next byte that needs the table, past whole lines that begin with nothing special.
-fn plain(input: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        let stop = at + memchr2(b'\r', b'\n', &input[at..])?;
-        match input[stop..] {
-            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n') => at = stop + 3,
-            _ => return Some(stop),
-        }
-    }
+/// Bytes that are looked at together, without a branch between them.
+const BLOCK: usize = 128;
+
+/// Whether something happens at this byte or the next one: a CR or LF that stands alone, or a dot behind a line end.
+fn is_special(one: u8, next: u8) -> bool {
+    ((one == b'\r') != (next == b'\n')) | ((one == b'\n') & (next == b'.'))
+}
+
+fn is_plain(one: &[u8], next: &[u8]) -> bool {
+    !one.iter().zip(next).fold(false, |found, (one, next)| found | is_special(*one, *next))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// What is handed out, whether bare line ends were found, and how it ended.
     fn read(pieces: &[&[u8]]) -> (Vec<u8>, bool, Progress) {
@@ -304,8 +332,31 @@ mod tests {
 
     #[test]
     fn a_run_without_dots_is_handed_out_whole() {
-        let mut runs = 0;
-        Unstuffer::new().push(b"one\r\ntwo\r\nthree and more", |_| runs += 1);
-        assert_eq!(runs, 1);
+        let runs = |input: &[u8]| {
+            let mut runs = 0;
+            Unstuffer::new().push(input, |_| runs += 1);
+            runs
+        };
+        assert_eq!(runs(b"one\r\ntwo\r\nthree and more"), 1);
+        assert_eq!(runs(b"one\r\ntwo\r\n.\r\n"), 1);
+        assert_eq!(runs(b"one\r\n..two\r\n.\r\n"), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_passed_over_by_the_block_is_what_the_table_passes_over(
+            pieces in proptest::collection::vec(prop_oneof![
+                4 => (0_usize..90).prop_map(|length| vec![b'x'; length]), 8 => Just(b"\r\n".to_vec()), 1 => Just(b"\r\n.".to_vec()), 1 => Just(b"\r".to_vec()),
+                1 => Just(b"\n".to_vec()), 1 => Just(b".".to_vec())], 0..60),
+            cut in 0_usize..900
+        ) {
+            let input = pieces.concat();
+            let cut = cut.min(input.len());
+            let singly = read(&input.chunks(1).collect::<Vec<_>>());
+            for (out, bare, progress) in [read(&[&input]), read(&[&input[..cut], &input[cut..]])] {
+                prop_assert_eq!((&out, bare), (&singly.0, singly.1));
+                prop_assert_eq!(std::mem::discriminant(&progress), std::mem::discriminant(&singly.2));
+            }
+        }
     }
 }
