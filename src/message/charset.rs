@@ -15,6 +15,12 @@ pub struct Charset {
 /// Finds a charset by its label. UTF-7 and others that let one text hide in another are unknown.
 #[must_use]
 pub fn find(label: &str) -> Option<&'static Encoding> {
+    // As nearly all write it.
+    match label {
+        "utf-8" | "UTF-8" => return Some(UTF_8),
+        "us-ascii" | "iso-8859-1" | "windows-1252" => return Some(WINDOWS_1252),
+        _ => {}
+    }
     let label = label.trim();
     // RFC 2231 5: a language may follow the charset of an encoded word.
     let label = label.split('*').next().unwrap_or(label);

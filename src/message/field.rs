@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::lines::sound_name;
 use super::words::{self, Kind, Reading, Unit};
 
 /// A replacement in a text, by range of bytes of the text as it was handed out.
@@ -22,6 +23,47 @@ pub struct Field {
     name: usize,
     /// Where it stood in the message as received.
     place: Option<u64>,
+}
+
+/// A field as it lies in its header block.
+#[derive(Clone, Copy, Debug)]
+pub struct Lying<'a> {
+    bytes: &'a [u8],
+    name: usize,
+}
+
+impl<'a> Lying<'a> {
+    /// One whose name is that long.
+    pub fn new(bytes: &'a [u8], name: usize) -> Lying<'a> {
+        Lying { bytes, name }
+    }
+
+    pub fn name(self) -> &'a [u8] {
+        &self.bytes[..self.name]
+    }
+
+    pub fn is(self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Where the value is: behind the colon, before the line end.
+    fn value_range(self) -> Range<usize> {
+        let end = self.bytes.strip_suffix(b"\r\n").or_else(|| self.bytes.strip_suffix(b"\n")).unwrap_or(self.bytes).len();
+        let colon = || self.bytes[self.name..].iter().position(|byte| *byte == b':').map_or(0, |colon| self.name + colon + 1);
+        let start = if self.name == 0 { 0 } else { colon() };
+        start.min(end)..end
+    }
+
+    /// See [`Field::raw_value`].
+    pub fn raw_value(self) -> &'a [u8] {
+        &self.bytes[self.value_range()]
+    }
+}
+
+impl<'a> From<&'a Field> for Lying<'a> {
+    fn from(field: &'a Field) -> Lying<'a> {
+        Lying { bytes: &field.bytes, name: field.name }
+    }
 }
 
 /// Two fields are equal when their bytes are.
@@ -47,9 +89,9 @@ impl Field {
         Field { bytes, name, place: None }
     }
 
-    /// A field as it stood at `place` in the received message.
-    pub(super) fn received(bytes: Bytes, place: u64) -> Field {
-        Field { place: Some(place), ..Field::from_raw(bytes) }
+    /// A field as it stood at `place` in the received message, with a name of that length.
+    pub(super) fn received(bytes: Bytes, name: usize, place: u64) -> Field {
+        Field { bytes, name, place: Some(place) }
     }
 
     pub(super) fn place(&self) -> Option<u64> {
@@ -81,9 +123,7 @@ impl Field {
 
     /// Where the value is: behind the colon, before the line end.
     fn value_range(&self) -> Range<usize> {
-        let end = self.bytes.strip_suffix(b"\r\n").or_else(|| self.bytes.strip_suffix(b"\n")).unwrap_or(&self.bytes).len();
-        let start = if self.name == 0 { 0 } else { memchr::memchr(b':', &self.bytes).map_or(0, |colon| colon + 1) };
-        start.min(end)..end
+        Lying::from(self).value_range()
     }
 
     /// Everything after the colon, leading blank and folds included, without the final line end.
@@ -215,7 +255,10 @@ fn trimmed(text: &str) -> (&str, usize) {
 }
 
 /// The length of the name; 0 for a line that has none.
-fn name_length(bytes: &[u8]) -> usize {
+pub(super) fn name_length(bytes: &[u8]) -> usize {
+    if let Some(length) = sound_name(bytes) {
+        return length;
+    }
     if matches!(bytes.first(), Some(b' ' | b'\t')) {
         return 0;
     }

@@ -16,7 +16,7 @@ use super::Limits;
 use super::boundary::{Boundaries, Found};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::lines::{Line, Lines, embedded_name, inline_pgp, is_bad_header_line, is_content_line};
+use super::lines::{Line, Lines, Reader, begins_something, embedded_name, inline_pgp, is_content_line, sound_name};
 use super::part::{Declared, Part, PartId, Protection, is_content_field, shown_name};
 use super::slot::Slot;
 use super::words::word_flags;
@@ -109,19 +109,8 @@ impl Indexer {
     /// Takes the next bytes. The result does not depend on how they are cut.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut lines = std::mem::take(&mut self.lines);
-        lines.push(bytes, &mut |line| self.line(line));
+        lines.push(bytes, self);
         self.lines = lines;
-    }
-
-    fn line(&mut self, line: &Line<'_>) {
-        match self.delimiter(line) {
-            Some((multipart, last)) => self.delimit(multipart, last, line),
-            None if self.state == State::Header => self.header_line(line),
-            None => {
-                self.mark(line);
-                self.look_for_files(line.bytes);
-            }
-        }
     }
 
     fn delimiter(&mut self, line: &Line<'_>) -> Option<(usize, bool)> {
@@ -163,7 +152,7 @@ impl Indexer {
         self.leaf = None;
         self.begin_slot(start);
         self.index.slots.last_mut().expect("it has just begun").joined = start < span.start;
-        self.mark(line);
+        self.passed(line.length(), line.eight_bit);
         if last {
             self.boundaries.close(multipart);
             self.begin_slot(span.end);
@@ -193,6 +182,7 @@ impl Indexer {
         let part = self.index.parts.last_mut().expect("a part has just begun");
         "application/octet-stream".clone_into(&mut part.media_type);
         part.media_types = vec![part.media_type.clone()];
+        "7bit".clone_into(&mut part.encoding);
         part.opaque = true;
         part.slots.start = self.index.slots.len() - 1;
         self.header = Header::default();
@@ -206,42 +196,16 @@ impl Indexer {
         self.index.slots.push(Slot::new(at));
     }
 
-    fn mark(&mut self, line: &Line<'_>) {
-        if let Some(slot) = self.index.slots.last_mut() {
-            slot.eight_bit |= line.eight_bit;
-            slot.longest = slot.longest.max(line.length());
-        }
-    }
-
-    /// A part whose header begins with the last slot.
+    /// A part whose header begins with the last slot. What it declares comes behind the header, or it is sealed.
     fn begin_part(&mut self, parent: Option<usize>) {
         let id = PartId(u32::try_from(self.index.parts.len()).expect("parts are limited"));
-        let above = parent.map(|parent| &mut self.index.parts[parent]);
-        let (depth, nested, protection) = above.map_or((0, false, None), |above| {
-            above.leaf = false;
-            (above.depth + 1, above.nested || !above.media_type.starts_with("multipart/"), above.protection)
-        });
+        let header = parent.map(|_| self.index.slots.len() - 1);
+        let part = Part::begun(id, parent.map(|parent| &self.index.parts[parent]), header);
+        if let Some(parent) = parent {
+            self.index.parts[parent].leaf = false;
+        }
         self.open.push(id.index());
-        self.index.parts.push(Part {
-            id,
-            parent: parent.map(|parent| self.index.parts[parent].id),
-            depth,
-            media_type: "text/plain".to_owned(),
-            media_types: vec!["text/plain".to_owned()],
-            charset: None,
-            encoding: "7bit".to_owned(),
-            names: Vec::new(),
-            disposition: None,
-            leaf: true,
-            nested,
-            protection,
-            opaque: false,
-            embedded: false,
-            size: 0,
-            slots: 0..0,
-            boundary: None,
-            header: parent.map(|_| self.index.slots.len() - 1),
-        });
+        self.index.parts.push(part);
     }
 
     fn end_part(&mut self, part: usize, at: u64) {
@@ -257,7 +221,7 @@ impl Indexer {
             self.end_header(span.clone());
             return;
         }
-        self.mark(whole);
+        self.passed(whole.length(), *eight_bit);
         self.index.flags.raise_if(*eight_bit, Flag::EightBitHeader);
         self.index.flags = self.index.flags.and(word_flags(line));
         let mut too_many = !whole.is_whole();
@@ -271,7 +235,7 @@ impl Indexer {
             self.fields += 1;
             too_many |= self.fields > u64::from(self.limits.part_fields);
             self.end_field();
-            self.index.flags.raise_if(is_bad_header_line(line), Flag::BadHeaderLine);
+            self.index.flags.raise_if(sound_name(line).is_none(), Flag::BadHeaderLine);
             let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
             if is_content_field(name.trim_ascii_end()) {
                 self.header.current = Some(line.to_vec());
@@ -349,7 +313,7 @@ impl Indexer {
         if self.unopened && is_content_line(line) {
             self.index.flags.raise(Flag::EmbeddedFile);
         }
-        if !matches!(line.first(), Some(b'-' | b'b' | b'=' | b'(')) {
+        if !line.first().is_some_and(|first| begins_something(*first)) {
             return;
         }
         let Some(leaf) = self.leaf else { return };
@@ -370,7 +334,7 @@ impl Indexer {
     #[must_use]
     pub fn finish(mut self) -> Index {
         let mut lines = std::mem::take(&mut self.lines);
-        let end = lines.finish(&mut |line| self.line(line));
+        let end = lines.finish(&mut self);
         self.index.flags = self.index.flags.and(lines.flags);
         while self.state == State::Header {
             self.end_header(end..end);
@@ -385,6 +349,30 @@ impl Indexer {
             self.end_part(part, end);
         }
         self.index
+    }
+}
+
+impl Reader for Indexer {
+    fn wants(&self, first: u8) -> bool {
+        self.state == State::Header || self.unopened || begins_something(first)
+    }
+
+    fn line(&mut self, line: &Line<'_>) {
+        match self.delimiter(line) {
+            Some((multipart, last)) => self.delimit(multipart, last, line),
+            None if self.state == State::Header => self.header_line(line),
+            None => {
+                self.passed(line.length(), line.eight_bit);
+                self.look_for_files(line.bytes);
+            }
+        }
+    }
+
+    fn passed(&mut self, longest: u64, eight_bit: bool) {
+        if let Some(slot) = self.index.slots.last_mut() {
+            slot.eight_bit |= eight_bit;
+            slot.longest = slot.longest.max(longest);
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `receiver` | bytes in → `Message` |
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
-//! | `part`, `parameter`, `written`, `field`, `words` | what headers say |
+//! | `part`, `parameter`, `simple`, `written`, `field`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
@@ -32,6 +32,7 @@ mod part;
 mod quoted;
 pub mod received;
 mod receiver;
+mod simple;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -163,6 +164,13 @@ struct Body {
     index: Index,
 }
 
+/// The outer header as received.
+struct Header {
+    fields: Vec<Field>,
+    blank: Bytes,
+    declared: Declared,
+}
+
 impl Message {
     /// Reads a message that is in memory as a whole: for samples, tests and tools.
     ///
@@ -178,13 +186,12 @@ impl Message {
     fn new(
         limits: Arc<Limits>,
         budget: Arc<Budget>,
-        fields: Vec<Field>,
-        blank: Bytes,
+        header: Header,
         content: Content,
         index: Index,
         disk: Option<Arc<Share>>,
     ) -> Message {
-        let declared = Declared::read(fields.iter(), "text/plain");
+        let Header { fields, blank, declared } = header;
         let received_size = content.size();
         let start = index.slots[0].span.start;
         let body = Arc::new(Body { content, start, declared, index });

@@ -2,10 +2,10 @@
 
 use super::flags::{Flag, Flags};
 use super::written::{Parameter, Written, pieces};
-use super::{charset, words};
+use super::{charset, simple, words};
 
 /// A parsed value.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Structured {
     /// What stands before the first semicolon, lower case, without comments.
     pub value: String,
@@ -60,6 +60,11 @@ impl Structured {
     /// Reads the raw value of a field.
     #[must_use]
     pub fn parse(raw: &[u8]) -> Structured {
+        simple::read(raw).unwrap_or_else(|| Structured::parse_closely(raw))
+    }
+
+    /// The same for whatever is written.
+    pub(super) fn parse_closely(raw: &[u8]) -> Structured {
         let unfolded: Vec<u8> = raw.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         let written = Written::read(&unfolded);
         let value = String::from_utf8_lossy(&written.value).trim().to_ascii_lowercase();

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::charset;
-use super::field::Field;
+use super::field::Lying;
 use super::flags::{Flag, Flags};
 use super::parameter::Structured;
 
@@ -63,6 +63,30 @@ pub struct Part {
 }
 
 impl Part {
+    /// One that has begun below `above`; what it declares is not known yet.
+    pub(super) fn begun(id: PartId, above: Option<&Part>, header: Option<usize>) -> Part {
+        Part {
+            id,
+            parent: above.map(|above| above.id),
+            depth: above.map_or(0, |above| above.depth + 1),
+            media_type: String::new(),
+            media_types: Vec::new(),
+            charset: None,
+            encoding: String::new(),
+            names: Vec::new(),
+            disposition: None,
+            leaf: true,
+            nested: above.is_some_and(|above| above.nested || !above.media_type.starts_with("multipart/")),
+            protection: above.and_then(|above| above.protection),
+            opaque: false,
+            embedded: false,
+            size: 0,
+            slots: 0..0,
+            boundary: None,
+            header,
+        }
+    }
+
     /// A text to be read, not saved.
     #[must_use]
     pub fn is_text(&self) -> bool {
@@ -102,7 +126,7 @@ pub struct Declared {
 
 impl Declared {
     /// Reads the content fields among these; `default` is the media type where none is given.
-    pub fn read<'a>(fields: impl Iterator<Item = &'a Field>, default: &str) -> Declared {
+    pub fn read<'a>(fields: impl Iterator<Item: Into<Lying<'a>>>, default: &str) -> Declared {
         let mut declared = Declared {
             media_types: Vec::new(),
             charset: None,
@@ -116,13 +140,14 @@ impl Declared {
         };
         let mut counts = [0_u32; 4];
         for field in fields {
+            let field: Lying<'_> = field.into();
             let Some(which) = CONTENT_FIELDS.iter().position(|name| field.is(name)) else { continue };
             counts[which] += 1;
             let first = counts[which] == 1;
             declared.flags.raise_if(!first, Flag::DuplicateField);
             match which {
                 0 => declared.content_type(&Structured::parse(field.raw_value()), first),
-                1 => declared.transfer_encoding(field, first),
+                1 => declared.transfer_encoding(field.raw_value(), first),
                 2 => declared.content_disposition(&Structured::parse(field.raw_value()), first),
                 _ => {}
             }
@@ -136,24 +161,27 @@ impl Declared {
 
     fn content_type(&mut self, value: &Structured, first: bool) {
         let (kind, whole) = media_type(&value.value);
-        if !self.media_types.contains(&kind) {
-            self.media_types.push(kind.clone());
-        }
         self.flags = self.flags.and(value.flags);
         // What some open is a text to others, who take RFC 2045 5.2 at its word.
         self.flags.raise_if(!whole && (kind != "text/plain" || value.get("boundary").is_some()), Flag::AmbiguousParameter);
         self.add_names(value.every("name"));
         self.add_names(value.every("filename"));
-        let boundaries: Vec<&str> = value.all("boundary").collect();
-        self.flags.raise_if(boundaries.len() + usize::from(!first && self.boundary.is_some()) > 1, Flag::TwoBoundaries);
-        if !first {
-            return;
+        self.flags.raise_if(value.all("boundary").count() + usize::from(!first && self.boundary.is_some()) > 1, Flag::TwoBoundaries);
+        if first {
+            self.first_content_type(value, &kind);
         }
-        self.text_charset(value, &kind);
-        self.boundary =
-            boundaries.first().map(|text| text.trim_end().as_bytes().to_vec()).filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        if !self.media_types.contains(&kind) {
+            self.media_types.push(kind);
+        }
+    }
+
+    /// Where there are more, the first is taken.
+    fn first_content_type(&mut self, value: &Structured, kind: &str) {
+        self.text_charset(value, kind);
+        let boundary = value.get("boundary").map(|text| text.trim_end().as_bytes());
+        self.boundary = boundary.filter(|text| (1..=MAX_BOUNDARY).contains(&text.len())).map(<[u8]>::to_vec);
         self.other_boundaries = other_boundaries(value, self.boundary.as_deref());
-        self.protection = match kind.as_str() {
+        self.protection = match kind {
             "multipart/signed" | "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature" => {
                 Some(Protection::Signed)
             }
@@ -177,13 +205,14 @@ impl Declared {
             let other = charset::find(&other);
             Some(other) != found && (rare(other) || rare(found.flatten()))
         };
-        self.flags.raise_if(value.every("charset").filter_map(label).any(differs), Flag::AmbiguousParameter);
+        let others = value.every("charset").filter_map(label).filter(|other| Some(other) != self.charset.as_ref());
+        self.flags.raise_if(others.into_iter().any(differs), Flag::AmbiguousParameter);
     }
 
-    fn transfer_encoding(&mut self, field: &Field, first: bool) {
-        let value = Structured::parse(field.raw_value()).value;
+    fn transfer_encoding(&mut self, raw: &[u8], first: bool) {
+        let value = Structured::parse(raw).value;
         // Some readers know an encoding only where nothing else stands on its line.
-        let alone = field.raw_value().trim_ascii().eq_ignore_ascii_case(value.as_bytes());
+        let alone = raw.trim_ascii().eq_ignore_ascii_case(value.as_bytes());
         let known = alone && matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
         self.flags.raise_if(!known || !first, Flag::BadEncoding);
         if first {
@@ -343,6 +372,7 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::field::Field;
 
     fn declared(header: &'static str) -> Declared {
         let fields: Vec<Field> = header.split_inclusive('\n').map(|line| Field::from_raw(line.into())).collect();

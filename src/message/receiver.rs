@@ -6,18 +6,19 @@
 //! | going to the file | added to what waits | written |
 //! | refused | swallowed | nothing |
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::content::{Content, PIECE, Piece, hold};
-use super::field::Field;
+use super::field::{Field, Lying, name_length};
 use super::flags::{Flag, Flags};
 use super::index::Indexer;
-use super::lines::is_bad_header_line;
+use super::lines::sound_name;
 use super::part::Declared;
 use super::words::word_flags;
-use super::{Limits, Message, Refusal, Room};
+use super::{Header, Limits, Message, Refusal, Room};
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
 use crate::base::random;
@@ -33,10 +34,10 @@ pub struct Receiver {
     share: Share,
     /// Everything from the first byte on while in memory; then what waits to be written.
     buffer: Vec<u8>,
-    header: Header,
+    header: Search,
     /// The header block, once it is known and the content goes to a file.
     header_block: Option<Bytes>,
-    indexer: Option<Indexer>,
+    parsed: Option<Parsed>,
     flags: Flags,
     file: Option<File>,
     size: u64,
@@ -46,9 +47,17 @@ pub struct Receiver {
     unread: Option<Refusal>,
 }
 
+/// The header, once it is known, and what comes behind it.
+#[derive(Debug)]
+struct Parsed {
+    places: Vec<Place>,
+    declared: Declared,
+    indexer: Indexer,
+}
+
 /// The search for the end of the header.
 #[derive(Debug, Default)]
-struct Header {
+struct Search {
     /// Where it ends, blank line included; and the length of that line.
     end: Option<(usize, usize)>,
     /// Where the line that is being read begins.
@@ -79,9 +88,9 @@ impl Receiver {
             budget,
             room,
             buffer: Vec::new(),
-            header: Header::default(),
+            header: Search::default(),
             header_block: None,
-            indexer: None,
+            parsed: None,
             flags: Flags::default(),
             file: None,
             size: 0,
@@ -118,7 +127,7 @@ impl Receiver {
     fn refuse(&mut self, refusal: Refusal) -> Refusal {
         self.refused = Some(refusal.again());
         self.buffer = Vec::new();
-        self.indexer = None;
+        self.parsed = None;
         self.header_block = None;
         self.file = None;
         self.share = self.budget.share();
@@ -135,8 +144,8 @@ impl Receiver {
             return Err(Refusal::NoMemory);
         }
         self.buffer.extend_from_slice(bytes);
-        if let Some(indexer) = &mut self.indexer {
-            indexer.push(bytes);
+        if let Some(parsed) = &mut self.parsed {
+            parsed.indexer.push(bytes);
         } else if let Err(refusal) = self.search_header() {
             self.leave_unread(refusal)?;
         }
@@ -171,10 +180,7 @@ impl Receiver {
             return Err(Refusal::TooManyFields);
         }
         if self.header.end.is_some() {
-            let declared = self.read_header(end);
-            let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
-            indexer.push(&self.buffer[end..]);
-            self.indexer = Some(indexer);
+            self.parsed = Some(self.parse(end));
         }
         Ok(())
     }
@@ -185,10 +191,8 @@ impl Receiver {
             return Err(refusal);
         }
         self.unread = Some(refusal);
-        self.header = Header { end: Some((0, 0)), ..Header::default() };
-        let mut indexer = Indexer::new(Arc::clone(&self.limits), &Declared::read([].iter(), "text/plain"), 0);
-        indexer.push(&self.buffer);
-        self.indexer = Some(indexer);
+        self.header = Search { end: Some((0, 0)), ..Search::default() };
+        self.parsed = Some(self.parse(0));
         Ok(())
     }
 
@@ -207,13 +211,17 @@ impl Receiver {
         Ok(self.unread.as_ref().map(Refusal::again))
     }
 
-    fn read_header(&mut self, end: usize) -> Declared {
-        let block = &self.buffer[..end - self.header.end.map_or(0, |(_, blank)| blank)];
-        self.flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
-        self.flags.raise_if(self.header.end.is_some_and(|(_, blank)| blank == 1), Flag::BareLineEnding);
-        let fields = split(&Bytes::copy_from_slice(block));
-        self.flags = self.flags.and(outer_flags(&fields));
-        Declared::read(fields.iter(), "text/plain")
+    /// The header has ended here: reads it, and what is there of the body.
+    fn parse(&mut self, end: usize) -> Parsed {
+        let blank = self.header.end.map_or(0, |(_, blank)| blank);
+        self.flags.raise_if(blank == 1, Flag::BareLineEnding);
+        let block = &self.buffer[..end - blank];
+        let places = places(block);
+        self.flags = self.flags.and(outer_flags(block, &places));
+        let declared = Declared::read(places.iter().map(|place| place.of(block)), "text/plain");
+        let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
+        indexer.push(&self.buffer[end..]);
+        Parsed { places, declared, indexer }
     }
 
     fn move_out(&mut self) -> Result<(), Refusal> {
@@ -269,7 +277,7 @@ impl Receiver {
     pub fn finish(mut self) -> Result<Message, Refusal> {
         self.end()?;
         let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
-        let indexer = self.indexer.take().unwrap_or_else(|| Indexer::new(Arc::clone(&self.limits), &self.read_header(end), end as u64));
+        let Parsed { places, declared, indexer } = self.parsed.take().unwrap_or_else(|| self.parse(end));
         self.write()?;
         let (block, content, disk_share) = if let Some(File { scratch: Some(scratch), written, share }) = self.file.take() {
             let piece = Piece::File { file: Arc::new(scratch), span: 0..written };
@@ -278,10 +286,10 @@ impl Receiver {
             let all = hold(std::mem::take(&mut self.buffer), self.share);
             (all.slice(..end), Piece::Memory(all), None)
         };
-        let fields = split(&block.slice(..end - blank));
         let mut index = indexer.finish();
         index.flags = index.flags.and(self.flags);
-        Ok(Message::new(self.limits, self.budget, fields, block.slice(end - blank..), Content::new(vec![content]), index, disk_share))
+        let header = Header { fields: fields(&block, &places), blank: block.slice(end - blank..), declared };
+        Ok(Message::new(self.limits, self.budget, header, Content::new(vec![content]), index, disk_share))
     }
 
     #[must_use]
@@ -290,35 +298,62 @@ impl Receiver {
     }
 }
 
-/// The fields of a header block.
-pub(super) fn split(block: &Bytes) -> Vec<Field> {
-    let mut fields = Vec::new();
+/// Where a field stands in its header block.
+#[derive(Debug)]
+struct Place {
+    span: Range<usize>,
+    name: usize,
+}
+
+impl Place {
+    fn of<'a>(&self, block: &'a [u8]) -> Lying<'a> {
+        Lying::new(&block[self.span.clone()], self.name)
+    }
+}
+
+fn places(block: &[u8]) -> Vec<Place> {
+    let mut places = Vec::with_capacity(PLACES);
     let mut start = 0;
-    for at in memchr::memchr_iter(b'\n', block) {
-        if !matches!(block.get(at + 1), Some(b' ' | b'\t')) {
-            fields.push(Field::received(block.slice(start..=at), start as u64));
-            start = at + 1;
-        }
+    for end in memchr::memchr_iter(b'\n', block).map(|at| at + 1).filter(|end| !matches!(block.get(*end), Some(b' ' | b'\t'))) {
+        places.push(Place { span: start..end, name: name_length(&block[start..end]) });
+        start = end;
     }
     if start < block.len() {
-        fields.push(Field::received(block.slice(start..), start as u64));
+        places.push(Place { span: start..block.len(), name: name_length(&block[start..]) });
     }
-    fields
+    places
+}
+
+/// Most headers have no more fields than this.
+const PLACES: usize = 32;
+
+fn fields(block: &Bytes, places: &[Place]) -> Vec<Field> {
+    places.iter().map(|place| Field::received(block.slice(place.span.clone()), place.name, place.span.start as u64)).collect()
+}
+
+/// The fields of a header block.
+pub(super) fn split(block: &Bytes) -> Vec<Field> {
+    fields(block, &places(block))
 }
 
 /// Fields that must not come twice (RFC 5322 3.6).
 const ONCE: [&str; 7] = ["from", "sender", "to", "cc", "subject", "date", "message-id"];
 
-fn outer_flags(fields: &[Field]) -> Flags {
+fn outer_flags(block: &[u8], places: &[Place]) -> Flags {
     let mut flags = Flags::default();
+    flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
+    flags.raise_if(!block.is_ascii(), Flag::EightBitHeader);
+    // A last CR has no LF yet where no line end was found at all.
+    let bare = block.windows(2).filter(|pair| (pair[0] == b'\r') != (pair[1] == b'\n')).count();
+    flags.raise_if(bare > 0 || block.first() == Some(&b'\n'), Flag::BareLineEnding);
+    let words = memchr::memmem::find(block, b"=?").is_some();
     let mut seen = [false; ONCE.len()];
-    for field in fields {
-        let raw = field.raw();
-        flags.raise_if(!raw.is_ascii(), Flag::EightBitHeader);
-        flags.raise_if(is_bad_header_line(raw) || field.is_continuation(), Flag::BadHeaderLine);
-        flags.raise_if(memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r'), Flag::BareLineEnding);
-        flags.raise_if(memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1).is_some_and(|next| *next != b'\n')), Flag::BareLineEnding);
-        flags = flags.and(word_flags(field.raw_value()));
+    for place in places {
+        let field = place.of(block);
+        flags.raise_if(sound_name(&block[place.span.clone()]).is_none(), Flag::BadHeaderLine);
+        if words {
+            flags = flags.and(word_flags(field.raw_value()));
+        }
         if let Some(which) = ONCE.iter().position(|name| field.is(name)) {
             flags.raise_if(seen[which], Flag::DuplicateField);
             seen[which] = true;
