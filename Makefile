@@ -2,11 +2,13 @@
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 FUZZ := $(TOOLS)/bin/cargo-fuzz
+BENCH := $(TOOLS)/bench
+MAIL := PATH="$$PATH:/usr/sbin" cargo bench --quiet --locked --bench mail -- --python $(CURDIR)/$(BENCH)/bin/python
 # Of each target, in seconds.
 FUZZ_TIME := 900
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile counts counts-accept clean
+.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile bench bench-growth counts counts-accept clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +65,15 @@ counts: $(TOOLS)/valgrind ## Instructions and allocations of a message, beside b
 counts-accept: $(TOOLS)/valgrind ## Writes benches/counts.tsv
 	cargo bench --quiet --locked --bench counts -- --accept
 
+bench: $(BENCH)/bin/python ## Beside a TCP forwarder, an SMTP floor, Postfix and a hand-written filter, into docs/ (installs them: Debian, root): minutes
+	command -v haproxy postfix >/dev/null || benches/mail/install.sh
+	$(MAIL) compare --write
+	$(MAIL) open --write
+	$(MAIL) hold --write
+
+bench-growth: ## Cost over the size of the input, into docs/: minutes
+	$(MAIL) growth --write
+
 clean: ## Removes what was built
 	cargo clean
 
@@ -83,6 +94,10 @@ $(DENY):
 $(TOOLS)/valgrind:
 	valgrind --version || apt-get install --yes --no-install-recommends valgrind || { echo "install valgrind first"; false; }
 	mkdir -p $(TOOLS) && touch $@
+
+$(BENCH)/bin/python:
+	python3 -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r benches/mail/filter.txt
 
 $(FUZZ):
 	cargo install --quiet --locked --root $(TOOLS) cargo-fuzz
