@@ -101,7 +101,7 @@ impl Lines {
         };
         let (mut from, mut start, mut longest) = (0, 0, 0);
         for at in memchr::memchr_iter(b'\n', bytes) {
-            let returned = bytes[start..at].ends_with(b"\r");
+            let returned = at > start && bytes[at - 1] == b'\r';
             if reader.wants(bytes[start]) {
                 pass(&bytes[from..start], longest, reader);
                 let line = &bytes[start..=at];
@@ -143,7 +143,7 @@ impl Lines {
         let before = usize::from(std::mem::replace(&mut self.after_cr, bytes.ends_with(b"\r")));
         if !self.flags.has(Flag::BareLineEnding) {
             let returns = before + memchr::memchr_iter(b'\r', bytes).count() - usize::from(self.after_cr);
-            self.flags.raise_if(ends.bare || returns != ends.returned, Flag::BareLineEnding);
+            self.flags.raise_if(ends.all != ends.returned || returns != ends.returned, Flag::BareLineEnding);
         }
     }
 
@@ -173,16 +173,15 @@ impl Lines {
 /// The line ends in one piece.
 #[derive(Debug, Default)]
 struct Ends {
+    all: usize,
     /// Those with a CR.
     returned: usize,
-    /// One has none.
-    bare: bool,
 }
 
 impl Ends {
     fn note(&mut self, returned: bool) {
+        self.all += 1;
         self.returned += usize::from(returned);
-        self.bare |= !returned;
     }
 }
 

@@ -17,7 +17,7 @@ use super::flags::{Flag, Flags};
 use super::index::Indexer;
 use super::lines::sound_name;
 use super::part::Declared;
-use super::words::word_flags;
+use super::words::{may_hold_words, word_flags};
 use super::{Header, Limits, Message, Refusal, Room};
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
@@ -346,7 +346,7 @@ fn outer_flags(block: &[u8], places: &[Place]) -> Flags {
     // A last CR has no LF yet where no line end was found at all.
     let bare = block.windows(2).filter(|pair| (pair[0] == b'\r') != (pair[1] == b'\n')).count();
     flags.raise_if(bare > 0 || block.first() == Some(&b'\n'), Flag::BareLineEnding);
-    let words = memchr::memmem::find(block, b"=?").is_some();
+    let words = may_hold_words(block);
     let mut seen = [false; ONCE.len()];
     for place in places {
         let field = place.of(block);

@@ -127,11 +127,17 @@ pub fn spans_syntax(raw: &[u8]) -> bool {
     })
 }
 
+/// Whether there could be an encoded word in this.
+#[must_use]
+pub fn may_hold_words(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', raw).any(|at| raw.get(at + 1) == Some(&b'?'))
+}
+
 /// What the encoded words in this header line raise.
 #[must_use]
 pub fn word_flags(line: &[u8]) -> Flags {
     let mut flags = Flags::default();
-    if memchr::memmem::find(line, b"=?").is_some() {
+    if may_hold_words(line) {
         let reading = read(line, true);
         flags.raise_if(reading.control, Flag::ControlCharacters);
         flags.raise_if(reading.torn, Flag::BadEncoding);
