@@ -29,7 +29,7 @@ pub struct Origin {
     /// Where the client stands.
     pub standing: Standing,
     /// The argument of EHLO or HELO.
-    pub helo: String,
+    pub helo: Arc<str>,
     /// Whether it was EHLO, so that `Received` says ESMTP (RFC 3848).
     pub extended: bool,
     /// The name of the listener (its address if it has none).

@@ -118,8 +118,7 @@ fn session() -> Work {
         "QUIT",
     ];
     let lines: Vec<String> = LINES.iter().map(|line| format!("{line}\r\n")).collect();
-    let terms =
-        Terms { hostname: "mx.example.net".to_owned(), token: "ABCDEFGHIJ".to_owned(), recipients: 1000, commands: 1000, errors: 20 };
+    let terms = Terms { hostname: "mx.example.net".to_owned(), token: "ABCDEFGHIJ".into(), recipients: 1000, commands: 1000, errors: 20 };
     let terms = Arc::new(terms);
     let offer = Offer { size: 100_000_000, room: 100_000_000, smtputf8: Some(true) };
     repeat(move || {
@@ -153,7 +152,7 @@ fn limits() -> Arc<Limits> {
 
 fn room() -> Room {
     let budget = || Budget::new(1_000_000_000);
-    Room { memory: budget(), disk: budget(), directory: std::env::temp_dir(), owner: "counts".to_owned() }
+    Room { memory: budget(), disk: budget(), directory: std::env::temp_dir().into(), owner: "counts".into() }
 }
 
 fn index(message: String) -> Work {
@@ -206,7 +205,7 @@ fn mail(message: &str, client: &str) -> Mail {
         peer: client,
         client: Client { address: client, name: None },
         standing: Standing::Outside,
-        helo: "client.example.com".to_owned(),
+        helo: "client.example.com".into(),
         extended: true,
         listener: "127.0.0.1:25".into(),
         time: clock::now(),
@@ -226,7 +225,7 @@ fn output(message: Message) -> Work {
         let (mut stuffer, mut out) = (Stuffer::default(), Vec::new());
         for piece in message.pieces() {
             let Piece::Memory(bytes) = piece else { panic!("it lies in memory") };
-            stuffer.push(&bytes, &mut out);
+            stuffer.push(bytes, &mut out);
         }
         let end: Bytes = stuffer.end();
         out.push(end);

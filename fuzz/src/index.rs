@@ -41,7 +41,7 @@ pub fn run(input: &[u8]) {
 
 fn in_pieces(case: &Case<'_>, content: &[u8], limits: &Limits, in_file: bool) -> Option<Message> {
     let room =
-        Room { memory: Budget::new(u64::MAX), disk: Budget::new(u64::MAX), directory: std::env::temp_dir(), owner: "fuzz".to_owned() };
+        Room { memory: Budget::new(u64::MAX), disk: Budget::new(u64::MAX), directory: std::env::temp_dir().into(), owner: "fuzz".into() };
     let memory = if in_file { 0 } else { limits.memory };
     let mut receiver = Receiver::new(Arc::new(Limits { memory, ..limits.clone() }), room);
     for piece in case.pieces(content) {

@@ -230,8 +230,8 @@ fn sent_again(content: &[u8]) {
     let content = Bytes::copy_from_slice(content);
     let (mut stuffer, mut wire) = (Stuffer::default(), Vec::new());
     let half = content.len() / 2;
-    stuffer.push(&content.slice(..half), &mut wire);
-    stuffer.push(&content.slice(half..), &mut wire);
+    stuffer.push(content.slice(..half), &mut wire);
+    stuffer.push(content.slice(half..), &mut wire);
     wire.push(stuffer.end());
     let wire = wire.concat();
     let mut back = Vec::new();

@@ -5,3 +5,4 @@ pub mod disk;
 pub mod log;
 pub mod machine;
 pub mod random;
+pub mod text;

@@ -283,7 +283,13 @@ mod tests {
             let end = if line.ends_with(b"\r\n") { 2 } else { u64::from(line.ends_with(b"\n")) };
             let span = at..at + line.len() as u64;
             at = span.end;
-            told.line(&Line { bytes: &line[..line.len().min(LONGEST)], span, eight_bit: line.iter().any(|byte| *byte > 127), end, end_before });
+            told.line(&Line {
+                bytes: &line[..line.len().min(LONGEST)],
+                span,
+                eight_bit: line.iter().any(|byte| *byte > 127),
+                end,
+                end_before,
+            });
             end_before = end;
         }
         for (at, byte) in text.iter().enumerate() {

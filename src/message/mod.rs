@@ -43,7 +43,7 @@ mod wrap;
 mod written;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -88,9 +88,9 @@ pub struct Room {
     pub memory: Arc<Budget>,
     pub disk: Arc<Budget>,
     /// Where content that outgrows memory goes.
-    pub directory: PathBuf,
+    pub directory: Arc<Path>,
     /// The first part of names in it: the owner's id.
-    pub owner: String,
+    pub owner: Arc<str>,
 }
 
 /// Why a message is not taken. Each has its reply.
@@ -183,14 +183,7 @@ impl Message {
         receiver.finish()
     }
 
-    fn new(
-        limits: Arc<Limits>,
-        budget: Arc<Budget>,
-        header: Header,
-        content: Content,
-        index: Index,
-        disk: Option<Arc<Share>>,
-    ) -> Message {
+    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, content: Content, index: Index, disk: Option<Arc<Share>>) -> Message {
         let Header { fields, blank, declared } = header;
         let received_size = content.size();
         let start = index.slots[0].span.start;

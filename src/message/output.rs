@@ -56,7 +56,7 @@ impl Message {
     #[must_use]
     pub fn size(&self) -> u64 {
         let mut size = self.blank.len() as u64 + self.body.index.slots.iter().map(Slot::size).sum::<u64>();
-        self.each_field(&mut |bytes, _| size += bytes.len() as u64);
+        self.each_field(|bytes, _| size += bytes.len() as u64);
         size
     }
 
@@ -83,7 +83,7 @@ impl Message {
         // A file's header is read from it only where all of it is as received: then message and file are the same.
         let untouched = self.header_untouched();
         let from_content = untouched || !body.content.in_file();
-        self.each_field(&mut |bytes, place| match place {
+        self.each_field(|bytes, place| match place {
             Some(place) if from_content => runs.span(place..place + bytes.len() as u64),
             _ => runs.bytes(bytes.clone()),
         });
@@ -101,7 +101,7 @@ impl Message {
 
     /// All header bytes before the blank line. A line end is put where one is missing, and an empty line before a first line that would fold into what was put
     /// above it (SEMANTICS 19).
-    fn each_field(&self, each: &mut dyn FnMut(&Bytes, Option<u64>)) {
+    fn each_field(&self, mut each: impl FnMut(&Bytes, Option<u64>)) {
         for (index, field) in self.fields.iter().enumerate() {
             if index > 0 && field.is_continuation() {
                 each(&LINE_END, None);

@@ -1,11 +1,17 @@
 //! The one `Received` field Transom adds (RFC 5321 4.4), and the token that makes loops visible.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::field::Field;
+use crate::base::clock::Second;
+use crate::base::text::add_address;
+
+/// Letters of a name that a client, or we, have.
+const LONGEST: usize = 255;
 
 /// What the field says.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +42,30 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
         (false, true) => "ESMTP",
         (false, false) => "SMTP",
     };
-    let helo = clean(stamp.helo);
-    let helo = if helo.is_empty() { "unknown" } else { &helo };
-    let client = stamp.address.map(|address| format!(" ({})", literal(address))).unwrap_or_default();
-    let recipient = stamp.recipient.map(|recipient| recipient.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), "?"));
-    let recipient = recipient.map(|recipient| format!("\r\n for <{recipient}>")).unwrap_or_default();
-    let date = date(stamp.time);
-    let (by, id, token) = (clean(stamp.by), stamp.id, stamp.token);
-    Field::from_raw(format!("Received: from {helo}{client}\r\n by {by} with {with} id {id}.{token}{recipient};\r\n {date}\r\n").into())
+    let mut text = String::with_capacity(512);
+    text.push_str("Received: from ");
+    add_clean(if stamp.helo.is_empty() { "unknown" } else { stamp.helo }, &mut text);
+    if let Some(address) = stamp.address {
+        add_literal(address, &mut text);
+    }
+    text.push_str("\r\n by ");
+    add_clean(stamp.by, &mut text);
+    for part in [" with ", with, " id ", stamp.id, ".", stamp.token] {
+        text.push_str(part);
+    }
+    if let Some(recipient) = stamp.recipient {
+        text.push_str("\r\n for <");
+        text.extend(recipient.chars().map(|c| if c.is_control() || matches!(c, '<' | '>') { '?' } else { c }));
+        text.push('>');
+    }
+    text.push_str(";\r\n ");
+    LATEST.with_borrow_mut(|latest| text.push_str(latest.text(stamp.time, date)));
+    text.push_str("\r\n");
+    Field::from_raw(text.into())
+}
+
+thread_local! {
+    static LATEST: RefCell<Second> = RefCell::default();
 }
 
 /// A time as headers say it (RFC 5322 3.3).
@@ -52,18 +74,24 @@ pub fn date(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// RFC 5321 4.1.3.
-fn literal(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => format!("[{address}]"),
-        IpAddr::V6(address) => format!("[IPv6:{address}]"),
-    }
+/// RFC 5321 4.1.3, in brackets as a comment.
+fn add_literal(address: IpAddr, out: &mut String) {
+    let address = address.to_canonical();
+    let tag = if address.is_ipv6() { "IPv6:" } else { "" };
+    out.push_str(" ([");
+    out.push_str(tag);
+    add_address(address, out);
+    out.push_str("])");
 }
 
 /// What a client says cannot end a clause or the field: no blanks, brackets, semicolons or control characters; and it is bounded.
-fn clean(text: &str) -> String {
+fn add_clean(text: &str, out: &mut String) {
     let harmless = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
-    text.chars().map(|c| if harmless(c) { c } else { '?' }).take(255).collect()
+    if text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii() && harmless(char::from(byte))) {
+        out.push_str(text);
+        return;
+    }
+    out.extend(text.chars().map(|c| if harmless(c) { c } else { '?' }).take(LONGEST));
 }
 
 /// How many of these fields are `Received`, and how many of them have an `id` that ends with the token.

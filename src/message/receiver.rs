@@ -369,7 +369,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn room(directory: &std::path::Path, memory: u64, disk: u64) -> Room {
-        Room { memory: Budget::new(memory), disk: Budget::new(disk), directory: directory.to_owned(), owner: "owner".into() }
+        Room { memory: Budget::new(memory), disk: Budget::new(disk), directory: directory.into(), owner: "owner".into() }
     }
 
     const MESSAGE: &[u8] = b"Subject: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\ntwo\r\n--b--\r\nepilogue\r\n";

@@ -73,7 +73,18 @@ mod tests {
 
     #[test]
     fn what_readers_take_in_more_than_one_way_is_not() {
-        for raw in ["", "a; b", "a; b=c d", "a; b=\"c\\d\"", "a; b=c/d", "a; b*=c", "a; b=\"it's\"", "a; b=\"=?utf-8?q?c?=\"", "a (b)", "a; b=\"c;d\""] {
+        for raw in [
+            "",
+            "a; b",
+            "a; b=c d",
+            "a; b=\"c\\d\"",
+            "a; b=c/d",
+            "a; b*=c",
+            "a; b=\"it's\"",
+            "a; b=\"=?utf-8?q?c?=\"",
+            "a (b)",
+            "a; b=\"c;d\"",
+        ] {
             assert_eq!(read(raw.as_bytes()), None, "{raw}");
         }
     }

@@ -1,11 +1,14 @@
 //! A message's bytes on their way out: from memory without copying, from its file in pieces, dot-stuffed, in time, and never with a dot that is too late.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep_until;
 
 use super::Until;
@@ -50,12 +53,12 @@ pub async fn send(
     let mut sender = Sender { stuffer: Stuffer::default(), out: Vec::new(), waiting: 0, meter: Meter::new(pace, clock::monotonic()) };
     for piece in message.pieces() {
         match piece {
-            Piece::Memory(bytes) => sender.take(&bytes),
+            Piece::Memory(bytes) => sender.take(bytes),
             Piece::File { file, span } => {
                 let mut at = span.start;
                 while at < span.end {
                     let length = CHUNK.min(span.end - at);
-                    sender.take(&read(&file, at, length).await.map_err(|error| {
+                    sender.take(read(&file, at, length).await.map_err(|error| {
                         Stopped::Trouble(Trouble::Other(format!(
                             "was not sent the content, which cannot be read: {error}; see to the disk of store.path"
                         )))
@@ -95,9 +98,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn take(&mut self, bytes: &Bytes) {
-        self.stuffer.push(bytes, &mut self.out);
+    fn take(&mut self, bytes: Bytes) {
         self.waiting += bytes.len() as u64;
+        self.stuffer.push(bytes, &mut self.out);
     }
 
     /// Writes what waits, the dot with it where it is the `last`. Stops at any word of the next hop: before the dot there is nothing it could have to say.
@@ -116,15 +119,12 @@ impl Sender {
                 connection.quiet().map_err(Stopped::Trouble)?;
             }
             let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
-            let (mut input, mut output) = split(connection.stream());
-            let mut byte = [0; 1];
             tokio::select! {
                 biased;
                 () = &mut *gone => return Err(Stopped::ClientGone),
-                said = input.read(&mut byte) => return Err(Stopped::Trouble(interrupted(&said))),
-                written = write_some(&mut output, &out) => match written {
-                    Ok(0) | Err(_) => return Err(Stopped::Trouble(Trouble::Closed)),
-                    Ok(count) => {
+                written = write_some(connection.stream(), &out) => match written.map_err(Stopped::Trouble)? {
+                    0 => return Err(Stopped::Trouble(Trouble::Closed)),
+                    count => {
                         out.advance(count);
                         self.meter.count(count, clock::monotonic());
                     }
@@ -136,9 +136,21 @@ impl Sender {
     }
 }
 
-async fn write_some(output: &mut tokio::io::WriteHalf<&mut Stream>, out: &Slices) -> io::Result<usize> {
-    let slices: Vec<IoSlice<'_>> = out.all[out.done..].iter().take(SLICES).map(|bytes| IoSlice::new(bytes)).collect();
-    output.write_vectored(&slices).await
+/// Writes as much as the next hop takes; it has nothing to say meanwhile.
+async fn write_some(stream: &mut Stream, out: &Slices) -> Result<usize, Trouble> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let next = &out.all[out.done..];
+    slices.iter_mut().zip(next).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
+    let slices = &slices[..next.len().min(SLICES)];
+    poll_fn(|context| {
+        let mut byte = [0; 1];
+        let mut said = ReadBuf::new(&mut byte);
+        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(context, &mut said) {
+            return Poll::Ready(Err(interrupted(&read.map(|()| said.filled().len()))));
+        }
+        Pin::new(&mut *stream).poll_write_vectored(context, slices).map_err(|_: io::Error| Trouble::Closed)
+    })
+    .await
 }
 
 fn interrupted(said: &io::Result<usize>) -> Trouble {

@@ -284,13 +284,13 @@ impl Connection {
             peer: self.peer,
             client: Client { address: self.peer, name: None },
             standing: self.door.permission.standing(self.peer),
-            helo: greeting.map(|greeting| greeting.name.clone()).unwrap_or_default(),
+            helo: greeting.map(|greeting| Arc::clone(&greeting.name)).unwrap_or_default(),
             extended: greeting.is_some_and(|greeting| greeting.extended),
             listener: Arc::clone(&self.door.name),
             time: self.began.unwrap_or_else(clock::now),
             session: self.id,
             id: random::ulid(),
-            token: self.shared.terms.token.as_str().into(),
+            token: Arc::clone(&self.shared.terms.token),
         })
     }
 

@@ -1,11 +1,13 @@
 //! A message that is here as a whole: loops refused, the chain run, our `Received` put on top, the ruling carried out, one line logged.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
+use ulid::ULID_LEN;
 
 use super::commit::{OURSELVES, Told, Work, commit, not_told};
 use super::input::Input;
@@ -21,6 +23,7 @@ use crate::message::received::{self, Stamp};
 use crate::message::{Fault, Field, Message};
 use crate::relay::{Transaction, Until};
 use crate::smtp::envelope::Envelope;
+use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Reply};
 
 /// Larger messages, and those in a file, are ruled on a blocking thread (DESIGN decision 7).
@@ -192,14 +195,17 @@ fn log_ruling(ruling: &Ruling) {
 impl Case {
     /// The mail as the chain gets it, for whom the rules at RCPT left.
     fn mail(&self) -> Mail {
-        let envelope = Envelope { recipients: class::left(&self.recipients), ..self.envelope.clone() };
-        Mail { origin: Arc::clone(&self.origin), envelope, message: self.message.clone() }
+        Mail { origin: Arc::clone(&self.origin), envelope: self.envelope_for(class::left(&self.recipients)), message: self.message.clone() }
     }
 
     /// The envelope as given, without those that a rule dropped.
     fn kept(&self) -> Envelope {
         let kept = self.recipients.iter().filter(|ruling| ruling.goes_on()).map(|ruling| ruling.given.clone());
-        Envelope { recipients: kept.collect(), ..self.envelope.clone() }
+        self.envelope_for(kept.collect())
+    }
+
+    fn envelope_for(&self, recipients: Vec<Path>) -> Envelope {
+        Envelope { sender: self.envelope.sender.clone(), recipients, declared: self.envelope.declared }
     }
 
     /// What it is to be answered for good before a rule has seen it, and the word for the log.
@@ -243,7 +249,7 @@ impl Case {
     fn stamp(&self, ruling: &Ruling, hostname: &str, token: &str) -> Field {
         let Case { origin, envelope, .. } = self;
         let only = match &envelope.recipients[..] {
-            [only] if self.one_recipient && ruling.mail.envelope.recipients == [only.clone()] => Some(only.address()),
+            [only] if self.one_recipient && ruling.mail.envelope.recipients == slice::from_ref(only) => Some(only.address()),
             _ => None,
         };
         received::field(&Stamp {
@@ -252,7 +258,7 @@ impl Case {
             by: hostname,
             extended: origin.extended,
             smtputf8: envelope.declared.smtputf8,
-            id: &origin.id.to_string(),
+            id: origin.id.array_to_str(&mut [0; ULID_LEN]),
             token,
             recipient: only,
             time: origin.time,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 use super::limits::Sessions;
 use super::permission::Permission;
@@ -101,7 +101,7 @@ impl Entrance {
 fn terms(config: &Config, store: &Store) -> Arc<Terms> {
     Arc::new(Terms {
         hostname: config.hostname.clone(),
-        token: store.token().to_owned(),
+        token: store.token().into(),
         recipients: config.limits.recipients,
         commands: config.limits.commands_per_session,
         errors: config.limits.errors_per_session,
@@ -115,8 +115,8 @@ impl Shared {
         let room = Room {
             memory: Budget::new(limits.bytes_in_flight.0),
             disk: Budget::new(limits.temporary_disk.0),
-            directory: store.temporary(),
-            owner: store.owner().to_owned(),
+            directory: store.temporary().into(),
+            owner: store.owner().into(),
         };
         Shared {
             terms: terms(config, &store),
@@ -165,7 +165,7 @@ impl Shared {
             different: *different,
         });
         if !seen.is_empty() {
-            self.store.count(&id.to_string(), clock::now(), counts);
+            self.store.count(id.array_to_str(&mut [0; ULID_LEN]), clock::now(), counts);
         }
     }
 

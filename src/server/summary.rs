@@ -1,10 +1,13 @@
 //! One line a transaction in the log: everything one needs to find the rest.
 
-use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ulid::ULID_LEN;
+
+use crate::base::text::{add_address, add_number};
 use crate::mail::Origin;
 use crate::smtp::path::Path;
 use crate::smtp::reply::Reply;
@@ -47,79 +50,95 @@ impl Summary<'_> {
     /// Writes it.
     pub fn log(&self) {
         let Summary { origin, .. } = self;
+        let (mut id, mut session) = ([0; ULID_LEN], [0; ULID_LEN]);
+        let mut texts = Texts(String::with_capacity(512));
+        let client = texts.add(|text| add_client(origin.client.address, text));
+        let from = texts.add(|text| add_path(self.sender, text));
+        let to = texts.add(|text| add_names(self.recipients, text));
+        let fired = texts.add(|text| add_all(self.fired, ", ", text));
+        let observed = texts.add(|text| add_all(&self.observed, ", ", text));
+        let hold = texts.add(|text| add_all(self.holds, ",", text));
+        let ms = texts.add(|text| self.times.add_to(text));
         let reply = self.reply.in_one_line();
         tracing::info!(
-            id = %origin.id,
-            session = %origin.session,
-            client = %Client(origin.client.address),
-            from = %self.sender,
-            to = %Names(self.recipients),
+            id = &*origin.id.array_to_str(&mut id),
+            session = &*origin.session.array_to_str(&mut session),
+            client = texts.get(client),
+            from = texts.get(from),
+            to = texts.get(to),
             n = self.recipients.len(),
             bytes = self.bytes,
             outcome = self.outcome,
-            fired = joined(self.fired, ", ").map(tracing::field::display),
-            observed = joined(&self.observed, ", ").map(tracing::field::display),
-            hold = joined(self.holds, ",").map(tracing::field::display),
+            fired = texts.get(fired),
+            observed = texts.get(observed),
+            hold = texts.get(hold),
             next_hop = self.next_hop,
             answer = self.answer.filter(|answer| *answer != reply),
             reply,
-            ms = %self.times,
+            ms = texts.get(ms),
             "mail"
         );
     }
 }
 
-/// In milliseconds, to a tenth.
-impl Display for Times {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+/// Texts of one line, in one piece of memory.
+struct Texts(String);
+
+impl Texts {
+    fn add(&mut self, write: impl FnOnce(&mut String)) -> Range<usize> {
+        let start = self.0.len();
+        write(&mut self.0);
+        start..self.0.len()
+    }
+
+    /// None where there is nothing to say.
+    fn get(&self, range: Range<usize>) -> Option<&str> {
+        self.0.get(range).filter(|text| !text.is_empty())
+    }
+}
+
+impl Times {
+    /// In milliseconds, to a tenth.
+    fn add_to(self, text: &mut String) {
         for (name, time) in [("receive:", self.receive), (",chain:", self.chain), (",relay:", self.relay)] {
             let tenths = time.as_secs() * 10_000 + u64::from((time.subsec_nanos() + 50_000) / 100_000);
-            write!(f, "{name}{}", tenths / 10)?;
+            text.push_str(name);
+            add_number(tenths / 10, text);
             if tenths % 10 > 0 {
-                write!(f, ".{}", tenths % 10)?;
+                text.push('.');
+                add_number(tenths % 10, text);
             }
         }
-        Ok(())
     }
 }
 
-struct Client(Option<IpAddr>);
-
-impl Display for Client {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("unix"),
-        }
+fn add_client(address: Option<IpAddr>, text: &mut String) {
+    match address {
+        Some(address) => add_address(address, text),
+        None => text.push_str("unix"),
     }
 }
 
-struct Names<'a>(&'a [Path]);
+fn add_path(path: &Path, text: &mut String) {
+    text.push('<');
+    text.push_str(path.address());
+    text.push('>');
+}
 
-impl Display for Names<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let named = &self.0[..self.0.len().min(MOST_NAMED)];
-        Joined(named, ",").fmt(f)?;
-        if named.len() < self.0.len() { f.write_str(",…") } else { Ok(()) }
+fn add_names(recipients: &[Path], text: &mut String) {
+    for (number, path) in recipients.iter().take(MOST_NAMED).enumerate() {
+        text.push_str(if number > 0 { "," } else { "" });
+        add_path(path, text);
+    }
+    if recipients.len() > MOST_NAMED {
+        text.push_str(",…");
     }
 }
 
-struct Joined<'a, T>(&'a [T], &'static str);
-
-/// None where there is nothing.
-fn joined<'a, T>(all: &'a [T], between: &'static str) -> Option<Joined<'a, T>> {
-    (!all.is_empty()).then_some(Joined(all, between))
-}
-
-impl<T: Display> Display for Joined<'_, T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (number, one) in self.0.iter().enumerate() {
-            if number > 0 {
-                f.write_str(self.1)?;
-            }
-            one.fmt(f)?;
-        }
-        Ok(())
+fn add_all(all: &[impl AsRef<str>], between: &str, text: &mut String) {
+    for (number, one) in all.iter().enumerate() {
+        text.push_str(if number > 0 { between } else { "" });
+        text.push_str(one.as_ref());
     }
 }
 
@@ -130,14 +149,21 @@ mod tests {
     #[test]
     fn times_are_milliseconds_to_a_tenth() {
         let times = Times { receive: Duration::from_millis(3), chain: Duration::from_micros(249), relay: Duration::from_micros(10_950) };
-        assert_eq!(times.to_string(), "receive:3,chain:0.2,relay:11");
+        let mut text = String::new();
+        times.add_to(&mut text);
+        assert_eq!(text, "receive:3,chain:0.2,relay:11");
     }
 
     #[test]
     fn a_thousand_recipients_are_not_all_named() {
         let recipients = vec![Path::parse("a@example.org").unwrap(); 1000];
-        assert!(Names(&recipients).to_string().len() < 400);
-        assert!(Names(&recipients).to_string().ends_with("<a@example.org>,…"));
-        assert_eq!(Names(&recipients[..2]).to_string(), "<a@example.org>,<a@example.org>");
+        let named = |recipients: &[Path]| {
+            let mut text = String::new();
+            add_names(recipients, &mut text);
+            text
+        };
+        assert!(named(&recipients).len() < 400);
+        assert!(named(&recipients).ends_with("<a@example.org>,…"));
+        assert_eq!(named(&recipients[..2]), "<a@example.org>,<a@example.org>");
     }
 }

@@ -10,6 +10,8 @@ pub const LONGEST_LINE: usize = 1024;
 /// The longest line of any other command.
 const LONGEST_PLAIN_LINE: usize = 512;
 const LONGEST_NAME: usize = 255;
+/// STARTTLS, XFORWARD.
+const LONGEST_VERB: usize = 8;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +84,17 @@ impl Command {
         // A lone LF is no line end (RFC 5321 2.3.8): a client that means it would disagree with us about where commands begin.
         let text = line.strip_suffix(b"\r\n").ok_or(SyntaxError::LineEnd)?;
         let text = std::str::from_utf8(text).map_err(|_| SyntaxError::Arguments)?;
-        if text.contains(|letter: char| letter.is_control() && letter != '\t') {
+        if text.bytes().any(|byte| !matches!(byte, b' '..=b'~')) && text.contains(|letter: char| letter.is_control() && letter != '\t') {
             return Err(SyntaxError::Arguments);
         }
         let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
         let arguments = arguments.trim_matches([' ', '\t']);
-        let verb = verb.to_ascii_uppercase();
+        let mut letters = [0; LONGEST_VERB];
+        let verb = upper(verb, &mut letters);
         if line.len() > LONGEST_PLAIN_LINE && verb != "MAIL" && verb != "RCPT" {
             return Err(SyntaxError::TooLong);
         }
-        match verb.as_str() {
+        match verb {
             "HELO" => name(arguments).map(Command::Helo),
             "EHLO" => name(arguments).map(Command::Ehlo),
             "MAIL" => mail(arguments, offer),
@@ -109,6 +112,14 @@ impl Command {
             _ => Err(SyntaxError::Unknown),
         }
     }
+}
+
+/// A verb in upper case; empty if it is longer than any.
+fn upper<'l>(verb: &str, letters: &'l mut [u8; LONGEST_VERB]) -> &'l str {
+    let Some(letters) = letters.get_mut(..verb.len()) else { return "" };
+    letters.copy_from_slice(verb.as_bytes());
+    letters.make_ascii_uppercase();
+    std::str::from_utf8(letters).unwrap_or_default()
 }
 
 fn alone(arguments: &str, command: Command) -> Result<Command, SyntaxError> {
@@ -158,12 +169,12 @@ fn after<'t>(text: &'t str, keyword: &str) -> Option<&'t str> {
 fn bracketed(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('<')?;
     let (mut quoted, mut escaped) = (false, false);
-    for (place, letter) in inner.char_indices() {
+    for (place, letter) in inner.bytes().enumerate() {
         match letter {
             _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '>' if !quoted => {
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => {
                 let rest = &inner[place + 1..];
                 return (rest.is_empty() || rest.starts_with(' ')).then(|| (&inner[..place], rest.trim_matches(' ')));
             }

@@ -116,7 +116,7 @@ impl Path {
 /// With angle brackets, as on the wire.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{}>", self.address)
+        ["<", &self.address, ">"].into_iter().try_for_each(|text| f.write_str(text))
     }
 }
 
@@ -178,7 +178,8 @@ fn is_utf8_letter(letter: char) -> bool {
 fn is_domain(domain: &str) -> bool {
     let labels = domain.strip_suffix('.').unwrap_or(domain);
     labels.split('.').all(|label| {
-        (1..=63).contains(&label.chars().count())
+        !label.is_empty()
+            && (label.len() <= 63 || label.chars().count() <= 63)
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' || is_utf8_letter(letter))

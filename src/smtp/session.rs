@@ -24,7 +24,7 @@ use super::reply::{self, Class, Reply};
 pub struct Terms {
     pub hostname: String,
     /// Our instance token.
-    pub token: String,
+    pub token: Arc<str>,
     pub recipients: usize,
     pub commands: u64,
     pub errors: u64,
@@ -59,7 +59,7 @@ enum State {
 /// How the client introduced itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeting {
-    pub name: String,
+    pub name: Arc<str>,
     /// EHLO, not HELO.
     pub extended: bool,
 }
@@ -158,8 +158,8 @@ impl Session {
 
     fn command(&mut self, command: Command, offer: &Offer) -> Step {
         match command {
-            Command::Helo(name) => self.greet(Greeting { name, extended: false }, offer),
-            Command::Ehlo(name) => self.greet(Greeting { name, extended: true }, offer),
+            Command::Helo(name) => self.greet(Greeting { name: name.into(), extended: false }, offer),
+            Command::Ehlo(name) => self.greet(Greeting { name: name.into(), extended: true }, offer),
             Command::Mail { sender, declared } => self.mail(Envelope { sender, recipients: Vec::new(), declared }, offer),
             Command::Rcpt(path) => self.rcpt(path),
             Command::Data => self.data(),

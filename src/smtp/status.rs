@@ -50,7 +50,7 @@ pub(super) fn push_codes(out: &mut Vec<u8>, code: u16, separator: u8, enhanced: 
     push_number(out, code);
     out.push(separator);
     if let Some(Enhanced(class, subject, detail)) = enhanced {
-        for (number, end) in [(class.into(), b'.'), (subject, b'.'), (detail, b' ')] {
+        for (number, end) in [(u16::from(class), b'.'), (subject, b'.'), (detail, b' ')] {
             push_number(out, number);
             out.push(end);
         }

@@ -1,7 +1,12 @@
 //! Dot-stuffing on the way out (RFC 5321 4.5.2): done once, after all edits, without copying.
 
-use bytes::Bytes;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
+use memchr::memmem::Finder;
+
+/// Where a dot stands first in its line.
+static LINE_DOT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
 const DOT: Bytes = Bytes::from_static(b".");
 
 /// Turns content into what goes over the wire, piece by piece.
@@ -19,20 +24,17 @@ impl Default for Stuffer {
 
 impl Stuffer {
     /// Appends the wire form of `bytes` to `out`, as slices of it with dots between them.
-    pub fn push(&mut self, bytes: &Bytes, out: &mut Vec<Bytes>) {
-        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return };
+    pub fn push(&mut self, mut bytes: Bytes, out: &mut Vec<Bytes>) {
+        let (Some(first), Some(last)) = (bytes.first().copied(), bytes.last().copied()) else { return };
         // A dot after a lone LF is doubled, too: content has none, and if it had, a lenient server would take it for the end.
-        if self.tail[1] == b'\n' && *first == b'.' {
+        if self.tail[1] == b'\n' && first == b'.' {
             out.push(DOT);
         }
-        let mut from = 0;
-        for found in memchr::memmem::find_iter(bytes, b"\n.") {
-            out.push(bytes.slice(from..=found));
-            out.push(DOT);
-            from = found + 1;
+        self.tail = [bytes.len().checked_sub(2).map_or(self.tail[1], |at| bytes[at]), last];
+        while let Some(found) = LINE_DOT.find(&bytes) {
+            out.extend([bytes.split_to(found + 1), DOT]);
         }
-        out.push(bytes.slice(from..));
-        self.tail = [bytes.len().checked_sub(2).map_or(self.tail[1], |at| bytes[at]), *last];
+        out.push(bytes);
     }
 
     /// What ends the data: a line end if the content has none, and the dot.
@@ -50,7 +52,7 @@ mod tests {
         let mut stuffer = Stuffer::default();
         let mut out = Vec::new();
         for piece in pieces {
-            stuffer.push(&Bytes::copy_from_slice(piece), &mut out);
+            stuffer.push(Bytes::copy_from_slice(piece), &mut out);
         }
         out.push(stuffer.end());
         out.concat()
@@ -79,7 +81,7 @@ mod tests {
     fn nothing_is_copied() {
         let content = Bytes::from(vec![b'x'; 100]);
         let mut out = Vec::new();
-        Stuffer::default().push(&content, &mut out);
+        Stuffer::default().push(content.clone(), &mut out);
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].as_ptr(), content.as_ptr());
     }

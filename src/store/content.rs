@@ -288,8 +288,12 @@ pub(super) fn message(store: &Store, hold: i64, form: Form) -> Result<Message, S
         memory: 1 << 20,
         text: 16_000_000,
     };
-    let room =
-        Room { memory: Budget::new(NO_LIMIT), disk: Budget::new(NO_LIMIT), directory: store.temporary(), owner: store.owner().to_owned() };
+    let room = Room {
+        memory: Budget::new(NO_LIMIT),
+        disk: Budget::new(NO_LIMIT),
+        directory: store.temporary().into(),
+        owner: store.owner().into(),
+    };
     let mut receiver = Receiver::new(Arc::new(limits), room);
     let refused = |refusal: Refusal| match refusal {
         Refusal::Disk(error) => at(&store.temporary(), &error),

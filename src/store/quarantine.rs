@@ -24,6 +24,12 @@ const EXPIRED_AT_ONCE: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HoldId(pub String);
 
+impl AsRef<str> for HoldId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for HoldId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

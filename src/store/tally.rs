@@ -71,6 +71,28 @@ type Key = (Arc<str>, bool, i64);
 pub(super) struct Gathered(Arc<Mutex<HashMap<Key, Tally>>>);
 
 impl Tally {
+    /// Adds what became of the rule for one message.
+    fn note(&mut self, count: &Count<'_>, message: &str, time: Timestamp) {
+        self.seen += 1;
+        self.errors += u64::from(count.failed);
+        self.different += u64::from(count.different);
+        if !count.fired {
+            return;
+        }
+        self.fired += 1;
+        if Some(time) < self.last {
+            self.messages.push(message.to_owned());
+            self.messages.truncate(NAMED);
+            return;
+        }
+        self.last = Some(time);
+        // The oldest one's room is used again.
+        let mut newest = if self.messages.len() < NAMED { String::new() } else { self.messages.pop().unwrap_or_default() };
+        newest.clear();
+        newest.push_str(message);
+        self.messages.insert(0, newest);
+    }
+
     /// Adds counts of the same rule, from before or after these.
     fn add(&mut self, other: &Tally) {
         self.seen += other.seen;
@@ -96,16 +118,7 @@ impl Gathered {
             if known.len() >= MOST && !known.contains_key(&key) {
                 continue;
             }
-            let fired = count.fired.then(|| (time, vec![message.to_owned()]));
-            let (last, messages) = fired.map_or((None, Vec::new()), |(time, messages)| (Some(time), messages));
-            known.entry(key).or_default().add(&Tally {
-                seen: 1,
-                fired: count.fired.into(),
-                errors: count.failed.into(),
-                different: count.different.into(),
-                last,
-                messages,
-            });
+            known.entry(key).or_default().note(&count, message, time);
         }
     }
 

@@ -200,12 +200,8 @@ async fn a_large_message_arrives_whole() {
 async fn content_in_a_file_arrives_like_any_other() {
     let content = [&b"Subject: x\r\n\r\n"[..], &b".abc\r\n".repeat(200_000)].concat();
     let directory = tempfile::tempdir().unwrap();
-    let room = Room {
-        memory: Budget::new(100_000_000),
-        disk: Budget::new(100_000_000),
-        directory: directory.path().to_owned(),
-        owner: "me".to_owned(),
-    };
+    let room =
+        Room { memory: Budget::new(100_000_000), disk: Budget::new(100_000_000), directory: directory.path().into(), owner: "me".into() };
     let mut receiver = Receiver::new(limits(1000), room);
     for piece in content.chunks(7000) {
         receiver.push(piece).unwrap();

@@ -7,6 +7,7 @@ use tracing::field::{Field, Visit};
 
 use super::Format;
 use crate::base::clock::Second;
+use crate::base::text::add_number;
 
 /// Characters of one value; more is cut, so that no peer can fill a disk with one line.
 const LONGEST: usize = 16_384;
@@ -32,9 +33,18 @@ impl Line {
         text.clear();
         text.push_str(if format == Format::Json { "{\"time\":\"" } else { "" });
         text.push_str(second.text(time, |second| format!("{second:.0}").trim_end_matches('Z').to_owned()));
-        let _ = write!(text, ".{:03}Z", time.as_millisecond().rem_euclid(1000));
+        text.push('.');
+        let thousandths = time.as_millisecond().rem_euclid(1000).unsigned_abs();
+        for digit in [thousandths / 100, thousandths / 10 % 10, thousandths % 10] {
+            add_number(digit, text);
+        }
+        text.push('Z');
         match format {
-            Format::Text => text.extend([" ", level.as_str(), " "]),
+            Format::Text => {
+                text.push(' ');
+                text.push_str(level.as_str());
+                text.push(' ');
+            }
             Format::Json => {
                 text.push_str("\",\"level\":\"");
                 text.extend(level.as_str().chars().map(|letter| letter.to_ascii_lowercase()));
@@ -60,7 +70,8 @@ impl Line {
 
     /// Adds a field that is a number.
     pub(super) fn number(&mut self, name: &str, value: u64) {
-        self.bare(name, value);
+        self.name(name);
+        add_number(value, &mut self.text);
     }
 
     /// The line with its end.
@@ -83,7 +94,11 @@ impl Line {
 
     fn name(&mut self, name: &str) {
         match self.format {
-            Format::Text => self.text.extend([" ", name, "="]),
+            Format::Text => {
+                self.text.push(' ');
+                self.text.push_str(name);
+                self.text.push('=');
+            }
             Format::Json => {
                 self.text.push_str(",\"");
                 json(name, &mut self.text);

@@ -316,7 +316,7 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
         origin.standing = Standing::Inside;
     }
     if let Some(helo) = helo? {
-        origin.helo = helo;
+        origin.helo = helo.into();
     }
     if let Some(listener) = listener? {
         origin.listener = Arc::from(listener);

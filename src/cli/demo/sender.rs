@@ -67,7 +67,7 @@ fn reply(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
 /// A message with dots stuffed and its end.
 fn wire(message: &[u8]) -> Vec<u8> {
     let (mut stuffer, mut pieces) = (Stuffer::default(), Vec::new());
-    stuffer.push(&Bytes::copy_from_slice(message), &mut pieces);
+    stuffer.push(Bytes::copy_from_slice(message), &mut pieces);
     pieces.push(stuffer.end());
     pieces.concat()
 }

@@ -168,7 +168,7 @@ fn origin(args: &Args) -> Origin {
     Origin {
         peer: Some(args.client),
         client: Client { address: Some(args.client), name: args.client_name.clone() },
-        helo: args.helo.clone(),
+        helo: args.helo.as_str().into(),
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
         time: clock::now(),
         ..origin
