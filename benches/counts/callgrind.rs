@@ -35,7 +35,7 @@ pub fn count(name: &str) -> Result<Counts, String> {
     // What a shell happens to have set would move the stack, and may change what is logged.
     let path = std::env::var_os("PATH").unwrap_or_default();
     valgrind.env_clear().env("PATH", path).env("GLIBC_TUNABLES", TUNABLES).stdin(Stdio::null()).stdout(Stdio::null());
-    let done = valgrind.output().map_err(|error| failed(&format!("valgrind cannot be run ({error}); Debian: apt-get install valgrind")))?;
+    let done = valgrind.output().map_err(|error| failed(&format!("valgrind cannot be run: {error}")))?;
     if !done.status.success() {
         return Err(failed(&format!("{}\n{}", done.status, String::from_utf8_lossy(&done.stderr))));
     }

@@ -80,6 +80,9 @@ fn fulfil(wish: &Wish) -> Result<bool, String> {
     let before = Table::read(&wish.table)?;
     let report = now.beside(before.as_ref());
     print!("{}", report.text);
+    if let Some(before) = before.as_ref().filter(|_| wish.names.is_empty()) {
+        before.without(&now).for_each(|name| println!("{name} stands in the table and is no case any more."));
+    }
     if wish.accept {
         let all = if wish.names.is_empty() { now } else { now.and_the_rest_of(before)? };
         all.write(&wish.table)?;

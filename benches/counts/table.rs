@@ -44,7 +44,8 @@ pub struct Report {
 /// A tool cannot be asked.
 pub fn head() -> Result<Vec<String>, String> {
     let ask = |tool: &str, flag: &str| {
-        let said = Command::new(tool).arg(flag).output().map_err(|error| format!("{tool} cannot be run: {error}"))?;
+        let said =
+            Command::new(tool).arg(flag).output().map_err(|error| format!("{tool} cannot be run ({error}); it has to be installed"))?;
         Ok::<_, String>(String::from_utf8_lossy(&said.stdout).lines().next().unwrap_or_default().to_owned())
     };
     Ok(vec![
@@ -52,6 +53,7 @@ pub fn head() -> Result<Vec<String>, String> {
         format!("profile: {}", profile()),
         format!("processor: {}", processor()),
         format!("C library: {}", ask("ldd", "--version")?),
+        format!("counted by: {}", ask("valgrind", "--version")?),
     ])
 }
 
@@ -126,6 +128,11 @@ impl Table {
         }
         self.rows = rows;
         Ok(self)
+    }
+
+    /// Names of this table that another one has not.
+    pub fn without<'t>(&'t self, other: &'t Table) -> impl Iterator<Item = &'t str> {
+        self.rows.iter().map(|row| row.name.as_str()).filter(|name| other.rows.iter().all(|row| row.name != *name))
     }
 
     /// The same beside what was counted before.
