@@ -66,7 +66,7 @@ counts-accept: $(TOOLS)/valgrind ## Writes benches/counts.tsv
 	cargo bench --quiet --locked --bench counts -- --accept
 
 bench: $(BENCH)/bin/python ## Beside a TCP forwarder, an SMTP floor, Postfix and a hand-written filter, into docs/ (installs them: Debian, root): minutes
-	command -v haproxy postfix >/dev/null || benches/mail/install.sh
+	benches/mail/install.sh
 	$(MAIL) compare --write
 	$(MAIL) open --write
 	$(MAIL) hold --write

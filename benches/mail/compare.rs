@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::mail::Shape;
 use crate::measure::{self, Sample, Workload};
 use crate::peers::{Peer, Running};
 use crate::plot::{self, Bar};
@@ -37,6 +38,9 @@ pub struct Options {
     /// Messages over one connection; without it all
     #[arg(long)]
     per_connection: Option<u64>,
+    /// Recipients of each message
+    #[arg(long, default_value_t = 1)]
+    recipients: usize,
     /// MAIL, RCPT and DATA in one write
     #[arg(long)]
     pipelined: bool,
@@ -79,10 +83,11 @@ pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
     for &sessions in &options.sessions {
         let workload = Workload {
             size: options.size,
+            shape: Shape::Text,
             sessions,
             per_connection: options.per_connection,
             pipelined: options.pipelined,
-            ..Workload::default()
+            recipients: options.recipients,
         };
         blocks.push(rounds(&sink, &peers, &workload, options, &progress)?);
     }
@@ -92,7 +97,7 @@ pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
     }
     bench.json(&blocks)?;
     if bench.write {
-        let sheets: Vec<_> = blocks.iter().map(|block| block.sheet(options).markdown()).collect();
+        let sheets: Vec<_> = blocks.iter().map(|block| block.markdown(options)).collect();
         table::into_page("compare", &sheets.join("\n"))?;
         for block in &blocks {
             block.plots()?;
@@ -157,15 +162,21 @@ impl Block {
         let mut head = vec!["", "what it does", "messages/s", "of direct", "× tcp", "× floor", "CPU µs/message", "CPU × floor"];
         head.extend(["p50 ms", "p99 ms", "peak MiB (private)"]);
         let caption = format!(
-            "**{} sessions**, {} a message{}{}; median (least–most) of {} rounds. {}.",
+            "**{} sessions**, {} a message{}{}{}; median (least–most) of {} rounds. {}.",
             self.sessions,
             table::bytes(self.size),
             options.per_connection.map_or(String::new(), |count| format!(", {count} messages a connection")),
+            if options.recipients > 1 { format!(", {} recipients", options.recipients) } else { String::new() },
             if options.pipelined { ", pipelined" } else { "" },
             options.runs,
             table::machine(),
         );
         Sheet { caption, head, rows: self.rows.iter().map(cells).collect() }
+    }
+
+    fn markdown(&self, options: &Options) -> String {
+        let sessions = self.sessions;
+        format!("{}\n![](plots/rate-{sessions}.svg) ![](plots/cpu-{sessions}.svg)\n", self.sheet(options).markdown())
     }
 
     fn plots(&self) -> Result<(), String> {

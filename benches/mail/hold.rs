@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::mail::Shape;
 use crate::measure::{self, Workload};
 use crate::peers::Running;
 use crate::process::{Memory, Server};
@@ -36,8 +37,13 @@ struct Row {
     peer: String,
     /// Bytes of private memory for each idle session.
     idle_session: f64,
-    /// MiB resident before, while the large messages wait for their dots, and at most until all were delivered.
-    before: f64,
+    attached: Large,
+    text: Large,
+}
+
+/// MiB resident while large messages wait for their dots, and at most until all were delivered.
+#[derive(Debug, Serialize)]
+struct Large {
     held: f64,
     peak: f64,
 }
@@ -53,8 +59,9 @@ pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
         let idle_session = idle(&peer.start(sink.ports(), &bench.programs)?, &sink, options.idle)?;
         progress.inc(1);
         progress.set_message(format!("{}, {} large messages", peer.name, options.messages));
-        let [before, held, peak] = large(&peer.start(sink.ports(), &bench.programs)?, &sink, options)?;
-        rows.push(Row { peer: peer.name.clone(), idle_session, before, held, peak });
+        let attached = large(&peer.start(sink.ports(), &bench.programs)?, &sink, options, Shape::Attachment)?;
+        let text = large(&peer.start(sink.ports(), &bench.programs)?, &sink, options, Shape::Text)?;
+        rows.push(Row { peer: peer.name.clone(), idle_session, attached, text });
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -87,36 +94,35 @@ fn idle(running: &Running, sink: &Sink, sessions: usize) -> Result<f64, String> 
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-fn large(running: &Running, sink: &Sink, options: &Options) -> Result<[f64; 3], String> {
+fn large(running: &Running, sink: &Sink, options: &Options, shape: Shape) -> Result<Large, String> {
     let server = warm(running, sink)?;
-    let before = server.memory();
     let mut held = Memory::default();
-    let workload = Workload { sessions: options.messages, size: options.size, ..Workload::default() };
+    let workload = Workload { sessions: options.messages, size: options.size, shape, ..Workload::default() };
     let mut look = || {
         sleep(SETTLE);
         held = server.memory();
     };
     let load = measure::load(running, &workload, options.messages as u64);
     let sample = measure::measure(sink, running, &load, Until::BeforeTheDot(&mut look))?;
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    Ok([mebibytes(before.resident), mebibytes(held.resident), sample.peak])
+    Ok(Large { held: held.resident as f64 / f64::from(1 << 20), peak: sample.peak })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a number of sessions")]
 fn sheet(rows: &[Row], options: &Options) -> Sheet {
     let cells = |row: &Row| {
         let mut cells = vec![row.peer.clone(), table::number(row.idle_session / 1024.0, 1)];
-        cells.extend([row.before, row.held, row.peak].map(|value| table::number(value, 0)));
+        let Row { attached, text, .. } = row;
+        cells.extend([attached.held, attached.peak, text.held, text.peak].map(|value| table::number(value, 0)));
         cells
     };
     let caption = format!(
-        "**{} idle sessions** that have said EHLO, private memory each; and **{} messages of {}**, resident memory of all processes before, while each waits \
-         for its dot, and at most until all were delivered. {}.",
+        "**{} idle sessions** that have said EHLO, private memory each; and **{} messages of {}**, resident memory of all processes while each waits \
+         for its dot, and at most until all were delivered: most of each is an attachment, or all of it is text. {}.",
         table::number(options.idle as f64, 0),
         options.messages,
         table::bytes(options.size),
         table::machine(),
     );
-    let head = vec!["", "KiB/idle session", "before MiB", "in flight MiB", "peak MiB"];
+    let head = vec!["", "KiB/idle session", "attachment: in flight MiB", "peak MiB", "text: in flight MiB", "peak MiB"];
     Sheet { caption, head, rows: rows.iter().map(cells).collect() }
 }

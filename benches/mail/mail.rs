@@ -11,6 +11,15 @@ pub const ID: &[u8] = b"\r\nX-Bench-Id: ";
 /// The line that a header of ours begins with; servers put theirs before it.
 pub const FIRST_LINE: &[u8] = b"Received: from client.example.com (client.example.com [192.0.2.1])\r\n";
 
+/// What a body consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// All of it is text.
+    Text,
+    /// A text of 10 KiB, and an attachment for the rest.
+    Attachment,
+}
+
 /// What all messages of one run have in common.
 #[derive(Debug)]
 pub struct Template {
@@ -22,18 +31,23 @@ pub struct Template {
     pub expected: Vec<u8>,
     /// Whether what is between has to make the changes.
     pub changed: bool,
+    content_type: &'static str,
 }
 
 impl Template {
-    pub fn new(run: u32, size: usize, changed: bool) -> Self {
-        let sent = body(size, |number| format!("SECRET-{number:06}"));
-        let expected = if changed { body(size, |_| "REDACTED".to_owned()) } else { sent.clone() };
-        Self { run, sent, expected, changed }
+    pub fn new(run: u32, size: usize, shape: Shape, changed: bool) -> Self {
+        let sent = body(size, shape, |number| format!("SECRET-{number:06}"));
+        let expected = if changed { body(size, shape, |_| "REDACTED".to_owned()) } else { sent.clone() };
+        let content_type = match shape {
+            Shape::Text => "text/plain; charset=us-ascii",
+            Shape::Attachment => "multipart/mixed; boundary=between",
+        };
+        Self { run, sent, expected, changed, content_type }
     }
 
     /// The header of one message, with the empty line.
     pub fn header(&self, number: u64, into: &mut Vec<u8>) {
-        let run = self.run;
+        let Self { run, content_type, .. } = self;
         into.clear();
         write!(
             into,
@@ -41,7 +55,7 @@ impl Template {
              \tTue, 03 Nov 2026 10:00:00 +0000\r\nDate: Tue, 03 Nov 2026 10:00:00 +0000\r\nFrom: Ada <ada@example.com>\r\n\
              To: Berta <berta@example.net>\r\nMessage-ID: <{run}.{number}@example.com>\r\nSubject: invoice {number} for November\r\n\
              X-Remove-Host: build-{number}.internal.example\r\nX-Bench-Id: {run}-{number}\r\nX-Keep: yes\r\nMIME-Version: 1.0\r\n\
-             Content-Type: text/plain; charset=us-ascii\r\n\r\n",
+             Content-Type: {content_type}\r\n\r\n",
         )
         .expect("a Vec takes all");
     }
@@ -59,11 +73,31 @@ impl Template {
     }
 }
 
-fn body(size: usize, token: impl Fn(usize) -> String) -> Vec<u8> {
+fn body(size: usize, shape: Shape, token: impl Fn(usize) -> String) -> Vec<u8> {
+    const TEXT: usize = 10 << 10;
+    let mut out = Vec::with_capacity(size + 1024);
+    if shape == Shape::Text {
+        text(size, token, &mut out);
+    } else {
+        out.extend_from_slice(b"--between\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n");
+        text(TEXT, token, &mut out);
+        out.extend_from_slice(
+            b"\r\n--between\r\nContent-Type: application/pdf; name=plan.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+        );
+        while out.len() < size {
+            out.extend_from_slice(b"JVBERi0xLjcKJeLjz9MKNSAwIG9iago8PC9GaWx0ZXIvRmxhdGVEZWNvZGUvTGVuZ3RoIDM4OT4+\r\n");
+        }
+        out.extend_from_slice(b"\r\n--between--\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
+    out
+}
+
+/// Lines of text of so many bytes.
+fn text(size: usize, token: impl Fn(usize) -> String, out: &mut Vec<u8>) {
     // The sizes of the lines are those of the sent body, so that both bodies have the same lines.
     const TOKEN: usize = "line 00000000 token SECRET-000000 and the rest of an ordinary text line.\r\n".len();
     const PLAIN: usize = "line 00000000 The quick brown fox jumps over the lazy dog 000000 times.\r\n".len();
-    let mut out = Vec::with_capacity(size + 128);
     let (mut length, mut number) = (0, 0);
     loop {
         let last = length + TOKEN >= size;
@@ -80,6 +114,4 @@ fn body(size: usize, token: impl Fn(usize) -> String) -> Vec<u8> {
         length += if number % 32 == 0 { TOKEN } else { PLAIN };
         number += 1;
     }
-    out.extend_from_slice(b".\r\n");
-    out
 }

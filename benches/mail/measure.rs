@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::load::Load;
-use crate::mail::Template;
+use crate::mail::{Shape, Template};
 use crate::peers::Running;
 use crate::sink::Sink;
 use crate::source::{self, Until};
@@ -25,6 +25,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
     pub size: usize,
+    pub shape: Shape,
     pub sessions: usize,
     pub per_connection: Option<u64>,
     pub pipelined: bool,
@@ -33,7 +34,7 @@ pub struct Workload {
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { size: 10 << 10, sessions: 10, per_connection: None, pipelined: false, recipients: 1 }
+        Self { size: 10 << 10, shape: Shape::Text, sessions: 10, per_connection: None, pipelined: false, recipients: 1 }
     }
 }
 
@@ -63,7 +64,7 @@ pub fn load(running: &Running, workload: &Workload, messages: u64) -> Load {
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     Load {
         port: running.port,
-        template: Arc::new(Template::new(run, workload.size, running.peer.changes)),
+        template: Arc::new(Template::new(run, workload.size, workload.shape, running.peer.changes)),
         messages,
         sessions: workload.sessions.min(usize::try_from(messages).unwrap_or(usize::MAX)),
         per_connection: workload.per_connection,

@@ -60,7 +60,8 @@ fn draw_bars(file: &str, title: &str, bars: &[Bar]) -> Result<(), Box<dyn Error>
         let (bottom, top) = ((bars.len() - at) as f64 - 0.8, (bars.len() - at) as f64 - 0.2);
         let middle = f64::midpoint(bottom, top);
         let Spread { median, least, most } = bar.value;
-        chart.draw_series([Rectangle::new([(0.0, bottom), (median, top)], FILL.filled())])?;
+        let tint = if bar.name.starts_with("transom") { FILL } else { GREY };
+        chart.draw_series([Rectangle::new([(0.0, bottom), (median, top)], tint.filled())])?;
         chart.draw_series([PathElement::new([(least, middle), (most, middle)], INK.stroke_width(2))])?;
         let style = ("sans-serif", 13).into_font().color(&INK);
         chart.draw_series([EmptyElement::at((most, middle)) + Text::new(table::number(median, 0), (6, -6), style.clone())])?;
@@ -83,7 +84,14 @@ fn draw_growth(file: &str, title: &str, line: &Line) -> Result<(), Box<dyn Error
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d((first..last * 1.05).log_scale(), (lowest / 2.0..highest * 2.0).log_scale())?;
-    chart.configure_mesh().light_line_style(TRANSPARENT).x_desc(line.input).x_label_formatter(&short).y_label_formatter(&short).draw()?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(line.input)
+        .x_label_formatter(&short)
+        .y_label_formatter(&short)
+        .y_labels(6)
+        .draw()?;
     // What would grow as the input does and ends at the same point.
     let proportional = [(first.max(last * lowest / 2.0 / top), (top * first / last).max(lowest / 2.0)), (last, top)];
     chart.draw_series(LineSeries::new(proportional, GREY.stroke_width(1)))?.label("as the input").legend(|at| key(at, GREY));

@@ -8,7 +8,7 @@ use std::thread;
 use memchr::memmem;
 
 use crate::ledger::{Body, Ledger};
-use crate::mail::Template;
+use crate::mail::{Shape, Template};
 use crate::wire::{self, Input, Poll};
 
 /// What is no connection but a listener.
@@ -31,7 +31,7 @@ impl Sink {
     pub fn start(ports: usize) -> io::Result<Self> {
         let listeners = (0..ports).map(|_| wire::listen(0)).collect::<io::Result<Vec<_>>>()?;
         let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<_>>()?;
-        let ledger = Arc::new(Mutex::new(Ledger::new(Arc::new(Template::new(0, 0, false)), 0)));
+        let ledger = Arc::new(Mutex::new(Ledger::new(Arc::new(Template::new(0, 0, Shape::Text, false)), 0)));
         let receiver = Receiver::new(listeners, Arc::clone(&ledger))?;
         thread::Builder::new().name("sink".to_owned()).spawn(move || receiver.run())?;
         Ok(Self { ports, ledger })
