@@ -5,6 +5,7 @@ mod recipients;
 use std::io;
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,15 +135,17 @@ impl Connection {
             return Ok(());
         }
         let Connection { stream, output, held, shared, .. } = self;
-        let work = async {
-            tokio::select! {
-                biased;
-                written = stream.write_all(output) => written,
-                () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
-                () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
-            }
+        let written = {
+            let work = pin!(async {
+                tokio::select! {
+                    biased;
+                    written = stream.write_all(output) => written,
+                    () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
+                    () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
+                }
+            });
+            holding(held, &shared.relay, shared.hold, work).await
         };
-        let written = holding(held, &shared.relay, shared.hold, work).await;
         self.output.clear();
         written
     }
@@ -151,7 +154,7 @@ impl Connection {
         // A line that comes in drop by drop is as good as silence.
         let patience = self.answered + self.shared.timeouts.command;
         let Connection { stream, input, held, shared, .. } = self;
-        let work = async {
+        let work = pin!(async {
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => Event::Stop,
@@ -161,7 +164,7 @@ impl Connection {
                     Ok(Ok(_)) => Event::Bytes,
                 },
             }
-        };
+        });
         holding(held, &shared.relay, shared.hold, work).await
     }
 
@@ -246,8 +249,10 @@ impl Connection {
         self.flush().await?;
         let began = clock::monotonic();
         let Connection { stream, input, held, shared, door, .. } = self;
-        let coming = receive(stream, input, &door.intake, &shared.hurry);
-        let received = holding(held, &shared.relay, shared.hold, coming).await;
+        let received = {
+            let coming = pin!(receive(stream, input, &door.intake, &shared.hurry));
+            holding(held, &shared.relay, shared.hold, coming).await
+        };
         let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
         let reply = match received {
             Received::Gone => {
@@ -260,13 +265,13 @@ impl Connection {
             }
             Received::Message(message, unread) => {
                 let Connection { stream, input, held, shared, door, taken, .. } = self;
-                let transaction = match held.take() {
+                let mut transaction = match held.take() {
                     Some(held) => held.transaction,
                     None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
                 };
                 let (door, recipients) = (Arc::clone(door), std::mem::take(taken));
                 let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
-                judge::judge(shared, case, transaction, stream, input).await
+                judge::judge(shared, &case, &mut transaction, stream, input).await
             }
         };
         self.forget();

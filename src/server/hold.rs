@@ -1,6 +1,6 @@
 //! A transaction with the next hop that a session holds, and when its connection goes back (DESIGN decision 1).
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -31,9 +31,10 @@ impl Held {
 }
 
 /// Waits for `work`; when that takes so long that the held connection is due, gives it back meanwhile.
-pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration, work: impl Future<Output = T>) -> T {
+///
+/// It is given pinned: what is given by value is moved and kept again in each future it goes through.
+pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> T {
     let Some(open) = held.as_mut().filter(|held| held.transaction.is_open()) else { return work.await };
-    let mut work = pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return done,

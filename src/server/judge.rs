@@ -56,13 +56,13 @@ pub struct Case {
 /// Decides, carries out, logs. The reply is what the client is to hear.
 pub async fn judge(
     shared: &Shared,
-    case: Case,
-    mut transaction: Transaction,
+    case: &Case,
+    transaction: &mut Transaction,
     stream: &mut (impl AsyncRead + Unpin + Send + ?Sized),
     input: &mut Input,
 ) -> Reply {
     let deadline = case.ended + shared.timeouts.deadline;
-    let decision = decide(shared, &case, deadline).await;
+    let decision = decide(shared, case, deadline).await;
     let decided = clock::monotonic();
     let mut ruling = match decision {
         Ok(ruling) => ruling,
@@ -90,7 +90,7 @@ pub async fn judge(
             () = shared.hurry.cancelled() => {}
         }
     });
-    let mut told = commit(work, &mut transaction, &shared.store, &mut gone).await;
+    let mut told = commit(work, transaction, &shared.store, &mut gone).await;
     if told.outcome == "gone" && shared.hurry.is_cancelled() {
         told.outcome = "shutdown";
     }

@@ -105,14 +105,14 @@ async fn wait(stream: &mut (impl AsyncRead + Unpin + ?Sized), input: &mut Input,
 struct Coming {
     unstuffer: Unstuffer,
     line_endings: LineEndings,
-    so_far: Result<Receiver, Reply>,
+    so_far: Result<Box<Receiver>, Reply>,
 }
 
 impl Coming {
     fn new(intake: &Intake) -> Coming {
         let receiver = Receiver::new(Arc::clone(&intake.limits), intake.room.clone());
         let receiver = if intake.leaves_unread { receiver.leaving_unread() } else { receiver };
-        Coming { unstuffer: Unstuffer::new(), line_endings: intake.line_endings, so_far: Ok(receiver) }
+        Coming { unstuffer: Unstuffer::new(), line_endings: intake.line_endings, so_far: Ok(Box::new(receiver)) }
     }
 
     fn size(&self) -> u64 {
@@ -146,7 +146,7 @@ impl Coming {
 
     /// Writes to the file what waits for it, off the threads that serve the sockets.
     async fn flush(&mut self) {
-        if !self.so_far.as_ref().is_ok_and(Receiver::wants_flush) {
+        if !self.so_far.as_ref().is_ok_and(|receiver| receiver.wants_flush()) {
             return;
         }
         let Ok(mut receiver) = std::mem::replace(&mut self.so_far, Err(reply::trouble())) else { return };
@@ -158,8 +158,8 @@ impl Coming {
         };
     }
 
-    async fn finish(self) -> Received {
-        let mut receiver = match self.so_far {
+    async fn finish(&mut self) -> Received {
+        let mut receiver = match std::mem::replace(&mut self.so_far, Err(reply::trouble())) {
             Ok(receiver) => receiver,
             Err(reply) => return Received::Refused(reply),
         };
