@@ -1,4 +1,5 @@
-//! What touches the machine: clock, randomness, disk, log, and the budgets of memory and temporary disk. Nothing above does so itself.
+//! What touches the machine: clock, randomness, disk, log, and the budgets of memory and temporary disk. Nothing above does so itself. And texts that are
+//! written for every message.
 pub mod budget;
 pub mod clock;
 pub mod disk;

@@ -79,7 +79,7 @@ impl Message {
     #[must_use]
     pub fn pieces(&self) -> Vec<Piece> {
         let body = &self.body;
-        let mut runs = Runs { content: &body.content, span: 0..0, pieces: Vec::new() };
+        let mut runs = Runs { content: &body.content, span: 0..0, pieces: Vec::with_capacity(8) };
         // A file's header is read from it only where all of it is as received: then message and file are the same.
         let untouched = self.header_untouched();
         let from_content = untouched || !body.content.in_file();

@@ -50,7 +50,8 @@ pub async fn send(
     pace: Pace,
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
 ) -> Result<(), Stopped> {
-    let mut sender = Sender { stuffer: Stuffer::default(), out: Vec::new(), waiting: 0, meter: Meter::new(pace, clock::monotonic()) };
+    let mut sender =
+        Sender { stuffer: Stuffer::default(), out: Vec::with_capacity(SLICES), waiting: 0, meter: Meter::new(pace, clock::monotonic()) };
     for piece in message.pieces() {
         match piece {
             Piece::Memory(bytes) => sender.take(bytes),

@@ -207,15 +207,20 @@ fn reply_line(line: &[u8]) -> Result<(u16, bool, &[u8]), Garbage> {
 
 /// An enhanced code at the start of a text, if its class fits the code (RFC 2034 4), and the text after it.
 fn enhanced(code: u16, text: &[u8]) -> Option<(Enhanced, &[u8])> {
-    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
-    let mut numbers = std::str::from_utf8(&text[..end]).ok()?.split('.');
-    let mut number = |digits: usize| {
-        let text = numbers.next().filter(|text| text.len() <= digits && text.bytes().all(|byte| byte.is_ascii_digit()))?;
-        text.parse::<u16>().ok()
-    };
-    let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
-    let fits = class == code / 100 && matches!(class, 2 | 4 | 5) && numbers.next().is_none();
-    fits.then(|| (Enhanced(u8::try_from(class).unwrap_or(5), subject, detail), text.get(end + 1..).unwrap_or_default()))
+    let (class, rest) = number(text, 1)?;
+    let (subject, rest) = number(rest.strip_prefix(b".")?, 3)?;
+    let (detail, rest) = number(rest.strip_prefix(b".")?, 3)?;
+    if class != code / 100 || !matches!(class, 2 | 4 | 5) || !matches!(rest.first(), None | Some(b' ')) {
+        return None;
+    }
+    Some((Enhanced(u8::try_from(class).unwrap_or(5), subject, detail), rest.get(1..).unwrap_or_default()))
+}
+
+/// A number of at most so many digits at the start of a text, and what follows it.
+fn number(text: &[u8], most: usize) -> Option<(u16, &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(length);
+    (1..=most).contains(&length).then(|| (digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')), rest))
 }
 
 /// Printable ASCII, at most a line: a tab is a blank, other control characters go, what is not ASCII is `?`.
@@ -351,6 +356,12 @@ mod tests {
         assert_eq!((answer.enhanced, answer.lines), (None, vec!["5.1.1 odd".to_owned()]));
         let answer = read(b"450 4.2 short\r\n").unwrap().unwrap();
         assert_eq!((answer.enhanced, answer.lines), (None, vec!["4.2 short".to_owned()]));
+        for odd in ["5.1.1.1 x", "5.1.1x", "5.1234.1 x", "55.1.1 x", "5..1 x", "5.1. x", " 5.1.1 x", "5.1.-1"] {
+            let answer = read(format!("550 {odd}\r\n").as_bytes()).unwrap().unwrap();
+            assert_eq!((answer.enhanced, answer.lines), (None, vec![odd.to_owned()]));
+        }
+        let answer = read(b"550 5.999.007\r\n").unwrap().unwrap();
+        assert_eq!((answer.enhanced, answer.lines), (Some(Enhanced(5, 999, 7)), vec![String::new()]));
     }
 
     #[test]
