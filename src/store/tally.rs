@@ -9,6 +9,7 @@
 //! What a crash loses is what came since the last writing; no mail depends on it.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,8 +64,28 @@ pub struct Told {
     pub tally: Tally,
 }
 
-/// A rule, whether it is only observed, and the day, counted from 1970.
-type Key = (Arc<str>, bool, i64);
+/// A rule, whether it is only observed, and the day, counted from 1970. A rule is known by its place in memory, which is looked up sooner than its name; two of
+/// one name, from before and after a reload, come together when they are written.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    rule: Arc<str>,
+    observed: bool,
+    day: i64,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.rule.as_ptr(), self.observed, self.day).hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        Arc::ptr_eq(&self.rule, &other.rule) && (self.observed, self.day) == (other.observed, other.day)
+    }
+}
+
+impl Eq for Key {}
 
 /// What was not written yet.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +120,9 @@ impl Tally {
         self.fired += other.fired;
         self.errors += other.errors;
         self.different += other.different;
+        if other.last.is_none() {
+            return;
+        }
         let (newer, older) = if other.last >= self.last { (other, &*self) } else { (&*self, other) };
         let messages = newer.messages.iter().chain(&older.messages).take(NAMED).cloned().collect();
         (self.last, self.messages) = (newer.last, messages);
@@ -114,7 +138,7 @@ impl Gathered {
         let day = time.as_second().div_euclid(DAY);
         let mut known = self.lock();
         for count in counts {
-            let key = (Arc::clone(count.rule), count.observed, day);
+            let key = Key { rule: Arc::clone(count.rule), observed: count.observed, day };
             if known.len() >= MOST && !known.contains_key(&key) {
                 continue;
             }
@@ -146,7 +170,7 @@ impl Gathered {
     }
 }
 
-fn add(sql: &rusqlite::Connection, (rule, observed, day): &Key, tally: &Tally) -> Result<(), StoreError> {
+fn add(sql: &rusqlite::Connection, Key { rule, observed, day }: &Key, tally: &Tally) -> Result<(), StoreError> {
     let known = "SELECT seen, fired, errors, different, last, messages FROM tally WHERE rule = ?1 AND observed = ?2 AND day = ?3";
     let known = sql.prepare_cached(known)?.query_row(params![rule, observed, day], |row| Ok(read(row, 0))).optional()?;
     let mut sum = known.transpose()?.unwrap_or_default();
@@ -263,6 +287,18 @@ mod tests {
         assert_eq!((told.len(), told[1].observed, told[1].tally.seen, told[1].tally.different), (2, true, 4, 4));
         let today = open(&dir).counts(time("2026-11-21T12:00:00Z"), Duration::ZERO).unwrap();
         assert_eq!(today[0].tally.fired, 1);
+    }
+
+    #[test]
+    fn rules_of_one_name_come_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, now) = (open(&dir), time("2026-11-21T12:00:00Z"));
+        let (before, after): (Arc<str>, Arc<str>) = (Arc::from("a"), Arc::from("a"));
+        store.count("M1", now, [count(&before, true), count(&after, true)].into_iter());
+        store.write_counts(now);
+        store.change_blocking(|_| Ok(())).unwrap();
+        let told = store.counts(now, WEEK).unwrap();
+        assert_eq!((told.len(), told[0].tally.seen, told[0].tally.fired), (1, 2, 2));
     }
 
     #[test]
