@@ -95,6 +95,12 @@ enum Test {
     },
     /// A literal test or a glob, compiled to a pattern.
     Literal(Arc<Pattern>),
+    /// What begins with one of these texts in ASCII, in lower case unless exact. The pattern says the same of letters beyond ASCII.
+    Starts {
+        texts: Vec<String>,
+        exact: bool,
+        pattern: Arc<Pattern>,
+    },
     /// Any of these patterns.
     Matches(Vec<Arc<Pattern>>),
     /// In a named list.
@@ -145,6 +151,9 @@ impl StringTest {
 
     /// As [`StringTest::holds`]; what named groups match is kept for the texts of the rule.
     pub fn holds_in(&self, value: Option<&str>, facts: &dyn Facts) -> bool {
+        if !self.captures() {
+            return self.holds(value);
+        }
         let mut groups = Some(Groups::new());
         let holds = self.answer(value, &mut groups).unwrap_or(false);
         if let Some(groups) = groups.filter(|groups| holds && !groups.is_empty()) {
@@ -164,6 +173,11 @@ impl StringTest {
 
     /// None: the value is not there, and the test does not ask whether it is.
     pub(super) fn answer(&self, value: Option<&str>, groups: &mut Option<Groups>) -> Option<bool> {
+        if let [only] = self.tests.as_slice()
+            && self.is_single()
+        {
+            return only.answer(value, groups);
+        }
         let own = every(self.tests.iter().map(|test| test.answer(value, groups)));
         let all = every(self.all.iter().map(|test| test.answer(value, groups)));
         let any = if self.any.is_empty() { Some(true) } else { some(self.any.iter().map(|test| test.answer(value, groups))) };
@@ -173,6 +187,12 @@ impl StringTest {
 
     fn is_nothing(&self) -> bool {
         self.tests.is_empty() && self.all.is_empty() && self.any.is_empty() && self.not.is_none()
+    }
+
+    /// Whether it has patterns with named groups, whose texts a rule may use.
+    fn captures(&self) -> bool {
+        let named = |test: &Test| matches!(test, Test::Matches(patterns) if patterns.iter().any(|pattern| !pattern.names().is_empty()));
+        self.tests.iter().any(named) || self.all.iter().chain(&self.any).any(StringTest::captures)
     }
 
     /// Whether it is one test and no more.
@@ -222,7 +242,11 @@ impl NameTest {
 
     fn new(test: StringTest) -> NameTest {
         let names = match test.tests.as_slice() {
-            [Test::Equals { texts, exact: false }] if test.is_single() && texts.len() <= FEW => Some(texts.iter().cloned().collect()),
+            [Test::Equals { texts, exact: false }]
+                if test.is_single() && texts.len() <= FEW && texts.iter().all(|text| text.is_ascii() && !text.is_empty()) =>
+            {
+                Some(texts.iter().cloned().collect())
+            }
             _ => None,
         };
         NameTest { test, names }
@@ -245,11 +269,21 @@ impl NameTest {
     /// Whether a field of that name is meant. A line without a name never is.
     #[must_use]
     pub fn holds(&self, name: &[u8]) -> bool {
-        match &self.names {
-            _ if name.is_empty() => false,
-            // Beyond ASCII, one letter may stand for another of more bytes.
-            Some(names) if name.is_ascii() => names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)),
-            _ => self.test.holds(Some(&String::from_utf8_lossy(name))),
+        let Some(first) = name.first() else { return false };
+        if let Some(names) = &self.names {
+            // Most differ in length or in the first letter.
+            let alike = |known: &&String| known.len() == name.len() && known.as_bytes()[0] == first.to_ascii_lowercase();
+            if names.iter().filter(alike).any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+                return true;
+            }
+            // Letters beyond ASCII may be the other case of one in it, and are longer.
+            if names.iter().all(|known| known.len() >= name.len()) || name.is_ascii() {
+                return false;
+            }
+        }
+        match std::str::from_utf8(name) {
+            Ok(name) => self.test.holds(Some(name)),
+            Err(_) => self.test.holds(Some(&String::from_utf8_lossy(name))),
         }
     }
 }
@@ -266,6 +300,9 @@ impl Test {
             Test::Equals { texts, exact: true } => texts.contains(value),
             Test::Equals { texts, exact: false } => texts.contains(fold(value).as_ref()),
             Test::Literal(pattern) => pattern.regex().is_match(value),
+            Test::Starts { texts, exact, pattern } => {
+                starts(value.as_bytes(), texts, *exact).unwrap_or_else(|| pattern.regex().is_match(value))
+            }
             Test::Matches(patterns) => patterns.iter().any(|pattern| matches(pattern, value, groups)),
             Test::Listed { list, exact } => list.has(value, *exact),
             Test::Named(pattern) => pattern.is_in(value),
@@ -274,6 +311,20 @@ impl Test {
             Test::Empty(wanted) => value.trim().is_empty() == *wanted,
         })
     }
+}
+
+/// Whether a value begins with one of these texts; none where letters beyond ASCII, which may be the other case of one in it, leave that open.
+fn starts(value: &[u8], texts: &[String], exact: bool) -> Option<bool> {
+    let begins = |text: &String| {
+        value
+            .get(..text.len())
+            .is_some_and(|start| if exact { start == text.as_bytes() } else { start.eq_ignore_ascii_case(text.as_bytes()) })
+    };
+    let longest = texts.iter().map(String::len).max().unwrap_or(0);
+    if texts.iter().any(begins) {
+        return Some(true);
+    }
+    (exact || value[..longest.min(value.len())].is_ascii()).then_some(false)
 }
 
 fn matches(pattern: &Pattern, value: &str, groups: &mut Option<Groups>) -> bool {
@@ -379,6 +430,25 @@ mod tests {
             assert!(test.holds(Some(yes)), "{test:?} should hold for {yes}");
             if no != "-" || !test.holds(Some("-")) {
                 assert!(!test.holds(Some(no)), "{test:?} should not hold for {no}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_ways_of_comparing_say_what_the_long_ones_do() {
+        let values =
+            ["Subject", "subjec", "\u{17f}ubject", "SUBJECT", "subjekt", "sub\u{e9}ct", "", "kim", "\u{212a}im", "\u{212a}\u{17f}"];
+        for text in ["subject", "Sub", "kim", "s", "ks", "\u{17f}ub", "\u{e9}"] {
+            let name = NameTest::of(text);
+            for value in values {
+                let equal = Test::Equals { texts: HashSet::from([fold(text).into_owned()]), exact: false };
+                let wanted = !value.is_empty() && equal.answer(Some(value), &mut None) == Some(true);
+                assert_eq!(name.holds(value.as_bytes()), wanted, "{text} {value}");
+                for case in ["ignore", "exact"] {
+                    let starts = load(&format!("{{starts_with: '{text}', case: {case}}}")).unwrap();
+                    let matches = load(&format!("{{matches: '\\A{text}', case: {case}}}")).unwrap();
+                    assert_eq!(starts.holds(Some(value)), matches.holds(Some(value)), "{text} {value} {case}");
+                }
             }
         }
     }

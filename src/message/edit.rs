@@ -31,7 +31,7 @@ impl Message {
         let text = self.text_of(part)?;
         self.check(&text.content, changes)?;
         if let Some(new) = self.verbatim(part)?.and_then(|verbatim| self.spliced(&verbatim, changes)) {
-            return self.put_content(part, new);
+            return self.put_verbatim(part, new);
         }
         self.write_back(part, &text, changes)
     }
@@ -244,7 +244,13 @@ impl Message {
     }
 
     /// Puts encoded bytes in place of a leaf's content.
-    pub(super) fn put_content(&mut self, part: PartId, mut new: Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn put_content(&mut self, part: PartId, new: Vec<u8>) -> Result<(), Fault> {
+        let eight_bit = !new.is_ascii();
+        self.put_bytes(part, new, eight_bit)
+    }
+
+    /// The same, where it is known whether some bytes are over 127.
+    pub(super) fn put_bytes(&mut self, part: PartId, mut new: Vec<u8>, eight_bit: bool) -> Result<(), Fault> {
         let found = self.part(part);
         let (at, header) = (found.slots.start, found.header);
         let slots = &self.body.index.slots;
@@ -265,7 +271,7 @@ impl Message {
         {
             body.index.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
         }
-        body.index.slots[at].replace(new);
+        body.index.slots[at].put(new, eight_bit);
         Ok(())
     }
 

@@ -224,8 +224,11 @@ impl Field {
 
 /// A raw value as it reads, without blanks around it.
 fn seen(raw: &[u8], decode: bool) -> Cow<'_, str> {
-    match words::as_it_stands(raw, decode) {
-        Some(text) => Cow::Borrowed(trimmed(text).0),
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = raw.iter().position(|byte| !blank(byte)).unwrap_or(raw.len());
+    let end = raw.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    match words::as_it_stands(&raw[start..end], decode) {
+        Some(text) => Cow::Borrowed(text),
         None => Cow::Owned(trimmed(&words::read(raw, decode).text).0.to_owned()),
     }
 }

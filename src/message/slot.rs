@@ -32,7 +32,13 @@ impl Slot {
 
     /// A slot with other bytes.
     pub fn replace(&mut self, bytes: Bytes) {
-        self.eight_bit = !bytes.is_ascii();
+        let eight_bit = !bytes.is_ascii();
+        self.put(bytes, eight_bit);
+    }
+
+    /// A slot with other bytes, of which is known whether some are over 127.
+    pub fn put(&mut self, bytes: Bytes, eight_bit: bool) {
+        self.eight_bit = eight_bit;
         self.text = OnceLock::new();
         self.new = Some(bytes);
     }

@@ -83,9 +83,15 @@ impl Message {
     pub fn edit_verbatim(&mut self, part: PartId, verbatim: &Verbatim, changes: &[Change]) -> Result<(), Fault> {
         let list = changes.iter().map(|change| (change.range.clone(), change.with.as_str()));
         match verbatim.with(list, self.text_limit()) {
-            Some(new) => self.put_content(part, new),
+            Some(new) => self.put_verbatim(part, new),
             None => self.edit_text(part, &verbatim.folded(changes)),
         }
+    }
+
+    /// Puts what [`Verbatim::with`] made in place of a content: what had no bytes over 127 has none.
+    pub(super) fn put_verbatim(&mut self, part: PartId, new: Vec<u8>) -> Result<(), Fault> {
+        let eight_bit = self.leaf(part)?.1.eight_bit && !new.is_ascii();
+        self.put_bytes(part, new, eight_bit)
     }
 }
 

@@ -141,7 +141,10 @@ impl Run {
     fn rule(&mut self, rule: &Rule) -> Flow {
         let observed = self.in_shadow();
         self.rule = Arc::clone(&rule.name);
-        self.groups.get_mut().clear();
+        let groups = self.groups.get_mut();
+        if !groups.is_empty() {
+            groups.clear();
+        }
         if let Some(trace) = &mut self.trace {
             trace.get_mut().begin(&rule.name, rule.place(), observed);
         }
@@ -178,7 +181,10 @@ impl Run {
     }
 
     fn decide(&mut self, rule: &Rule) -> Result<bool, ActionError> {
-        self.check_time()?;
+        // Conditions look at the clock themselves.
+        if rule.when.is_none() && rule.unless.is_none() {
+            self.check_time()?;
+        }
         let fires = rule.fires(self)?;
         if fires && !self.in_shadow() {
             self.fired.push(Arc::clone(&rule.name));

@@ -79,7 +79,17 @@ const TESTS: [(&str, Reader); 11] = [
     ("pattern", |node, _, load| load.patterns.named.get(node, load.problems).map(Test::Named)),
     ("from_address", |node, _, load| Networks::load(node, load).map(Test::FromAddress)),
     ("contains", |node, flags, load| literal(node, flags, load, |text, plain| plain(text))),
-    ("starts_with", |node, flags, load| literal(node, flags, load, |text, plain| format!(r"\A{}", plain(text)))),
+    ("starts_with", |node, flags, load| {
+        let test = literal(node, flags, load, |text, plain| format!(r"\A{}", plain(text)))?;
+        let texts = texts(node, load)?.into_iter().map(|(text, _)| if flags.exact { text } else { text.to_ascii_lowercase() });
+        let texts: Vec<String> = texts.collect();
+        Ok(match test {
+            Test::Literal(pattern) if !flags.look_alikes && texts.iter().all(|text| text.is_ascii()) => {
+                Test::Starts { texts, exact: flags.exact, pattern }
+            }
+            other => other,
+        })
+    }),
     ("ends_with", |node, flags, load| literal(node, flags, load, |text, plain| format!(r"{}\z", plain(text)))),
     ("glob", |node, flags, load| literal(node, flags, load, glob)),
     ("matches", |node, flags, load| {
