@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::content::{Content, Piece};
 use super::field::{Change, Field};
-use super::index::{Index, Indexer};
+use super::index::Indexer;
 use super::locate::{self, ByteChange, locate, splice, with_line_ends};
 use super::parameter;
 use super::part::{Declared, PartId};
@@ -118,7 +118,7 @@ impl Message {
     /// The Content-Type of a part with another charset. One that is broken so that this cannot be said in it is left alone.
     fn content_type_in_utf8(&self, part: PartId) -> Result<Field, Fault> {
         let header = match self.part(part).header {
-            Some(header) => split(&self.slot_bytes(&self.body.index.slots[header])?),
+            Some(header) => split(&self.slot_bytes(&self.body.slots[header])?),
             None => self.fields.to_vec(),
         };
         let new = match header.iter().find(|field| field.is("content-type")) {
@@ -194,10 +194,10 @@ impl Message {
         let old = &self.body;
         let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, old.start);
         indexer.push(&bytes);
-        let Index { parts, slots, flags } = indexer.finish();
-        let index = Index { parts, slots, flags: flags.and(old.index.flags) };
+        let mut index = indexer.finish();
+        index.flags = index.flags.and(old.flags);
         let content = Content::new(old.content.pieces(0..old.start).chain([Piece::Memory(bytes)]).collect());
-        self.body = Arc::new(Body { content, start: old.start, declared, index });
+        self.body = Arc::new(Body::new(content, old.start, declared, index));
     }
 
     /// A body needs a blank line before it.
@@ -226,7 +226,7 @@ impl Message {
             self.set_fields(fields);
             return Ok(());
         };
-        let mut bytes = self.slot_bytes(&self.body.index.slots[header])?;
+        let mut bytes = self.slot_bytes(&self.body.slots[header])?;
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             bytes = [&bytes, b"\r\n".as_slice()].concat().into();
         }
@@ -238,8 +238,8 @@ impl Message {
         self.separate(new.is_empty());
         self.end_line_before(part, new.is_empty())?;
         let body = Arc::make_mut(&mut self.body);
-        body.index.slots[header].replace(new);
-        body.index.parts[part.index()].declare(&declared);
+        body.slots[header].replace(new);
+        Arc::make_mut(&mut body.parts)[part.index()].declare(&declared);
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Message {
     pub(super) fn put_bytes(&mut self, part: PartId, mut new: Vec<u8>, eight_bit: bool) -> Result<(), Fault> {
         let found = self.part(part);
         let (at, header) = (found.slots.start, found.header);
-        let slots = &self.body.index.slots;
+        let slots = &self.body.slots;
         // Where the delimiter has no line end of its own before it, the content must bring one.
         if slots.get(at + 1).is_some_and(|next| !next.joined) && !new.is_empty() && !new.ends_with(b"\n") {
             new.extend_from_slice(b"\r\n");
@@ -266,12 +266,12 @@ impl Message {
         self.end_line_before(part, new.is_empty())?;
         let body = Arc::make_mut(&mut self.body);
         if let Some(header) = header
-            && body.index.slots[header + 1].size() == 0
+            && body.slots[header + 1].size() == 0
             && !new.is_empty()
         {
-            body.index.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
+            body.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
         }
-        body.index.slots[at].put(new, eight_bit);
+        body.slots[at].put(new, eight_bit);
         Ok(())
     }
 
@@ -281,11 +281,11 @@ impl Message {
         while let Some((header, parent)) = part.and_then(|part| self.part(part).header.zip(self.part(part).parent)) {
             let Some(before) = header.checked_sub(1) else { break };
             let Some(above) = self.part(parent).header.filter(|above| above + 1 == before) else { return self.end_line(before) };
-            if self.body.index.slots[before].size() > 0 {
+            if self.body.slots[before].size() > 0 {
                 break;
             }
-            Arc::make_mut(&mut self.body).index.slots[before].replace(Bytes::from_static(b"\r\n"));
-            if self.body.index.slots[above].size() > 0 {
+            Arc::make_mut(&mut self.body).slots[before].replace(Bytes::from_static(b"\r\n"));
+            if self.body.slots[above].size() > 0 {
                 return self.end_line(above);
             }
             part = Some(parent);
@@ -294,10 +294,10 @@ impl Message {
     }
 
     fn end_line(&mut self, slot: usize) -> Result<(), Fault> {
-        let bytes = self.slot_bytes(&self.body.index.slots[slot])?;
+        let bytes = self.slot_bytes(&self.body.slots[slot])?;
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             let ended = self.room_for([&bytes, b"\r\n".as_slice()].concat())?;
-            Arc::make_mut(&mut self.body).index.slots[slot].replace(ended);
+            Arc::make_mut(&mut self.body).slots[slot].replace(ended);
         }
         Ok(())
     }

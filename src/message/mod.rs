@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `receiver` | bytes in → `Message` |
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
-//! | `part`, `parameter`, `simple`, `written`, `field`, `words` | what headers say |
+//! | `part`, `parameter`, `simple`, `written`, `field`, `spots`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
@@ -34,6 +34,7 @@ pub mod received;
 mod receiver;
 mod simple;
 mod slot;
+mod spots;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -57,6 +58,7 @@ pub use verbatim::Verbatim;
 
 use crate::base::budget::{Budget, Share};
 use content::Content;
+use flags::Flags;
 use index::{Index, Indexer};
 use part::{Declared, is_content_field};
 use slot::Slot;
@@ -160,8 +162,18 @@ struct Body {
     /// Where the header as received ended.
     start: u64,
     /// What the outer header declared when the index was made.
-    declared: Declared,
-    index: Index,
+    declared: Arc<Declared>,
+    /// The index; an edit of the content leaves the tree as it is.
+    parts: Arc<Vec<Part>>,
+    slots: Vec<Slot>,
+    flags: Flags,
+}
+
+impl Body {
+    fn new(content: Content, start: u64, declared: Declared, index: Index) -> Body {
+        let Index { parts, slots, flags } = index;
+        Body { content, start, declared: Arc::new(declared), parts: Arc::new(parts), slots, flags }
+    }
 }
 
 /// The outer header as received.
@@ -187,7 +199,7 @@ impl Message {
         let Header { fields, blank, declared } = header;
         let received_size = content.size();
         let start = index.slots[0].span.start;
-        let body = Arc::new(Body { content, start, declared, index });
+        let body = Arc::new(Body::new(content, start, declared, index));
         Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body, received_size, _disk: disk }
     }
 
@@ -240,7 +252,7 @@ impl Message {
             return;
         }
         let declared = Declared::read(self.fields.iter(), "text/plain");
-        if declared == self.body.declared {
+        if declared == *self.body.declared {
             return;
         }
         if declared.structure() != self.body.declared.structure() {
@@ -248,18 +260,18 @@ impl Message {
             return;
         }
         let body = Arc::make_mut(&mut self.body);
-        body.index.parts[0].declare(&declared);
-        if let Some(slot) = body.index.slots.first_mut() {
+        Arc::make_mut(&mut body.parts)[0].declare(&declared);
+        if let Some(slot) = body.slots.first_mut() {
             slot.text = std::sync::OnceLock::new();
         }
-        body.declared = declared;
+        body.declared = Arc::new(declared);
     }
 
     /// Makes the index of the body as it now stands. Content that cannot be read is one opaque leaf: a rule that looks inside errs.
     fn index_again(&mut self, declared: &Declared) {
         let body = Arc::make_mut(&mut self.body);
         let mut pieces: Vec<Piece> = body.content.pieces(0..body.start).collect();
-        pieces.extend(body.index.slots.iter().flat_map(|slot| slot.pieces(&body.content)));
+        pieces.extend(body.slots.iter().flat_map(|slot| slot.pieces(&body.content)));
         let content = Content::new(pieces);
         let mut indexer = Indexer::new(Arc::clone(&self.limits), declared, body.start);
         let mut read = Ok(());
@@ -271,39 +283,39 @@ impl Message {
                 })
             });
         }
-        let flags = body.index.flags;
+        let flags = body.flags;
         let mut index = match read {
             Ok(()) => indexer.finish(),
             Err(_) => Index::closed(&self.limits, declared, body.start..content.size()),
         };
         index.flags = index.flags.and(flags);
-        *body = Body { content, start: body.start, declared: declared.clone(), index };
+        *body = Body::new(content, body.start, declared.clone(), index);
     }
 
     /// The MIME tree in order of appearance. Never empty.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
-        &self.body.index.parts
+        &self.body.parts
     }
 
     /// The names of the `malformed` flags raised (RULES.md), sorted.
     #[must_use]
     pub fn malformed(&self) -> Vec<&'static str> {
-        self.body.index.flags.names()
+        self.body.flags.names()
     }
 
     /// Whether a flag was raised when the message came in. `bad_encoding` and `too_large` are raised by parts that do not decode, too: [`Message::decodes_whole`],
     /// [`Message::too_large`].
     #[must_use]
     pub fn has_flag(&self, flag: Flag) -> bool {
-        self.body.index.flags.has(flag)
+        self.body.flags.has(flag)
     }
 
     /// The length of the longest line as the message now stands, header included, without its line end.
     #[must_use]
     pub fn longest_line(&self) -> u64 {
         let header = self.fields.iter().map(|field| slot::longest_line(field.raw())).max();
-        let body = self.body.index.slots.iter().map(Slot::longest_line).max();
+        let body = self.body.slots.iter().map(Slot::longest_line).max();
         header.max(body).unwrap_or(0)
     }
 
@@ -315,7 +327,7 @@ impl Message {
         match self.part(part).header {
             None => Ok(self.fields.to_vec()),
             Some(slot) => {
-                let slot = &self.body.index.slots[slot];
+                let slot = &self.body.slots[slot];
                 if slot.size() > self.limits.header_size {
                     return Err(Fault::Message(format!("the header of part {} is larger than limits.header_size", part.0)));
                 }
@@ -356,6 +368,6 @@ impl Message {
     /// Whether there are bytes over 127 in (the header, the body).
     #[must_use]
     pub fn eight_bit(&self) -> (bool, bool) {
-        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.index.slots.iter().any(|slot| slot.eight_bit))
+        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.slots.iter().any(|slot| slot.eight_bit))
     }
 }

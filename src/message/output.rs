@@ -55,7 +55,7 @@ impl Message {
     /// Bytes as it now stands.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let mut size = self.blank.len() as u64 + self.body.index.slots.iter().map(Slot::size).sum::<u64>();
+        let mut size = self.blank.len() as u64 + self.body.slots.iter().map(Slot::size).sum::<u64>();
         self.each_field(|bytes, _| size += bytes.len() as u64);
         size
     }
@@ -92,7 +92,7 @@ impl Message {
         } else {
             runs.bytes(self.blank.clone());
         }
-        for slot in &body.index.slots {
+        for slot in &body.slots {
             runs.slot(slot);
         }
         runs.flush();
@@ -138,7 +138,7 @@ impl Message {
     /// # Errors
     /// Disk.
     pub fn encoded(&self, part: PartId, each: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        let slots = &self.body.index.slots[self.parts()[part.index()].slots.clone()];
+        let slots = &self.body.slots[self.parts()[part.index()].slots.clone()];
         for piece in slots.iter().flat_map(|slot| slot.pieces(&self.body.content)) {
             piece.for_each(&mut |run| {
                 each(run);
@@ -153,11 +153,11 @@ impl Message {
     /// # Errors
     /// Too large, disk.
     pub fn raw_body(&self) -> Result<Bytes, Fault> {
-        let size: u64 = self.body.index.slots.iter().map(Slot::size).sum();
+        let size: u64 = self.body.slots.iter().map(Slot::size).sum();
         if size > self.limits.text {
             return Err(Fault::Message(format!("the body has {size} bytes, more than limits.chain.text")));
         }
-        let pieces = self.body.index.slots.iter().flat_map(|slot| slot.pieces(&self.body.content)).collect();
+        let pieces = self.body.slots.iter().flat_map(|slot| slot.pieces(&self.body.content)).collect();
         Ok(Content::new(pieces).read(0..size)?)
     }
 }

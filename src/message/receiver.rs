@@ -492,7 +492,7 @@ mod tests {
             prop_assert_eq!(pieces.malformed(), whole.malformed());
             prop_assert_eq!(pieces.eight_bit(), whole.eight_bit());
             prop_assert_eq!(output(&pieces), text.as_bytes());
-            let slots: Vec<_> = whole.body.index.slots.iter().map(|slot| slot.span.clone()).collect();
+            let slots: Vec<_> = whole.body.slots.iter().map(|slot| slot.span.clone()).collect();
             prop_assert!(slots.windows(2).all(|pair| pair[0].end == pair[1].start));
         }
     }

@@ -450,7 +450,7 @@ proptest! {
         prop_assert_eq!(&*after.text(part).unwrap(), wanted.as_str());
         let named = before.part(part);
         let touched = [named.header, Some(named.slots.start)];
-        for (index, (one, other)) in before.body.index.slots.iter().zip(&after.body.index.slots).enumerate() {
+        for (index, (one, other)) in before.body.slots.iter().zip(&after.body.slots).enumerate() {
             if !touched.contains(&Some(index)) {
                 prop_assert_eq!(before.slot_bytes(one).unwrap(), after.slot_bytes(other).unwrap());
             }

@@ -41,9 +41,9 @@ impl Message {
         let mut index = Index::closed(&self.limits, &declared, 0..content.size());
         // Normalised away by now; all else that is odd about the text shows again.
         let mut flags = Flags::default();
-        flags.raise_if(self.body.index.flags.has(Flag::BareLineEnding), Flag::BareLineEnding);
+        flags.raise_if(self.body.flags.has(Flag::BareLineEnding), Flag::BareLineEnding);
         index.flags = flags;
-        let body = Body { content, start: 0, declared: declared.clone(), index };
+        let body = Body::new(content, 0, declared.clone(), index);
         let mut message = Message { fields: Arc::new(fields), blank: output::LINE_END, body: Arc::new(body), ..self.clone() };
         message.index_again(&declared);
         Ok(message)
