@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::content::{Content, Piece};
 use super::field::{Change, Field};
+use super::header::split;
 use super::index::Indexer;
 use super::locate::{self, ByteChange, locate, splice, with_line_ends};
 use super::parameter;
 use super::part::{Declared, PartId};
-use super::receiver::split;
 use super::text::{Text, Transfer};
 use super::verbatim::Verbatim;
 use super::{Body, Fault, Message, base64, charset, quoted};

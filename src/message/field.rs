@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::lines::sound_name;
+use super::header::{Lying, name_length};
 use super::spots::spots;
 use super::words;
 
@@ -26,44 +26,9 @@ pub struct Field {
     place: Option<u64>,
 }
 
-/// A field as it lies in its header block.
-#[derive(Clone, Copy, Debug)]
-pub struct Lying<'a> {
-    bytes: &'a [u8],
-    name: usize,
-}
-
-impl<'a> Lying<'a> {
-    /// One whose name is that long.
-    pub fn new(bytes: &'a [u8], name: usize) -> Lying<'a> {
-        Lying { bytes, name }
-    }
-
-    pub fn name(self) -> &'a [u8] {
-        &self.bytes[..self.name]
-    }
-
-    pub fn is(self, name: &str) -> bool {
-        self.name().eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    /// Where the value is: behind the colon, before the line end.
-    fn value_range(self) -> Range<usize> {
-        let end = self.bytes.strip_suffix(b"\r\n").or_else(|| self.bytes.strip_suffix(b"\n")).unwrap_or(self.bytes).len();
-        let colon = || self.bytes[self.name..].iter().position(|byte| *byte == b':').map_or(0, |colon| self.name + colon + 1);
-        let start = if self.name == 0 { 0 } else { colon() };
-        start.min(end)..end
-    }
-
-    /// See [`Field::raw_value`].
-    pub fn raw_value(self) -> &'a [u8] {
-        &self.bytes[self.value_range()]
-    }
-}
-
 impl<'a> From<&'a Field> for Lying<'a> {
     fn from(field: &'a Field) -> Lying<'a> {
-        Lying { bytes: &field.bytes, name: field.name }
+        Lying::new(&field.bytes, field.name)
     }
 }
 
@@ -256,18 +221,6 @@ fn trimmed(text: &str) -> (&str, usize) {
     let blank = [' ', '\t', '\r', '\n'];
     let start = text.trim_start_matches(blank);
     (start.trim_end_matches(blank), text.len() - start.len())
-}
-
-/// The length of the name; 0 for a line that has none.
-pub(super) fn name_length(bytes: &[u8]) -> usize {
-    if let Some(length) = sound_name(bytes) {
-        return length;
-    }
-    if matches!(bytes.first(), Some(b' ' | b'\t')) {
-        return 0;
-    }
-    let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
-    memchr::memchr(b':', line).map_or(0, |colon| line[..colon].trim_ascii_end().len())
 }
 
 /// RFC 5322 3.2.2: a folded line that is all blanks would be taken for the end of the header by some, one without a blank at its start is a field of its own.

@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `receiver` | bytes in → `Message` |
+//! | `receiver`, `header` | bytes in → `Message` |
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
 //! | `part`, `parameter`, `simple`, `written`, `field`, `spots`, `words` | what headers say |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
@@ -23,6 +23,7 @@ pub mod digest;
 mod edit;
 mod field;
 mod flags;
+mod header;
 mod index;
 mod lines;
 mod locate;
@@ -332,7 +333,7 @@ impl Message {
                     return Err(Fault::Message(format!("the header of part {} is larger than limits.header_size", part.0)));
                 }
                 let bytes = self.slot_bytes(slot)?;
-                Ok(receiver::split(&if self.in_file() { self.room_for(bytes.into())? } else { bytes }))
+                Ok(header::split(&if self.in_file() { self.room_for(bytes.into())? } else { bytes }))
             }
         }
     }

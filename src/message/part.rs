@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::charset;
-use super::field::Lying;
 use super::flags::{Flag, Flags};
+use super::header::Lying;
 use super::parameter::Structured;
 
 /// Index of a part in [`super::Message::parts`]. Good until the MIME index is built anew.

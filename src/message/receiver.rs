@@ -6,14 +6,13 @@
 //! | going to the file | added to what waits | written |
 //! | refused | swallowed | nothing |
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::content::{Content, PIECE, Piece, hold};
-use super::field::{Field, Lying, name_length};
 use super::flags::{Flag, Flags};
+use super::header::{Place, fields, places};
 use super::index::Indexer;
 use super::lines::sound_name;
 use super::part::Declared;
@@ -298,44 +297,6 @@ impl Receiver {
     }
 }
 
-/// Where a field stands in its header block.
-#[derive(Debug)]
-struct Place {
-    span: Range<usize>,
-    name: usize,
-}
-
-impl Place {
-    fn of<'a>(&self, block: &'a [u8]) -> Lying<'a> {
-        Lying::new(&block[self.span.clone()], self.name)
-    }
-}
-
-fn places(block: &[u8]) -> Vec<Place> {
-    let mut places = Vec::with_capacity(PLACES);
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', block).map(|at| at + 1).filter(|end| !matches!(block.get(*end), Some(b' ' | b'\t'))) {
-        places.push(Place { span: start..end, name: name_length(&block[start..end]) });
-        start = end;
-    }
-    if start < block.len() {
-        places.push(Place { span: start..block.len(), name: name_length(&block[start..]) });
-    }
-    places
-}
-
-/// Most headers have no more fields than this.
-const PLACES: usize = 32;
-
-fn fields(block: &Bytes, places: &[Place]) -> Vec<Field> {
-    places.iter().map(|place| Field::received(block.slice(place.span.clone()), place.name, place.span.start as u64)).collect()
-}
-
-/// The fields of a header block.
-pub(super) fn split(block: &Bytes) -> Vec<Field> {
-    fields(block, &places(block))
-}
-
 /// Fields that must not come twice (RFC 5322 3.6).
 const ONCE: [&str; 7] = ["from", "sender", "to", "cc", "subject", "date", "message-id"];
 
@@ -350,7 +311,7 @@ fn outer_flags(block: &[u8], places: &[Place]) -> Flags {
     let mut seen = [false; ONCE.len()];
     for place in places {
         let field = place.of(block);
-        flags.raise_if(sound_name(&block[place.span.clone()]).is_none(), Flag::BadHeaderLine);
+        flags.raise_if(sound_name(field.bytes()).is_none(), Flag::BadHeaderLine);
         if words {
             flags = flags.and(word_flags(field.raw_value()));
         }
