@@ -126,12 +126,6 @@ impl RecipientRuling {
         self.given != self.recipient
     }
 
-    /// Whether a rule made the two one. What the client itself gives twice stays as it is.
-    #[must_use]
-    pub fn became_one_with(&self, other: &RecipientRuling) -> bool {
-        (self.is_rewritten() || other.is_rewritten()) && self.recipient.same_mailbox(&other.recipient)
-    }
-
     /// The rule that tells the two apart, if they are of two classes.
     #[must_use]
     pub fn parted_by(&self, other: &RecipientRuling) -> Option<Arc<str>> {
@@ -151,19 +145,53 @@ impl RecipientRuling {
     }
 }
 
+/// Recipients in order, to find among many whom another one became one with: two are one where they are of one mailbox and a rule wrote one of them. What
+/// the client itself gives twice stays as it is.
+#[derive(Debug, Default)]
+pub struct Mailboxes {
+    count: usize,
+    /// The first that has it, and the first of those that a rule wrote.
+    known: HashMap<(String, Option<String>), (usize, Option<usize>)>,
+}
+
+impl Mailboxes {
+    pub fn add(&mut self, ruling: &RecipientRuling) {
+        let (_, rewritten) = self.known.entry(Self::mailbox(ruling)).or_insert((self.count, None));
+        if rewritten.is_none() && ruling.is_rewritten() {
+            *rewritten = Some(self.count);
+        }
+        self.count += 1;
+    }
+
+    /// The place of the first that this one became one with.
+    #[must_use]
+    pub fn one_with(&self, ruling: &RecipientRuling) -> Option<usize> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let (first, rewritten) = *self.known.get(&Self::mailbox(ruling))?;
+        if ruling.is_rewritten() { Some(first) } else { rewritten }
+    }
+
+    pub fn clear(&mut self) {
+        (self.count, self.known) = (0, HashMap::new());
+    }
+
+    fn mailbox(RecipientRuling { recipient, .. }: &RecipientRuling) -> (String, Option<String>) {
+        (recipient.local().to_owned(), recipient.domain().map(str::to_ascii_lowercase))
+    }
+}
+
 /// The recipients that the next hop is asked about and the mail is for; two that became one are one.
 #[must_use]
 pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
     if let [only] = rulings {
         return only.goes_on().then(|| only.recipient.clone()).into_iter().collect();
     }
-    let (mut left, mut known) = (Vec::new(), HashMap::new());
+    let (mut left, mut mailboxes) = (Vec::new(), Mailboxes::default());
     for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
-        let mailbox = (ruling.recipient.local(), ruling.recipient.domain().map(str::to_ascii_lowercase));
-        // As `became_one_with` has it, for many: one mailbox, and a rule wrote one of the two.
-        let rewritten = known.get(&mailbox).copied();
-        if rewritten.is_none_or(|rewritten: bool| !rewritten && !ruling.is_rewritten()) {
-            known.insert(mailbox, rewritten.unwrap_or_default() || ruling.is_rewritten());
+        if mailboxes.one_with(ruling).is_none() {
+            mailboxes.add(ruling);
             left.push(ruling.recipient.clone());
         }
     }
@@ -673,9 +701,11 @@ mod tests {
         for seed in 0..names.len().pow(4) {
             let given = (0..4).map(|at| names[seed / names.len().pow(at) % names.len()]);
             let rulings: Vec<_> = given.map(|name| ask(&chain, &format!("{name}@x.example"), None)).collect();
+            let one =
+                |a: &RecipientRuling, b: &RecipientRuling| (a.is_rewritten() || b.is_rewritten()) && a.recipient.same_mailbox(&b.recipient);
             let mut one_by_one: Vec<&RecipientRuling> = Vec::new();
             for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {
-                if !one_by_one.iter().any(|known| known.became_one_with(ruling)) {
+                if !one_by_one.iter().any(|known| one(known, ruling)) {
                     one_by_one.push(ruling);
                 }
             }

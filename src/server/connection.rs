@@ -23,7 +23,7 @@ use super::listener::Socket;
 use super::receive::{Received, receive};
 use super::shared::{Door, Entrance, Shared};
 use crate::base::{clock, random};
-use crate::chain::class::RecipientRuling;
+use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::{Client, Origin};
 use crate::smtp::envelope::Envelope;
 use crate::smtp::reply::{self, Reply};
@@ -49,6 +49,8 @@ pub struct Connection {
     asked: Vec<Asked>,
     /// The accepted recipients of the open transaction.
     taken: Vec<RecipientRuling>,
+    /// Of those, the ones that go on; only where rules may make two one.
+    mailboxes: Mailboxes,
     held: Option<Held>,
     /// When the open transaction began.
     began: Option<Timestamp>,
@@ -88,6 +90,7 @@ impl Connection {
             session: Session::new(Arc::clone(&shared.terms)),
             asked: Vec::new(),
             taken: Vec::new(),
+            mailboxes: Mailboxes::default(),
             held: None,
             began: None,
             answered: clock::monotonic(),
@@ -228,6 +231,7 @@ impl Connection {
     fn forget(&mut self) {
         (self.held, self.began) = (None, None);
         self.taken.clear();
+        self.mailboxes.clear();
     }
 
     /// Between two transactions: what has come into force since.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::super::hold::Held;
 use super::Connection;
-use crate::chain::class::{Offer, RecipientRuling};
+use crate::chain::class::{Mailboxes, Offer, RecipientRuling};
 use crate::chain::ruling::Outcome;
 use crate::relay::RelayError;
 use crate::smtp::client::{Answer, Stage};
@@ -23,9 +23,11 @@ impl Connection {
     pub(super) async fn recipient(&mut self, path: &Path) -> ControlFlow<()> {
         let mut asked = self.ruled(path);
         if asked.known.is_none() {
-            let apart = |other: &Asked| other.known.is_none() && other.ruling.class != asked.ruling.class;
+            // Those that wait are of one class.
+            let waiting = self.asked.iter().find(|other| other.known.is_none());
+            let apart = waiting.is_some_and(|other| other.ruling.class != asked.ruling.class);
             // Once one of another class is accepted the answer is known, whatever becomes of those that wait.
-            if self.first_taken().is_none_or(|first| first.class == asked.ruling.class) && self.asked.iter().any(apart) {
+            if apart && self.first_taken().is_none_or(|first| first.class == asked.ruling.class) {
                 self.settle().await?;
             }
             asked.known = self.answer_of_class(&asked.ruling);
@@ -47,8 +49,7 @@ impl Connection {
             tracing::info!(session = %self.id, to = %ruling.given, rule = &*rule, "rules tell this recipient from those before: it is to come on its own");
             return Some(reply::another_class());
         }
-        let known = self.taken.iter().any(|known| known.goes_on() && known.became_one_with(ruling));
-        known.then(reply::recipient_ok)
+        self.mailboxes.one_with(ruling).map(|_| reply::recipient_ok())
     }
 
     /// A recipient with what is known of it before the next hop is asked.
@@ -99,17 +100,8 @@ impl Connection {
             return ControlFlow::Continue(());
         }
         let asked = std::mem::take(&mut self.asked);
-        // Two that a rule made one are asked about once.
-        let mut open: Vec<&RecipientRuling> = Vec::new();
-        let mut places = Vec::with_capacity(asked.len());
-        for ruling in asked.iter().filter(|one| one.known.is_none()).map(|one| &one.ruling) {
-            let place = open.iter().position(|other| other.became_one_with(ruling)).unwrap_or(open.len());
-            if place == open.len() {
-                open.push(ruling);
-            }
-            places.push(place);
-        }
-        let paths: Vec<Path> = open.iter().map(|ruling| ruling.recipient.clone()).collect();
+        let may_become_one = self.door.chain.looks_at_recipients();
+        let (paths, places) = open(&asked, may_become_one);
         let answers = Box::pin(self.ask_next_hop(&paths)).await;
         let mut places = places.into_iter();
         for Asked { mut ruling, known } in asked {
@@ -121,6 +113,9 @@ impl Connection {
             let reply = self.session.recipient(ruling.given.clone(), reply);
             if reply.class() == Class::Done {
                 ruling.settle_beside(self.first_taken());
+                if may_become_one && ruling.goes_on() {
+                    self.mailboxes.add(&ruling);
+                }
                 self.taken.push(ruling);
             }
             self.say(&reply)?;
@@ -146,6 +141,22 @@ impl Connection {
         }
         Ok(answers)
     }
+}
+
+/// Whom the next hop is to be asked about, and the place of each open question among them: two that a rule made one are asked about once.
+fn open(asked: &[Asked], may_become_one: bool) -> (Vec<Path>, Vec<usize>) {
+    let (mut paths, mut places, mut mailboxes) = (Vec::new(), Vec::new(), Mailboxes::default());
+    for Asked { ruling, .. } in asked.iter().filter(|one| one.known.is_none()) {
+        let known = mailboxes.one_with(ruling);
+        places.push(known.unwrap_or(paths.len()));
+        if known.is_none() {
+            paths.push(ruling.recipient.clone());
+            if may_become_one {
+                mailboxes.add(ruling);
+            }
+        }
+    }
+    (paths, places)
 }
 
 /// What goes wrong on the way to the next hop has been logged there. Its text may show the address that a rule wrote in the place of the given one.
