@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::load::Until;
 use crate::mail::Shape;
 use crate::measure::{self, Sample, Workload};
 use crate::peers::{Peer, Running};
 use crate::plot::{self, Bar};
 use crate::sink::Sink;
-use crate::source::Until;
 use crate::table::{self, Sheet, Spread};
 
 /// What others are measured by: who takes less than the forwarder, and who is near the floor.

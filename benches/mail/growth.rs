@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::load::Until;
 use crate::measure::{self, Sample, Workload};
 use crate::peers::{CHANGES, Peer};
 use crate::plot::{self, Line};
 use crate::sink::Sink;
-use crate::source::Until;
 use crate::table::{self, Sheet};
 
 /// From one point to the next, cost may grow so much more than the input: what a noisy machine adds.

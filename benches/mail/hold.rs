@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::load::Until;
 use crate::mail::Shape;
 use crate::measure::{self, Workload};
 use crate::peers::Running;
 use crate::process::{Memory, Server};
 use crate::sink::Sink;
-use crate::source::{self, Until};
+use crate::source;
 use crate::table::{self, Sheet};
 
 /// What was sent gets this long to be taken in.

@@ -20,6 +20,16 @@ pub struct Load {
     pub rate: Option<f64>,
 }
 
+/// What all sessions do in the end.
+pub enum Until<'a> {
+    /// All messages were answered.
+    Answered,
+    /// Each has sent a message but for its dot; then this is called, and then the dots are sent.
+    BeforeTheDot(&'a mut dyn FnMut()),
+    /// Each has said EHLO; then this is called. No message is sent.
+    Greeted(&'a mut dyn FnMut()),
+}
+
 impl Load {
     /// What precedes each message: what is sent in one write, and how many replies come to it.
     pub fn commands(&self) -> Vec<(Vec<u8>, u32)> {

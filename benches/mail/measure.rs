@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::load::Load;
+use crate::load::{Load, Until};
 use crate::mail::{Shape, Template};
 use crate::peers::Running;
 use crate::sink::Sink;
-use crate::source::{self, Until};
+use crate::source;
 
 /// A queueing peer may be this long without delivering anything before mail counts as lost.
 const DRAIN: Duration = Duration::from_secs(20);

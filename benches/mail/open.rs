@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Bench;
+use crate::load::Until;
 use crate::measure::{self, Sample, Workload};
 use crate::sink::Sink;
-use crate::source::Until;
 use crate::table::{self, Sheet, Spread};
 
 /// How to run it.

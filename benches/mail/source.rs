@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
-use crate::load::Load;
+use crate::load::{Load, Until};
 use crate::wire::{self, Input, Poll, Ready, Replies};
 
 /// The token of what wakes an open loop.
@@ -22,16 +22,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The dot that ends a message, as the template has it at the end of the body.
 const DOT: &[u8] = b".\r\n";
-
-/// What all sessions do in the end.
-pub enum Until<'a> {
-    /// All messages were answered.
-    Answered,
-    /// Each has sent a message but for its dot; then this is called, and then the dots are sent.
-    BeforeTheDot(&'a mut dyn FnMut()),
-    /// Each has said EHLO; then this is called. No message is sent.
-    Greeted(&'a mut dyn FnMut()),
-}
 
 /// What came of it.
 #[derive(Debug)]
@@ -298,7 +288,7 @@ impl<'a> Source<'a> {
         let since = match self.due_at() {
             Some(due) if due > now => {
                 self.idle.push(at);
-                return Ok(());
+                return self.set_timer();
             }
             Some(due) => due,
             None => self.sessions[at].since.unwrap_or(now),
@@ -323,9 +313,14 @@ impl<'a> Source<'a> {
         {
             self.next(at)?;
         }
+        self.set_timer()
+    }
+
+    /// Wakes an open loop when its next message is due, if there is a session for it; otherwise the next one that is answered begins it.
+    fn set_timer(&self) -> Result<(), String> {
         let Some(timer) = &self.timer else { return Ok(()) };
         let due = self.due_at().unwrap_or(self.started);
-        // Without an idle session the next one that is answered begins it; a timer of zero is off.
+        // A timer of zero is off.
         let off = self.idle.is_empty() || self.begun == self.load.messages;
         let wait = if off { Duration::ZERO } else { due.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)) };
         let value = Timespec::try_from(wait).map_err(|error| format!("timer: {error}"))?;
