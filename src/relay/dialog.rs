@@ -198,7 +198,7 @@ impl Offered {
     pub async fn data(mut self) -> Result<Result<Ready, Delivery>, Failed> {
         let connection = &mut self.lease.connection;
         let asked = async {
-            connection.quiet()?;
+            connection.seems_quiet()?;
             connection.say("DATA\r\n", 1).await?;
             connection.answer(Stage::Data).await
         };

@@ -190,7 +190,7 @@ impl Slot {
                 let at = idle.iter().rposition(Connection::is_at_home).or(idle.len().checked_sub(1))?;
                 idle.remove(at)
             };
-            if connection.quiet().is_err() || self.pool.has_outlived(&connection) {
+            if connection.seems_quiet().is_err() || self.pool.has_outlived(&connection) {
                 discard(connection);
             } else if let Some(mut connection) = connection.moved_here() {
                 connection.reused = true;
