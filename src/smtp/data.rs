@@ -114,7 +114,20 @@ impl Unstuffer {
         {
             found += BLOCK;
         }
-        while found < pairs && !is_special(rest[found], rest[found + 1]) {
+        // Something happens in the next block, and that can only be at a line end or before one.
+        while found < pairs {
+            let Some(next) = memchr::memchr2(b'\r', b'\n', &rest[found..pairs]) else {
+                found = pairs - usize::from(rest[pairs] == b'\n');
+                break;
+            };
+            found += next;
+            if rest[found] == b'\n' && next > 0 {
+                found -= 1;
+                break;
+            }
+            if is_special(rest[found], rest[found + 1]) {
+                break;
+            }
             found += 1;
         }
         let at = at + found;
