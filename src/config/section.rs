@@ -262,7 +262,12 @@ impl FromNode for Mime {
 
 const CHAIN_LIMITS: &[Key] = &[
     Key::or("time", manual::TIME, "10s", "For all rules together."),
-    Key::or("decoded", manual::SIZE, "200MB", "Bytes decoded for all rules together."),
+    Key::or(
+        "decoded",
+        manual::SIZE,
+        "200MB",
+        "Bytes decoded for all rules together; a text that is searched where it stands is not decoded.",
+    ),
     Key::or("text", manual::SIZE, "16MB", "One decoded text part."),
     Key::or("pattern_size", manual::SIZE, "1MB", "One compiled pattern."),
     Key::or("list_entries", manual::COUNT, "1000000", "Entries of one list."),

@@ -88,8 +88,8 @@ impl Message {
         if !ordered || !changes.iter().all(inside) {
             return Err(Fault::Message("the places to change do not lie in the text".to_owned()));
         }
-        let more: usize = changes.iter().map(|change| change.with.len()).sum();
-        if text.len().saturating_add(more) > self.text_limit() {
+        let (more, less) = changes.iter().fold((0, 0), |(more, less), change| (more + change.with.len(), less + change.range.len()));
+        if text.len().saturating_add(more) - less > self.text_limit() {
             return Err(Fault::Message("the new text would be larger than limits.chain.text".to_owned()));
         }
         Ok(())

@@ -41,19 +41,6 @@ impl Verbatim {
         out.extend_from_slice(&bytes[done..]);
         (out.len().max(bytes.len()) <= limit).then_some(out)
     }
-
-    /// The changes as they are for the text with `\n` alone.
-    fn folded(&self, changes: &[Change]) -> Vec<Change> {
-        let mut ends = memchr::memmem::find_iter(&self.0, b"\r\n").peekable();
-        let mut before = 0;
-        let mut fold = |offset: usize| {
-            while ends.next_if(|end| *end < offset).is_some() {
-                before += 1;
-            }
-            offset - before
-        };
-        changes.iter().map(|change| Change { range: fold(change.range.start)..fold(change.range.end), with: change.with.clone() }).collect()
-    }
 }
 
 impl Message {
@@ -77,15 +64,14 @@ impl Message {
     }
 
     /// As [`Message::edit_text`], by ranges of a part's verbatim text. They are in order and do not overlap, and none begins or ends between a CR and its LF.
+    /// False, and nothing is changed: the changes cannot be made there.
     ///
     /// # Errors
     /// As [`Message::edit_text`].
-    pub fn edit_verbatim(&mut self, part: PartId, verbatim: &Verbatim, changes: &[Change]) -> Result<(), Fault> {
+    pub fn edit_verbatim(&mut self, part: PartId, verbatim: &Verbatim, changes: &[Change]) -> Result<bool, Fault> {
         let list = changes.iter().map(|change| (change.range.clone(), change.with.as_str()));
-        match verbatim.with(list, self.text_limit()) {
-            Some(new) => self.put_verbatim(part, new),
-            None => self.edit_text(part, &verbatim.folded(changes)),
-        }
+        let Some(new) = verbatim.with(list, self.text_limit()) else { return Ok(false) };
+        self.put_verbatim(part, new).map(|()| true)
     }
 
     /// Puts what [`Verbatim::with`] made in place of a content: what had no bytes over 127 has none.
@@ -109,6 +95,19 @@ mod tests {
         places.sort_unstable();
         let pairs = places.chunks_exact(2);
         pairs.zip(with).map(|(pair, with)| Change { range: pair[0]..pair[1], with: with.clone() }).collect()
+    }
+
+    /// The changes as they are for the text with `\n` alone.
+    fn folded(verbatim: &Verbatim, changes: &[Change]) -> Vec<Change> {
+        let mut ends = memchr::memmem::find_iter(&verbatim.0, b"\r\n").peekable();
+        let mut before = 0;
+        let mut fold = |offset: usize| {
+            while ends.next_if(|end| *end < offset).is_some() {
+                before += 1;
+            }
+            offset - before
+        };
+        changes.iter().map(|change| Change { range: fold(change.range.start)..fold(change.range.end), with: change.with.clone() }).collect()
     }
 
     const HEADERS: [&str; 6] = [
@@ -138,8 +137,13 @@ mod tests {
             let changes = changes(verbatim.text().unwrap(), &cuts, &with);
             let (mut one, mut other) = (message.clone(), message.clone());
             let text = message.text_of(part).unwrap();
-            let done = one.edit_verbatim(part, &verbatim, &changes);
-            let wanted = other.write_back(part, &text, &verbatim.folded(&changes));
+            let folded = folded(&verbatim, &changes);
+            let done = match one.edit_verbatim(part, &verbatim, &changes) {
+                Ok(true) => Ok(()),
+                Ok(false) => one.edit_text(part, &folded),
+                Err(fault) => Err(fault),
+            };
+            let wanted = other.write_back(part, &text, &folded);
             prop_assert_eq!(done.is_ok(), wanted.is_ok());
             if done.is_ok() {
                 prop_assert_eq!(output(&one), output(&other));
@@ -147,7 +151,7 @@ mod tests {
                 prop_assert_eq!(one.text(part).unwrap(), other.text(part).unwrap());
             }
             let mut third = message.clone();
-            prop_assert_eq!(third.edit_text(part, &verbatim.folded(&changes)).is_ok(), done.is_ok());
+            prop_assert_eq!(third.edit_text(part, &folded).is_ok(), done.is_ok());
             prop_assert_eq!(done.is_err() || output(&third) == output(&one), true);
         }
     }

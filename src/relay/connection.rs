@@ -237,17 +237,11 @@ impl Connection {
     /// It is not.
     pub fn quiet(&self) -> Result<(), Trouble> {
         self.is_answered()?;
-        is_quiet(self.stream.look())
-    }
-
-    /// The same, as far as this thread's runtime knows, which costs no call of the kernel. Enough where what is said next is looked at again before a message
-    /// depends on it.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn seems_quiet(&self) -> Result<(), Trouble> {
-        self.is_answered()?;
-        is_quiet(if self.is_at_home() { self.stream.glance() } else { self.stream.look() })
+        match self.stream.look() {
+            Seen::Unread => Err(Trouble::Other("talks out of turn; its replies cannot be told apart any more".to_owned())),
+            Seen::Closed => Err(Trouble::Closed),
+            Seen::Quiet => Ok(()),
+        }
     }
 
     /// Ends a transaction that has not reached DATA.
@@ -316,14 +310,6 @@ impl Connection {
         };
         // However it ends, the socket is closed by then.
         let _ = timeout(QUIT, farewell).await;
-    }
-}
-
-fn is_quiet(seen: Seen) -> Result<(), Trouble> {
-    match seen {
-        Seen::Unread => Err(Trouble::Other("talks out of turn; its replies cannot be told apart any more".to_owned())),
-        Seen::Closed => Err(Trouble::Closed),
-        Seen::Quiet => Ok(()),
     }
 }
 

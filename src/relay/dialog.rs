@@ -128,6 +128,10 @@ impl Offered {
                 answers.push(answer);
             }
             connection.is_answered()?;
+            // Found out by the next one who depends on it, which is this one where commands go out one by one.
+            if !rest.is_empty() {
+                connection.quiet()?;
+            }
             let refused = asks_mail && answers[0].meaning(Stage::Mail) != Meaning::Accepted;
             (left, asks_mail) = (rest, false);
             if refused || left.is_empty() {
@@ -198,7 +202,7 @@ impl Offered {
     pub async fn data(mut self) -> Result<Result<Ready, Delivery>, Failed> {
         let connection = &mut self.lease.connection;
         let asked = async {
-            connection.seems_quiet()?;
+            connection.quiet()?;
             connection.say("DATA\r\n", 1).await?;
             connection.answer(Stage::Data).await
         };

@@ -190,7 +190,7 @@ impl Slot {
                 let at = idle.iter().rposition(Connection::is_at_home).or(idle.len().checked_sub(1))?;
                 idle.remove(at)
             };
-            if connection.seems_quiet().is_err() || self.pool.has_outlived(&connection) {
+            if connection.quiet().is_err() || self.pool.has_outlived(&connection) {
                 discard(connection);
             } else if let Some(mut connection) = connection.moved_here() {
                 connection.reused = true;
@@ -213,7 +213,7 @@ impl Slot {
         &self.pool
     }
 
-    /// Gives slot and connection back. One that is not quiet, has done enough or is one idle connection too many is closed.
+    /// Gives slot and connection back. One that has said too much, has done enough or is one idle connection too many is closed.
     pub fn give_back(self, mut connection: Connection) {
         // Whether it has stayed quiet is asked before it is used again.
         let fit = connection.is_answered().is_ok() && !connection.is_spent(self.pool.settings.messages);

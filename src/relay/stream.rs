@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.
@@ -43,22 +43,12 @@ impl Stream {
     /// Asks the kernel, not the runtime: what arrived a moment ago must be seen, too.
     #[must_use]
     pub fn look(&self) -> Seen {
-        seen(self.peek())
-    }
-
-    /// What had arrived when this thread's runtime last asked the kernel, which it does whenever it has nothing else to do.
-    #[must_use]
-    pub fn glance(&self) -> Seen {
-        seen(match self {
-            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || self.peek()),
-            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || self.peek()),
-        })
-    }
-
-    fn peek(&self) -> io::Result<usize> {
         let mut byte = [0; 1];
-        let (_, count) = retry_on_intr(|| recv(self.fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT))?;
-        Ok(count)
+        match retry_on_intr(|| recv(self.fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)) {
+            Ok((_, 1..)) => Seen::Unread,
+            Err(Errno::AGAIN) => Seen::Quiet,
+            Ok(_) | Err(_) => Seen::Closed,
+        }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -66,14 +56,6 @@ impl Stream {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
         }
-    }
-}
-
-fn seen(peeked: io::Result<usize>) -> Seen {
-    match peeked {
-        Ok(1..) => Seen::Unread,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Seen::Quiet,
-        Ok(_) | Err(_) => Seen::Closed,
     }
 }
 

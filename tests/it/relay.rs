@@ -434,6 +434,26 @@ async fn one_that_talked_in_the_pause_does_not_go_back_to_the_pool() {
     assert_eq!((hop.log().connections, hop.log().of(0).last().copied()), (2, Some("RCPT TO:<b@example.org>")));
 }
 
+/// On one thread, which asks for nothing between what it is told and the next command: the runtime cannot know yet what lies in the socket.
+#[tokio::test]
+async fn a_refusal_that_nobody_asked_for_is_nobodys_answer_however_busy_the_thread() {
+    let stray = "550 5.7.0 nobody asked\r\n";
+    let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("250 2.1.5 ok\r\n", stray))]);
+    let mut transaction = transaction(&relay(&[&hop]));
+    assert_eq!(codes(&transaction.recipients(&paths(&["b@example.org"])).await), [250]);
+    hop.say_it_now();
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "unavailable");
+    assert_eq!(hop.log().count("DATA"), 0);
+
+    let hop = NextHop::start([Script::good().at(".", Act::SayAndLater("250 2.0.0 taken\r\n", stray)), Script::good()]);
+    let relay = relay(&[&hop]);
+    assert_eq!(word(&deliver(&mut self::transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
+    hop.say_it_now();
+    let answers = self::transaction(&relay).recipients(&paths(&["c@example.org"])).await;
+    assert_eq!(codes(&answers), [250], "{answers:?}");
+    assert_eq!(hop.log().connections, 2);
+}
+
 #[tokio::test]
 async fn a_refused_first_recipient_does_not_end_a_reused_connection() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<nobody@", Act::Say("554 no such user\r\n"))]);

@@ -108,6 +108,8 @@ impl NextHop {
             for (number, stream) in listener.incoming().enumerate() {
                 let session = Session { number, script: scripts[number.min(scripts.len() - 1)].clone(), heard: Arc::clone(&hearing) };
                 let stream = stream.unwrap();
+                // What was said is there, and does not wait for the one before it to be acknowledged.
+                stream.set_nodelay(true).unwrap();
                 session.heard.note(|log| log.connections += 1);
                 thread::spawn(move || {
                     // A connection that breaks has ended, too.
