@@ -78,20 +78,20 @@ impl Base {
     /// What is left of the received bytes is in order, and what is gone was allowed to go.
     fn check(&self, message: &Message, content: &[u8], allowed: &[Range<usize>]) {
         let mut gone = vec![true; self.length];
-        let mut done = 0;
+        let (mut done, mut next) = (0, 0);
         for piece in message.pieces() {
             let Piece::Memory(bytes) = piece else { panic!("nothing lies in a file") };
             let Some(place) = self.place(&bytes) else {
                 // A line that got the end it lacked is a copy, and all there.
-                let copied = bytes.strip_suffix(b"\r\n").filter(|copied| content[done..].starts_with(copied)).map_or(0, <[u8]>::len);
-                gone[done..done + copied].fill(false);
-                done += copied;
+                let copied = bytes.strip_suffix(b"\r\n").filter(|copied| content[next..].starts_with(copied)).map_or(0, <[u8]>::len);
+                gone[next..next + copied].fill(false);
+                next += copied;
                 continue;
             };
             assert!(place.start >= done, "what stood behind comes before");
             assert_eq!(&bytes[..], &content[place.clone()]);
             gone[place.clone()].fill(false);
-            done = place.end;
+            (done, next) = (place.end, place.end);
         }
         for range in allowed {
             gone[range.clone()].fill(false);
