@@ -25,6 +25,9 @@ const VALUES: [&str; 8] = [
 
 const NAMES: [&str; 5] = ["Subject", "X-New", "Content-Type", "MIME-Version", "Content-Transfer-Encoding"];
 
+/// New bytes as short as less are no copy of a header.
+const COPIED: usize = 8;
+
 pub fn run(input: &[u8]) {
     let mut case = Case::of(input);
     let content = with_crlf(case.content);
@@ -83,9 +86,11 @@ impl Base {
             let Piece::Memory(bytes) = piece else { panic!("nothing lies in a file") };
             let Some(place) = self.place(&bytes) else {
                 // A line that got the end it lacked is a copy, and all there.
-                let copied = bytes.strip_suffix(b"\r\n").filter(|copied| content[next..].starts_with(copied)).map_or(0, <[u8]>::len);
-                gone[next..next + copied].fill(false);
-                next += copied;
+                let copied = bytes.strip_suffix(b"\r\n").filter(|copied| copied.len() >= COPIED).unwrap_or_default();
+                if let Some(at) = content[next..].windows(copied.len().max(COPIED)).position(|window| window == copied) {
+                    gone[next + at..next + at + copied.len()].fill(false);
+                    next += at + copied.len();
+                }
                 continue;
             };
             assert!(place.start >= done, "what stood behind comes before");
