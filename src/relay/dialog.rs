@@ -128,15 +128,13 @@ impl Offered {
                 answers.push(answer);
             }
             connection.is_answered()?;
-            // Found out by the next one who depends on it, which is this one where commands go out one by one.
-            if !rest.is_empty() {
-                connection.quiet()?;
-            }
             let refused = asks_mail && answers[0].meaning(Stage::Mail) != Meaning::Accepted;
             (left, asks_mail) = (rest, false);
             if refused || left.is_empty() {
                 return Ok(answers);
             }
+            // Its next answer must not be one that lies here already.
+            connection.quiet()?;
             text.clear();
         }
     }

@@ -455,6 +455,13 @@ async fn a_refusal_that_nobody_asked_for_is_nobodys_answer_however_busy_the_thre
 }
 
 #[tokio::test]
+async fn a_refused_mail_is_told_although_the_connection_ends_with_it() {
+    let hop = NextHop::start([Script::offering(&[]).at("MAIL", Act::SayAndClose("550 5.7.1 not from you\r\n"))]);
+    let answers = transaction(&relay(&[&hop])).recipients(&paths(&["b@example.org", "c@example.org"])).await;
+    assert_eq!(codes(&answers), [550, 550]);
+}
+
+#[tokio::test]
 async fn a_refused_first_recipient_does_not_end_a_reused_connection() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<nobody@", Act::Say("554 no such user\r\n"))]);
     let relay = relay(&[&hop]);
