@@ -83,10 +83,10 @@ impl Stage {
             // HELO does as well.
             (_, Fault::Delay) | (Stage::Hello, Fault::Refuse) | (Stage::Dot, Fault::Surplus) => &[(250, 250, 250)],
             (Stage::Mail, Fault::Refuse) => &[(550, 550, 554)],
+            // The surplus could be taken for the answer to what was said together with it, until that comes.
+            (Stage::Mail | Stage::Recipient, Fault::Surplus) if pipelining => &[(451, 451, 554), (250, 451, 451), (250, 250, 451)],
             (Stage::Greeting | Stage::Hello | Stage::Mail, _) => &[(451, 451, 554)],
             (Stage::Recipient, Fault::Refuse) => &[(550, 250, 250)],
-            // The surplus could be taken for the second one's answer, until that comes.
-            (Stage::Recipient, Fault::Surplus) if pipelining => &[(451, 451, 554), (250, 451, 451), (250, 250, 451)],
             (Stage::Recipient, _) if pipelining => &[(451, 451, 554)],
             // The second one is asked about on a new connection.
             (Stage::Recipient, _) => &[(451, 250, 250)],
