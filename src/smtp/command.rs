@@ -1,8 +1,12 @@
 //! Command lines → commands (RFC 5321 4.1.1).
 
-use super::envelope::{Body, Declared};
+mod mail;
+mod parameter;
+mod rcpt;
+
+use super::envelope::Declared;
 use super::extension::Offer;
-use super::path::{Path, PathError};
+use super::path::Path;
 use super::reply::{self, Reply};
 
 /// The longest line of MAIL and RCPT, CR LF included: 512 (RFC 5321 4.5.3.1.4) and what SIZE, BODY and SMTPUTF8 may add to it (RFC 1870 3, 6152 2, 6531 3.4).
@@ -97,8 +101,8 @@ impl Command {
         match verb {
             "HELO" => name(arguments).map(Command::Helo),
             "EHLO" => name(arguments).map(Command::Ehlo),
-            "MAIL" => mail(arguments, offer),
-            "RCPT" => recipient(arguments).map(Command::Rcpt),
+            "MAIL" => mail::read(arguments, offer),
+            "RCPT" => rcpt::read(arguments).map(Command::Rcpt),
             "DATA" => alone(arguments, Command::Data),
             "RSET" => alone(arguments, Command::Rset),
             "QUIT" => alone(arguments, Command::Quit),
@@ -132,96 +136,10 @@ fn name(arguments: &str) -> Result<String, SyntaxError> {
     if fits { Ok(arguments.to_owned()) } else { Err(SyntaxError::Arguments) }
 }
 
-fn mail(arguments: &str, offer: &Offer) -> Result<Command, SyntaxError> {
-    let rest = after(arguments, "FROM:").ok_or(SyntaxError::Arguments)?;
-    let (path, parameters) = bracketed(rest).ok_or(SyntaxError::Sender)?;
-    let declared = declared(parameters, offer)?;
-    let sender = Path::parse(path).map_err(|_: PathError| SyntaxError::Sender)?;
-    if sender.is_bare_postmaster() {
-        return Err(SyntaxError::Sender);
-    }
-    if !sender.is_ascii() && !declared.smtputf8 {
-        return Err(SyntaxError::NeedsSmtpUtf8);
-    }
-    Ok(Command::Mail { sender, declared })
-}
-
-fn recipient(arguments: &str) -> Result<Path, SyntaxError> {
-    let rest = after(arguments, "TO:").ok_or(SyntaxError::Arguments)?;
-    let (path, parameters) = bracketed(rest).ok_or(SyntaxError::Recipient)?;
-    let path = Path::parse(path).map_err(|_: PathError| SyntaxError::Recipient)?;
-    if path.is_null() {
-        return Err(SyntaxError::Recipient);
-    }
-    if !parameters.is_empty() {
-        return Err(SyntaxError::Parameter);
-    }
-    Ok(path)
-}
-
-/// What follows a keyword; blanks after its colon are not SMTP, but common.
-fn after<'t>(text: &'t str, keyword: &str) -> Option<&'t str> {
-    let found = text.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword));
-    found.then(|| text[keyword.len()..].trim_start_matches(' '))
-}
-
-/// The text between `<` and its `>`, which a quoted local part may contain, and what follows it.
-fn bracketed(text: &str) -> Option<(&str, &str)> {
-    let inner = text.strip_prefix('<')?;
-    let (mut quoted, mut escaped) = (false, false);
-    for (place, letter) in inner.bytes().enumerate() {
-        match letter {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'>' if !quoted => {
-                let rest = &inner[place + 1..];
-                return (rest.is_empty() || rest.starts_with(' ')).then(|| (&inner[..place], rest.trim_matches(' ')));
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-fn declared(parameters: &str, offer: &Offer) -> Result<Declared, SyntaxError> {
-    let mut declared = Declared::default();
-    for parameter in parameters.split([' ', '\t']).filter(|parameter| !parameter.is_empty()) {
-        let (key, value) = parameter.split_once('=').map_or((parameter, None), |(key, value)| (key, Some(value)));
-        match (key.to_ascii_uppercase().as_str(), value) {
-            ("SIZE", value) if declared.size.is_none() => declared.size = Some(size(value)?),
-            ("BODY", Some(value)) if declared.body.is_none() => declared.body = Some(body(value)?),
-            ("SMTPUTF8", None) if !declared.smtputf8 => match offer.smtputf8 {
-                Some(true) => declared.smtputf8 = true,
-                Some(false) => return Err(SyntaxError::Parameter),
-                None => return Err(SyntaxError::NotJudged),
-            },
-            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(SyntaxError::Arguments),
-            _ => return Err(SyntaxError::Parameter),
-        }
-    }
-    Ok(declared)
-}
-
-/// RFC 1870 3: up to 20 digits. More than a number holds is more than any limit.
-fn size(value: Option<&str>) -> Result<u64, SyntaxError> {
-    let digits = value.filter(|value| (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit()));
-    Ok(digits.ok_or(SyntaxError::Arguments)?.parse().unwrap_or(u64::MAX))
-}
-
-fn body(value: &str) -> Result<Body, SyntaxError> {
-    match value.to_ascii_uppercase().as_str() {
-        "7BIT" => Ok(Body::SevenBit),
-        "8BITMIME" => Ok(Body::EightBitMime),
-        // RFC 3030 3: BINARYMIME is a parameter value of an extension that is not offered.
-        "BINARYMIME" => Err(SyntaxError::Parameter),
-        _ => Err(SyntaxError::Arguments),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::envelope::Body;
 
     fn offer(smtputf8: Option<bool>) -> Offer {
         Offer { size: 1000, room: 1000, smtputf8 }

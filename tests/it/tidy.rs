@@ -93,9 +93,9 @@ fn things_are_done_in_their_place() {
     assert!(strays.is_empty(), "{}", strays.join("\n"));
 }
 
-/// The fields of a `Reply` are private to its file, so the compiler lets nobody else make one; this keeps it so, and nobody writes one as text.
+/// The fields of a `Reply` are private to its module, so the compiler lets nobody else make one; this keeps it so, and nobody writes one as text.
 #[test]
-fn replies_are_made_in_one_file() {
+fn replies_are_made_in_one_module() {
     let mut strays = Vec::new();
     for source in sources().iter().filter(|source| ["server/", "smtp/"].iter().any(|layer| source.name.starts_with(layer))) {
         if source.name == "smtp/reply.rs" {
@@ -103,7 +103,7 @@ fn replies_are_made_in_one_file() {
                 source.code.iter().skip_while(|(_, line)| !line.starts_with("pub struct Reply ")).take_while(|(_, line)| line != "}");
             let public = fields.filter(|(_, line)| line.trim_start().starts_with("pub ") && line.contains(':'));
             strays.extend(public.map(|(number, _)| format!("src/{}:{number}: a public field of `Reply`", source.name)));
-        } else {
+        } else if !source.name.starts_with("smtp/reply/") {
             let written = source.code.iter().filter(|(_, line)| writes_a_reply(line));
             strays.extend(written.map(|(number, _)| format!("src/{}:{number}: a reply as text: name it in smtp/reply.rs", source.name)));
         }
