@@ -1,9 +1,10 @@
-//! What touches the machine: clock, randomness, disk, log, and the budgets of memory and temporary disk. Nothing above does so itself. And texts that are
+//! What touches the machine: clock, randomness, disk, log, counts, and the budgets of memory and temporary disk. Nothing above does so itself. And texts that are
 //! written for every message.
 pub mod budget;
 pub mod clock;
 pub mod disk;
 pub mod log;
 pub mod machine;
+pub mod metrics;
 pub mod random;
 pub mod text;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::stream::{Seen, Stream};
 use super::{NextHop, Settings};
 use crate::base::clock;
+use crate::base::metrics::COUNTS;
 use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
 
 /// What a connection may do before it is retired (SEMANTICS 11).
@@ -189,6 +190,7 @@ impl Connection {
             match self.replies.next(stage) {
                 Ok(Some(answer)) => {
                     self.unanswered -= 1;
+                    COUNTS.reply(stage as usize, answer.code);
                     return Ok(answer);
                 }
                 Ok(None) => {}

@@ -12,6 +12,7 @@ use super::connection::Trouble;
 use super::content::{self, Pace, Stopped};
 use super::route::{Failed, Lease, is_farewell, unavailable};
 use super::{Delivery, RelayError};
+use crate::base::metrics::COUNTS;
 use crate::message::Message;
 use crate::smtp::client::{self, Answer, Meaning, Stage};
 use crate::smtp::envelope::Declared;
@@ -238,7 +239,10 @@ impl Ready {
         gone: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Sent, Delivery> {
         match content::send(&mut self.lease.connection, message, pace, gone).await {
-            Ok(()) => Ok(Sent { lease: self.lease }),
+            Ok(()) => {
+                COUNTS.relayed.add(message.size());
+                Ok(Sent { lease: self.lease })
+            }
             Err(Stopped::ClientGone) => Err(Delivery::ClientGone),
             Err(Stopped::Trouble(trouble)) => Err(Delivery::Unavailable(unavailable(&self.lease.connection.next_hop, &trouble))),
         }

@@ -22,6 +22,7 @@ use super::limits::Admitted;
 use super::listener::Socket;
 use super::receive::{Received, receive};
 use super::shared::{Door, Entrance, Shared};
+use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::{Client, Origin};
@@ -74,6 +75,7 @@ enum Event {
 
 /// Tells a client for whom there is no place.
 pub async fn turn_away(mut stream: Box<dyn Socket>) {
+    COUNTS.turned_away.add(1);
     let mut output = Vec::new();
     reply::too_many_sessions().write(&mut output);
     // It was to go away anyway.
@@ -105,6 +107,7 @@ impl Connection {
 
     /// Serves the client to the end. By reference: a future that owned the connection would have room for it twice, and a thousand sessions a thousand times.
     pub async fn serve(&mut self) {
+        COUNTS.sessions.add(1);
         if let Err(error) = self.run().await {
             tracing::debug!(session = %self.id, client = %self.client_text(), %error, "connection broke");
         }
@@ -260,6 +263,7 @@ impl Connection {
         let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
         let reply = match received {
             Received::Gone => {
+                COUNTS.message("gone");
                 tracing::info!(session = %self.id, client = %self.client_text(), from = %envelope.sender, "client went away in the middle of a message");
                 return Ok(ControlFlow::Break(()));
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ulid::ULID_LEN;
 
+use crate::base::metrics::COUNTS;
 use crate::base::text::{add_address, add_number};
 use crate::mail::Origin;
 use crate::smtp::path::Path;
@@ -47,8 +48,9 @@ pub struct Times {
 }
 
 impl Summary<'_> {
-    /// Writes it.
+    /// Writes it, and counts it.
     pub fn log(&self) {
+        self.count();
         let Summary { origin, .. } = self;
         let (mut id, mut session) = ([0; ULID_LEN], [0; ULID_LEN]);
         let mut texts = Texts(String::with_capacity(512));
@@ -78,6 +80,21 @@ impl Summary<'_> {
             ms = texts.get(ms),
             "mail"
         );
+    }
+
+    fn count(&self) {
+        let Times { receive, chain, relay } = self.times;
+        COUNTS.message(self.outcome);
+        COUNTS.receive.note(receive);
+        if let Some(bytes) = self.bytes {
+            COUNTS.received.add(bytes);
+        }
+        if !chain.is_zero() {
+            COUNTS.chain.note(chain);
+        }
+        if self.next_hop.is_some() {
+            COUNTS.relay.note(relay);
+        }
     }
 }
 

@@ -95,6 +95,23 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [Stage; 7] = [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset];
+
+    /// For counts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Greeting => "greeting",
+            Stage::Hello => "ehlo",
+            Stage::Mail => "mail",
+            Stage::Recipient => "rcpt",
+            Stage::Data => "data",
+            Stage::Dot => "dot",
+            Stage::Reset => "rset",
+        }
+    }
+
     /// For logs.
     #[must_use]
     pub fn name(self) -> &'static str {
