@@ -28,10 +28,14 @@ pub struct Origin {
     pub client: Client,
     /// Where the client stands.
     pub standing: Standing,
-    /// The argument of EHLO or HELO.
+    /// The argument of EHLO, LHLO or HELO; of the client that a trusted peer speaks for, if it says.
     pub helo: Arc<str>,
-    /// Whether it was EHLO, so that `Received` says ESMTP (RFC 3848).
-    pub extended: bool,
+    /// What the session spoke, for `Received` (RFC 3848).
+    pub protocol: Protocol,
+    /// What protects the connection of the peer.
+    pub tls: Option<Arc<Secured>>,
+    /// Who logged in.
+    pub user: Option<Arc<str>>,
     /// The name of the listener (its address if it has none).
     pub listener: Arc<str>,
     /// When the transaction began.
@@ -43,11 +47,52 @@ pub struct Origin {
     pub token: Arc<str>,
 }
 
+impl Origin {
+    /// What was spoken, as `Received` says it (RFC 3848; RFC 6531 4.3 for a transaction with SMTPUTF8).
+    #[must_use]
+    pub fn with(&self, smtputf8: bool) -> &'static str {
+        const WITH: [[&str; 4]; 4] = [
+            ["ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"],
+            ["LMTP", "LMTPS", "LMTPA", "LMTPSA"],
+            ["UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"],
+            ["UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA"],
+        ];
+        if self.protocol == Protocol::Smtp {
+            return "SMTP";
+        }
+        let row = usize::from(self.protocol == Protocol::Lmtp) + 2 * usize::from(smtputf8);
+        WITH[row][usize::from(self.tls.is_some()) + 2 * usize::from(self.user.is_some())]
+    }
+}
+
 /// The client as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     pub address: Option<IpAddr>,
     pub name: Option<String>,
+    pub port: Option<u16>,
+}
+
+/// What a session speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Since HELO.
+    Smtp,
+    /// Since EHLO.
+    #[default]
+    Esmtp,
+    Lmtp,
+}
+
+/// What TLS found out about a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secured {
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    /// `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
+    /// Names in the client's certificate, if it showed one that was verified: its subject alternative names.
+    pub certificate: Vec<String>,
 }
 
 /// Where a client stands, from the listener's `origin`, its login or its address.

@@ -10,7 +10,7 @@ use transom::base::{clock, random};
 use transom::chain::Chain;
 use transom::chain::link::Link;
 use transom::chain::rule::{RuleFile, Shared};
-use transom::mail::{Client, Mail, Origin, Standing};
+use transom::mail::{Client, Mail, Origin, Protocol, Standing};
 use transom::message::{Limits, Message, Piece, Receiver, Room};
 use transom::smtp::data::Unstuffer;
 use transom::smtp::envelope::{Declared, Envelope};
@@ -203,10 +203,12 @@ fn mail(message: &str, client: &str) -> Mail {
     let client = Some(client.parse().unwrap());
     let origin = Origin {
         peer: client,
-        client: Client { address: client, name: None },
+        client: Client { address: client, ..Client::default() },
         standing: Standing::Outside,
         helo: "client.example.com".into(),
-        extended: true,
+        protocol: Protocol::Esmtp,
+        tls: None,
+        user: None,
         listener: "127.0.0.1:25".into(),
         time: clock::now(),
         session: random::ulid(),
@@ -215,7 +217,7 @@ fn mail(message: &str, client: &str) -> Mail {
     };
     let path = |address| Path::parse(address).unwrap();
     let envelope =
-        Envelope { sender: path("sender@example.com"), recipients: vec![path("rcpt@example.net")], declared: Declared::default() };
+        Envelope { sender: path("sender@example.com"), recipients: vec![path("rcpt@example.net").into()], declared: Declared::default() };
     Mail { origin: Arc::new(origin), envelope, message: received(message.as_bytes(), &limits(), &room()) }
 }
 

@@ -8,7 +8,7 @@ use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::ruling::{Outcome, Ruling};
 use transom::chain::{Chain, Limits, example};
 use transom::mail::Mail;
-use transom::smtp::envelope::{Declared, Envelope};
+use transom::smtp::envelope::{Declared, Envelope, Recipient};
 use transom::smtp::path::Path;
 use transom::yaml::{self, Problems, Source};
 
@@ -54,7 +54,7 @@ fn rule(chain: &Chain, message: &[u8], tells_apart: bool) {
     let mail = mail(message);
     let parts = chain.parts(&mail, false);
     assert!(output(&mail.message) == message, "the mail was edited with its copies");
-    let mut given: Vec<&Path> = parts.iter().flat_map(|part| &part.recipients).collect();
+    let mut given: Vec<&Recipient> = parts.iter().flat_map(|part| &part.recipients).collect();
     given.sort_by_key(|path| path.address());
     assert_eq!(given, mail.envelope.recipients.iter().collect::<Vec<_>>(), "each recipient in one class");
     for part in &parts {
@@ -123,7 +123,7 @@ fn mail(message: &[u8]) -> Mail {
     let path = |address: &str| Path::parse(address).expect("an address");
     let envelope = Envelope {
         sender: path("a@outside.example"),
-        recipients: vec![path("b@inside.example"), path("c@inside.example"), path("d@outside.example")],
+        recipients: ["b@inside.example", "c@inside.example", "d@outside.example"].map(|one| path(one).into()).to_vec(),
         declared: Declared::default(),
     };
     let message = parse(message, &super::mail::limits()).expect("a message");

@@ -23,7 +23,7 @@ use super::trace::Trace;
 use super::{ActionError, Chain, Run, example};
 use crate::mail::{Mail, Origin};
 use crate::message::Message;
-use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path::Path;
 use crate::yaml::{Problems, Reported};
 
@@ -34,13 +34,13 @@ const ACTIONS: [&str; 10] =
     ["recipient.set", "recipient.replace", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
 
 /// A recipient as a client gives it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Offer<'a> {
     pub origin: &'a Arc<Origin>,
     pub sender: &'a Path,
     /// With the size the client announced.
     pub declared: Declared,
-    pub recipient: &'a Path,
+    pub recipient: &'a Recipient,
 }
 
 /// Everything the chain can tell recipients apart by.
@@ -63,9 +63,9 @@ pub struct RecipientRuling {
     /// `Deliver`: it goes on. Otherwise its RCPT is answered so; a discarded one is accepted and dropped.
     pub outcome: Outcome,
     /// As the client gave it.
-    pub given: Path,
+    pub given: Recipient,
     /// As the rules left it: whom the next hop is asked about.
-    pub recipient: Path,
+    pub recipient: Recipient,
     pub class: Arc<Class>,
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
@@ -78,7 +78,7 @@ pub struct RecipientRuling {
 #[derive(Debug)]
 pub struct Part {
     /// As given.
-    pub recipients: Vec<Path>,
+    pub recipients: Vec<Recipient>,
     /// Whether they got beyond RCPT.
     pub goes_on: bool,
     /// The rule that tells them from the first part.
@@ -91,7 +91,7 @@ pub struct Part {
 impl RecipientRuling {
     /// Of a recipient that no rule has anything to say about.
     #[must_use]
-    pub fn untouched(recipient: &Path) -> RecipientRuling {
+    pub fn untouched(recipient: &Recipient) -> RecipientRuling {
         RecipientRuling {
             outcome: Outcome::Deliver,
             given: recipient.clone(),
@@ -123,7 +123,7 @@ impl RecipientRuling {
 
     #[must_use]
     pub fn is_rewritten(&self) -> bool {
-        self.given != self.recipient
+        self.given.path() != self.recipient.path()
     }
 
     /// The rule that tells the two apart, if they are of two classes.
@@ -184,7 +184,7 @@ impl Mailboxes {
 
 /// The recipients that the next hop is asked about and the mail is for; two that became one are one.
 #[must_use]
-pub fn left(rulings: &[RecipientRuling]) -> Vec<Path> {
+pub fn left(rulings: &[RecipientRuling]) -> Vec<Recipient> {
     if let [only] = rulings {
         return only.goes_on().then(|| only.recipient.clone()).into_iter().collect();
     }
@@ -220,7 +220,8 @@ impl Chain {
 
     fn ask(&self, offer: &Offer<'_>, traced: bool) -> (RecipientRuling, Trace) {
         let message = Message::parse(Bytes::new(), &example::limits()).expect("nothing is within every limit");
-        let envelope = Envelope { sender: offer.sender.clone(), recipients: vec![offer.recipient.clone()], declared: offer.declared };
+        let envelope =
+            Envelope { sender: offer.sender.clone(), recipients: vec![offer.recipient.clone()], declared: offer.declared.clone() };
         let mail = Mail { origin: Arc::clone(offer.origin), envelope, message };
         let mut run = Run::at_recipient(Run::new(mail, self.limits, Arc::clone(&self.inside), traced), offer.declared.size);
         let mut outcome = run.walk(&self.links, &|_, rule| rule.at_recipient);
@@ -260,7 +261,7 @@ impl Chain {
                     class.answers.push((Arc::clone(&rule.name), answers));
                 }
                 if rule.names_recipient && class.recipient.is_none() {
-                    class.recipient = Some((Arc::clone(&rule.name), run.this_recipient().clone()));
+                    class.recipient = Some((Arc::clone(&rule.name), run.this_recipient().path().clone()));
                 }
             }
         }
@@ -274,7 +275,7 @@ impl Chain {
         let Envelope { sender, recipients, declared } = &mail.envelope;
         let mut classes: Vec<(Vec<RecipientRuling>, Vec<Trace>)> = Vec::new();
         for recipient in recipients {
-            let offer = Offer { origin: &mail.origin, sender, declared: *declared, recipient };
+            let offer = Offer { origin: &mail.origin, sender, declared: declared.clone(), recipient };
             let (ruling, trace) = self.ask(&offer, traced);
             let same = |known: &RecipientRuling| known.goes_on() && ruling.goes_on() && known.class == ruling.class;
             match classes.iter_mut().find(|(known, _)| same(&known[0])) {
@@ -294,7 +295,7 @@ impl Chain {
     }
 
     fn part(&self, mail: &Mail, rulings: &[RecipientRuling], before: &[Trace], traced: bool, by: Option<Arc<str>>) -> Part {
-        let recipients: Vec<Path> = rulings.iter().map(|ruling| ruling.given.clone()).collect();
+        let recipients: Vec<Recipient> = rulings.iter().map(|ruling| ruling.given.clone()).collect();
         let mut mail = mail.clone();
         mail.envelope.recipients.clone_from(&recipients);
         let mut trace = before[0].clone();
@@ -395,13 +396,13 @@ mod tests {
     fn ask(chain: &Chain, recipient: &str, size: Option<u64>) -> RecipientRuling {
         let declared = Declared { size, ..Declared::default() };
         let (origin, sender) = (Arc::new(example::origin()), path(example::SENDER));
-        chain.at_recipient(&Offer { origin: &origin, sender: &sender, declared, recipient: &path(recipient) })
+        chain.at_recipient(&Offer { origin: &origin, sender: &sender, declared, recipient: &path(recipient).into() })
     }
 
     /// What became of these recipients of one message.
     fn parts(chain: &Chain, recipients: &[&str]) -> Vec<(Vec<String>, &'static str, Option<String>)> {
         let mut mail = example::run("Subject: hi\r\n\r\nbody\r\n").mail;
-        mail.envelope.recipients = recipients.iter().copied().map(path).collect();
+        mail.envelope.recipients = recipients.iter().map(|one| path(one).into()).collect();
         let told = |part: Part| {
             let recipients = part.ruling.mail.envelope.recipients.iter().map(ToString::to_string).collect();
             (recipients, part.ruling.word(), part.by.map(|rule| rule.to_string()))
@@ -610,7 +611,7 @@ mod tests {
             "name: still, when: {recipient: a@x.example}, then: [{quarantine: 'for ${recipient}'}]",
         ]);
         let mut mail = example::run("Subject: hi\r\n\r\n").mail;
-        mail.envelope.recipients = vec![path("a@x.example")];
+        mail.envelope.recipients = vec![path("a@x.example").into()];
         let ruling = chain.run(mail, &[ask(&chain, "a@x.example", None)]);
         assert_eq!((ruling.holds[0].reason.as_str(), ruling.mail.envelope.recipients[0].address()), ("for a@x.example", "b@x.example"));
     }
@@ -679,7 +680,7 @@ mod tests {
         assert_eq!((ruling.word(), ruling.failures.len()), ("quarantine", 1));
         assert!(ruling.failures[0].error.contains("the size was not announced"), "{:?}", ruling.failures);
         // `deliver` ends these rules only.
-        assert_eq!((ruling.tags, ruling.mail.envelope.recipients), (vec!["after".to_owned()], vec![path("a@x.example")]));
+        assert_eq!((ruling.tags, ruling.mail.envelope.recipients), (vec!["after".to_owned()], vec![path("a@x.example").into()]));
     }
 
     #[test]
@@ -777,7 +778,9 @@ mod tests {
         let chain = rules(&["name: out, when: {direction: outbound}, then: [{tag: out}]"]);
         let (origin, sender) = (Arc::new(Origin { standing: Standing::Inside, ..example::origin() }), path(example::SENDER));
         let class = |to: &str| {
-            chain.at_recipient(&Offer { origin: &origin, sender: &sender, declared: Declared::default(), recipient: &path(to) }).class
+            chain
+                .at_recipient(&Offer { origin: &origin, sender: &sender, declared: Declared::default(), recipient: &path(to).into() })
+                .class
         };
         assert_eq!(class("a@outside.example"), class("b@elsewhere.example"));
         assert_ne!(class("a@outside.example"), class("a@inside.example"));

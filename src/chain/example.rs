@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::test::bytes;
 use super::{Limits, Run};
-use crate::mail::{Client, Inside, Mail, Origin, Standing};
+use crate::mail::{Client, Inside, Mail, Origin, Protocol, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
@@ -43,13 +43,15 @@ pub fn limits() -> Arc<message::Limits> {
 /// A client outside, with a name.
 #[must_use]
 pub fn origin() -> Origin {
-    let client = Client { address: Some([192, 0, 2, 1].into()), name: None };
+    let client = Client { address: Some([192, 0, 2, 1].into()), ..Client::default() };
     Origin {
         peer: client.address,
         client,
         standing: Standing::Outside,
         helo: "client.outside.example".into(),
-        extended: true,
+        protocol: Protocol::Esmtp,
+        tls: None,
+        user: None,
         listener: Arc::from("test"),
         time: NO_TIME,
         session: Ulid::nil(),
@@ -87,7 +89,7 @@ pub fn run(text: &str) -> Run {
             "score" => scores.push(value.rsplit_once(' ').unwrap_or(("", value))),
             "client" => {
                 let (address, name) = value.split_once(' ').map_or((value, None), |(address, name)| (address, Some(name.to_owned())));
-                origin.client = Client { address: Some(address.parse().expect("an address in an example")), name };
+                origin.client = Client { address: Some(address.parse().expect("an address in an example")), name, ..Client::default() };
             }
             other => panic!("`{other}` means nothing in an example"),
         }
@@ -97,7 +99,11 @@ pub fn run(text: &str) -> Run {
         recipients.push(RECIPIENT);
     }
     let path = |address: &str| Path::parse(address).expect("an address in an example");
-    let envelope = Envelope { sender: path(sender), recipients: recipients.into_iter().map(path).collect(), declared: Declared::default() };
+    let envelope = Envelope {
+        sender: path(sender),
+        recipients: recipients.into_iter().map(|one| path(one).into()).collect(),
+        declared: Declared::default(),
+    };
     let message = Message::parse(Bytes::copy_from_slice(rest.as_bytes()), &limits()).expect("an example within the limits");
     let mut run = Run::new(Mail { origin: Arc::new(origin), envelope, message }, Limits::default(), inside(), false);
     for tag in tags {

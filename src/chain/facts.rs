@@ -12,6 +12,7 @@ use super::run::ActionError;
 use super::{Run, example, skeleton};
 use crate::mail::{Client, Direction};
 use crate::message::{Fault, Field, Flag, Message, Part, PartId, Protection};
+use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 
 /// Named groups of patterns, with what they matched.
@@ -28,7 +29,7 @@ pub struct Measure {
 /// Values of a mail, as they now stand.
 pub trait Facts {
     fn sender(&self) -> &Path;
-    fn recipients(&self) -> &[Path];
+    fn recipients(&self) -> &[Recipient];
     /// What a test says of this recipient, as the `at: recipient` rules left it.
     ///
     /// # Errors
@@ -108,7 +109,7 @@ impl Facts for Run {
         &self.mail.envelope.sender
     }
 
-    fn recipients(&self) -> &[Path] {
+    fn recipients(&self) -> &[Recipient] {
         &self.mail.envelope.recipients
     }
 

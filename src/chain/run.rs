@@ -20,6 +20,7 @@ use super::trace::Trace;
 use crate::base::clock;
 use crate::mail::{Inside, Mail};
 use crate::message::{Fault, Message, PartId};
+use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use shadow::{Effect, Purse};
 
@@ -111,7 +112,7 @@ pub struct Run {
     decoded: Cell<u64>,
     added: u64,
     /// Whom this run is for, as the rules at RCPT left them: one class.
-    class: Vec<Path>,
+    class: Vec<Recipient>,
     /// The message is not here yet: a run at RCPT.
     announced: Option<Announced>,
     /// Rules at RCPT that ask for a size that was not announced.
@@ -132,7 +133,7 @@ impl Run {
     pub fn new(mail: Mail, limits: Limits, inside: Arc<Inside>, traced: bool) -> Run {
         Run {
             received: mail.message.clone(),
-            class: if mail.envelope.recipients.is_empty() { vec![Path::null()] } else { mail.envelope.recipients.clone() },
+            class: if mail.envelope.recipients.is_empty() { vec![Path::null().into()] } else { mail.envelope.recipients.clone() },
             announced: None,
             late: Vec::new(),
             mail,
@@ -190,12 +191,12 @@ impl Run {
     }
 
     /// This recipient: at RCPT as it now stands, later as the rules there left it.
-    pub(super) fn this_recipient(&self) -> &Path {
+    pub(super) fn this_recipient(&self) -> &Recipient {
         self.these_recipients().first().expect("a run is for somebody")
     }
 
     /// All of this class.
-    pub(super) fn these_recipients(&self) -> &[Path] {
+    pub(super) fn these_recipients(&self) -> &[Recipient] {
         if self.announced.is_some() { &self.mail.envelope.recipients } else { &self.class }
     }
 
@@ -211,7 +212,7 @@ impl Run {
     }
 
     /// What a run at RCPT came to.
-    pub(super) fn ruled(mut self, outcome: Outcome, given: &Path, class: Class) -> (RecipientRuling, Trace) {
+    pub(super) fn ruled(mut self, outcome: Outcome, given: &Recipient, class: Class) -> (RecipientRuling, Trace) {
         let seen = self.sights(&outcome);
         let ruling = RecipientRuling {
             seen,

@@ -19,7 +19,7 @@ use std::ops::Range;
 use regex::{Captures, Regex};
 
 use super::{ActionError, Load, Run};
-use crate::smtp::path::Path;
+use crate::smtp::envelope::Recipient;
 use crate::yaml::{FromNode, Node, Reported, nearest};
 
 /// How long a text in a reply may be. RFC 5321 4.5.3.1.5 allows 512 octets a line; code, enhanced code and line end need the rest.
@@ -94,7 +94,7 @@ impl Values for Run {
     }
 
     fn recipients(&self) -> Vec<&str> {
-        self.these_recipients().iter().map(Path::address).collect()
+        self.these_recipients().iter().map(Recipient::address).collect()
     }
 
     fn header(&self, name: &str) -> Option<String> {

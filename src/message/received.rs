@@ -22,10 +22,8 @@ pub struct Stamp<'a> {
     pub address: Option<IpAddr>,
     /// Our host name.
     pub by: &'a str,
-    /// It said EHLO (RFC 3848).
-    pub extended: bool,
-    /// It declared SMTPUTF8 (RFC 6531 4.3).
-    pub smtputf8: bool,
+    /// What was spoken (RFC 3848): `ESMTPS`.
+    pub with: &'a str,
     pub id: &'a str,
     /// Our instance token; it ends the id.
     pub token: &'a str,
@@ -37,11 +35,6 @@ pub struct Stamp<'a> {
 /// The field, folded at its clauses.
 #[must_use]
 pub fn field(stamp: &Stamp<'_>) -> Field {
-    let with = match (stamp.smtputf8, stamp.extended) {
-        (true, _) => "UTF8SMTP",
-        (false, true) => "ESMTP",
-        (false, false) => "SMTP",
-    };
     let mut text = String::with_capacity(512);
     text.push_str("Received: from ");
     add_clean(if stamp.helo.is_empty() { "unknown" } else { stamp.helo }, &mut text);
@@ -50,7 +43,7 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
     }
     text.push_str("\r\n by ");
     add_clean(stamp.by, &mut text);
-    for part in [" with ", with, " id ", stamp.id, ".", stamp.token] {
+    for part in [" with ", stamp.with, " id ", stamp.id, ".", stamp.token] {
         text.push_str(part);
     }
     if let Some(recipient) = stamp.recipient {
@@ -123,8 +116,7 @@ mod tests {
             helo: "mail.example.net",
             address: Some("192.0.2.1".parse().unwrap()),
             by: "mx.example.org",
-            extended: true,
-            smtputf8: false,
+            with: "ESMTP",
             id: "00000000010000000000000002",
             token: "ABCDEFGHIJ",
             recipient: Some("a@example.org"),

@@ -15,7 +15,7 @@ use super::{Delivery, RelayError};
 use crate::base::metrics::COUNTS;
 use crate::message::Message;
 use crate::smtp::client::{self, Answer, Meaning, Stage};
-use crate::smtp::envelope::Declared;
+use crate::smtp::envelope::{Declared, Recipient};
 use crate::smtp::path::Path;
 use crate::smtp::reply::Class;
 
@@ -28,7 +28,7 @@ pub struct Offered {
     lease: Lease,
     pub sender: Path,
     /// Those it accepted.
-    pub recipients: Vec<Path>,
+    pub recipients: Vec<Recipient>,
     /// It has accepted one, in whatever became of the others.
     accepted_one: bool,
 }
@@ -52,7 +52,7 @@ impl Offered {
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn open(lease: Lease, sender: &Path, declared: Declared, recipients: &[Path]) -> Result<Opened, Failed> {
+    pub async fn open(lease: Lease, sender: &Path, declared: &Declared, recipients: &[Recipient]) -> Result<Opened, Failed> {
         let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new(), accepted_one: false };
         let stale = offered.lease.connection.reused;
         let mail = offered.lease.connection.capabilities.mail(sender, declared);
@@ -91,7 +91,7 @@ impl Offered {
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn add(mut self, recipients: &[Path]) -> Result<(Offered, Answers), Failed> {
+    pub async fn add(mut self, recipients: &[Recipient]) -> Result<(Offered, Answers), Failed> {
         let asked = match self.lease.connection.quiet() {
             Ok(()) => self.ask(None, recipients).await,
             Err(trouble) => Err(trouble),
@@ -106,7 +106,7 @@ impl Offered {
     }
 
     /// Says the commands and reads their replies: all there are, or the refused MAIL and what was pipelined behind it.
-    async fn ask(&mut self, mail: Option<String>, recipients: &[Path]) -> Result<Vec<Answer>, Trouble> {
+    async fn ask(&mut self, mail: Option<String>, recipients: &[Recipient]) -> Result<Vec<Answer>, Trouble> {
         let connection = &mut self.lease.connection;
         let at_once = if connection.capabilities.pipelining { UNANSWERED } else { 1 };
         let mut answers = Vec::with_capacity(1 + recipients.len());
@@ -140,7 +140,7 @@ impl Offered {
         }
     }
 
-    fn note(&mut self, recipients: &[Path], answers: Vec<Answer>) -> Answers {
+    fn note(&mut self, recipients: &[Recipient], answers: Vec<Answer>) -> Answers {
         let mut noted = Vec::with_capacity(answers.len());
         for (path, answer) in recipients.iter().zip(answers) {
             noted.push(match answer.meaning(Stage::Recipient) {
@@ -169,8 +169,8 @@ impl Offered {
 
     /// Whether it carries exactly this, so that DATA may follow.
     #[must_use]
-    pub fn is_for(&self, sender: &Path, recipients: &[Path]) -> bool {
-        let sorted = |paths: &[Path]| {
+    pub fn is_for(&self, sender: &Path, recipients: &[Recipient]) -> bool {
+        let sorted = |paths: &[Recipient]| {
             let mut addresses: Vec<String> = paths.iter().map(|path| path.address().to_owned()).collect();
             addresses.sort_unstable();
             addresses

@@ -18,7 +18,7 @@ pub use self::transaction::Transaction;
 pub use crate::config::NextHop;
 use crate::config::{Balance, Config};
 use crate::smtp::client::Answer;
-use crate::smtp::envelope::Declared;
+use crate::smtp::envelope::{Declared, Recipient};
 use crate::smtp::path::Path;
 
 /// `relay:` and `timeouts:` of the configuration, as far as they concern the way out.
@@ -102,7 +102,7 @@ pub enum Delivery {
     /// MAIL or DATA were answered 4xx or 5xx, before the dot.
     RefusedBefore { next_hop: String, answer: Answer },
     /// Recipients were refused when the transaction was opened anew; nothing was sent. Each with its answer.
-    Recipients { next_hop: String, refused: Vec<(Path, Answer)> },
+    Recipients { next_hop: String, refused: Vec<(Recipient, Answer)> },
     /// It could not be said in the next hop's terms: its SIZE is too small, SMTPUTF8 or 8BITMIME missing and not convertible. Nothing was sent; a final answer of ours.
     Unfit(Unfit),
     /// Before the dot: unreachable, silent, unintelligible, 421, deadline over.

@@ -94,8 +94,7 @@ fn received_field(store: &Store, row: &Row, hostname: &str) -> Field {
         helo: &record.helo,
         address: record.client.parse().ok(),
         by: hostname,
-        extended: true,
-        smtputf8: record.received_envelope.declared.smtputf8,
+        with: &record.with,
         id: &record.message,
         token: store.token(),
         recipient: None,
@@ -107,7 +106,7 @@ async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duratio
     let envelope = &claim.row.record.envelope;
     let now = clock::monotonic();
     let until = Until { deadline: now + deadline, hard_deadline: now + deadline.max(LONGEST_TRANSFER) };
-    let mut transaction = relay.transaction(envelope.sender.clone(), envelope.declared);
+    let mut transaction = relay.transaction(envelope.sender.clone(), envelope.declared.clone());
     outcome(transaction.deliver(envelope, message, until, &mut std::future::pending()).await)
 }
 
@@ -220,7 +219,7 @@ mod tests {
         let path = |address| Path::parse(address).unwrap();
         let envelope = Envelope {
             sender: path("a@outside.example"),
-            recipients: vec![path("b@inside.example"), path("c@inside.example")],
+            recipients: vec![path("b@inside.example").into(), path("c@inside.example").into()],
             declared: Declared::default(),
         };
         let hold = NewHold {
@@ -232,6 +231,7 @@ mod tests {
             held: message(HELD),
             client: "192.0.2.1".into(),
             helo: "client.example".into(),
+            with: "ESMTP".into(),
             session: "S".into(),
             message: "M".into(),
             time: clock::now(),

@@ -11,7 +11,7 @@ use super::route::{Attempts, Lease, Route};
 use super::{Delivery, RelayError, Unfit, Until};
 use crate::message::{Fault, Message};
 use crate::smtp::client::{Answer, Capabilities, declared_anew};
-use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path::Path;
 use crate::smtp::reply::Class;
 
@@ -25,7 +25,7 @@ pub struct Transaction {
     sender: Path,
     declared: Declared,
     /// Recipients that were accepted, on this connection or an earlier one.
-    accepted: Vec<Path>,
+    accepted: Vec<Recipient>,
     /// The sender was refused: that is every recipient's answer.
     refused: Option<Answer>,
     open: Option<Offered>,
@@ -41,7 +41,7 @@ impl Transaction {
 
     /// Asks the next hop about recipients (at most 100 unanswered), opening or reopening the transaction when needed. One result each, in order;
     /// a refused MAIL is each one's answer. Recipients accepted are remembered.
-    pub async fn recipients(&mut self, paths: &[Path]) -> Vec<Result<Answer, RelayError>> {
+    pub async fn recipients(&mut self, paths: &[Recipient]) -> Vec<Result<Answer, RelayError>> {
         if let Some(answer) = &self.refused {
             return vec![Ok(answer.clone()); paths.len()];
         }
@@ -57,7 +57,7 @@ impl Transaction {
         answers
     }
 
-    async fn ask(&mut self, paths: &[Path]) -> Result<Answers, RelayError> {
+    async fn ask(&mut self, paths: &[Recipient]) -> Result<Answers, RelayError> {
         let mut attempts = self.route.attempts();
         if let Some(open) = self.open.take() {
             match open.add(paths).await {
@@ -68,10 +68,10 @@ impl Transaction {
                 Err(failed) => attempts.after(failed)?,
             }
         }
-        let all: Vec<Path> = self.accepted.iter().chain(paths).cloned().collect();
+        let all: Vec<Recipient> = self.accepted.iter().chain(paths).cloned().collect();
         loop {
             let lease = self.route.lease(&mut attempts).await?;
-            if !lease.connection.capabilities.can_say(all.iter().chain([&self.sender])) {
+            if !lease.connection.capabilities.can_say(all.iter().map(Recipient::path).chain([&self.sender])) {
                 let text = format!(
                     "next hop {} takes no SMTPUTF8, which these addresses need; ask its operator for it",
                     lease.connection.next_hop
@@ -80,7 +80,7 @@ impl Transaction {
                 tracing::error!("{text}");
                 return Err(RelayError::Unavailable(text));
             }
-            match Offered::open(lease, &self.sender, self.declared, &all).await {
+            match Offered::open(lease, &self.sender, &self.declared, &all).await {
                 Ok(Opened::Offered(open, mut answers)) => {
                     self.open = Some(*open);
                     return Ok(answers.split_off(self.accepted.len()));
@@ -194,7 +194,7 @@ impl Transaction {
                 }
             };
             let size = converted.as_ref().unwrap_or(message).size();
-            match Offered::open(lease, &envelope.sender, declared_anew(envelope, size), &envelope.recipients).await {
+            match Offered::open(lease, &envelope.sender, &declared_anew(envelope, size), &envelope.recipients).await {
                 Ok(Opened::Offered(open, answers)) => return self.all_accepted(*open, envelope, answers).map(|open| (open, converted)),
                 Ok(Opened::MailRefused { next_hop, answer }) => return Err(Delivery::RefusedBefore { next_hop, answer }),
                 Err(failed) => attempts.after(failed).map_err(Delivery::Unavailable)?,
@@ -231,7 +231,7 @@ impl Drop for Transaction {
 /// Whether a next hop with these capabilities can take the mail; the message as it has to be changed for it.
 async fn fit(capabilities: &Capabilities, envelope: &Envelope, message: &Message) -> Result<Option<Message>, Delivery> {
     let (header_eight_bit, body_eight_bit) = message.eight_bit();
-    let addresses = envelope.recipients.iter().chain([&envelope.sender]);
+    let addresses = envelope.recipients.iter().map(Recipient::path).chain([&envelope.sender]);
     let header_needs_it = envelope.declared.smtputf8 && header_eight_bit;
     // RFC 6531 3.2; a declared SMTPUTF8 that nothing needs may be dropped (DESIGN decision 10).
     if !capabilities.smtputf8 && (header_needs_it || !capabilities.can_say(addresses)) {

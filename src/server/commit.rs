@@ -26,8 +26,7 @@ use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
 use crate::relay::{Delivery, Transaction, Unfit, Until};
 use crate::smtp::client::{Answer, Stage};
-use crate::smtp::envelope::Envelope;
-use crate::smtp::path::Path;
+use crate::smtp::envelope::{Envelope, Recipient};
 use crate::smtp::reply::{self, Class, Reply};
 use crate::store::quarantine::{HoldId, NewHold, Reason};
 use crate::store::{Store, StoreError};
@@ -49,7 +48,7 @@ pub struct Work<'a> {
     /// As the client gave it, with the recipients that were accepted at RCPT.
     pub received_envelope: &'a Envelope,
     /// The same recipients as the rules at RCPT left them: whom the next hop accepted.
-    pub asked: &'a [Path],
+    pub asked: &'a [Recipient],
     pub until: Until,
     pub behind_queue: bool,
 }
@@ -188,15 +187,15 @@ impl Work<'_> {
     }
 
     /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
-    async fn go_without(&self, envelope: &mut Envelope, refused: Vec<(Path, Answer)>, holds: &impl Holds) -> Result<HoldId, Told> {
-        let by_a_rule = |path: &Path| !self.asked.contains(path);
+    async fn go_without(&self, envelope: &mut Envelope, refused: Vec<(Recipient, Answer)>, holds: &impl Holds) -> Result<HoldId, Told> {
+        let by_a_rule = |path: &Recipient| !self.asked.contains(path);
         let known = refused.iter().all(|(path, _)| envelope.recipients.contains(path));
-        let may_go = |(path, answer): &(Path, Answer)| by_a_rule(path) && answer.class() == Class::Permanent;
+        let may_go = |(path, answer): &(Recipient, Answer)| by_a_rule(path) && answer.class() == Class::Permanent;
         if let Some((_, answer)) = refused.iter().find(|refused| !may_go(refused)).or_else(|| refused.first().filter(|_| !known)) {
             tracing::warn!("{} recipients were refused when the transaction was opened anew: {}", refused.len(), answer.in_one_line());
             return Err(Told { answer: Some(answer.in_one_line()), ..Told::new(reply::trouble(), "unavailable") });
         }
-        let (paths, reasons): (Vec<Path>, Vec<Reason>) = refused
+        let (paths, reasons): (Vec<Recipient>, Vec<Reason>) = refused
             .into_iter()
             .map(|(path, answer)| {
                 let reason = format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line());
@@ -219,6 +218,7 @@ impl Work<'_> {
             held: self.ruling.mail.message.clone(),
             client: origin.client.address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
             helo: origin.helo.to_string(),
+            with: origin.with(self.received_envelope.declared.smtputf8).to_owned(),
             session: origin.session.to_string(),
             message: origin.id.to_string(),
             time: origin.time,
@@ -235,7 +235,7 @@ impl Work<'_> {
     }
 
     /// What a delivery comes to; recipients that were refused need a decision first.
-    fn told(&self, delivery: Delivery) -> Result<Told, (String, Vec<(Path, Answer)>)> {
+    fn told(&self, delivery: Delivery) -> Result<Told, (String, Vec<(Recipient, Answer)>)> {
         Ok(match delivery {
             Delivery::Accepted { next_hop, answer } => self.passed_on("deliver", Stage::Dot, next_hop, &answer),
             Delivery::Refused { next_hop, answer } => self.passed_on("refused", Stage::Dot, next_hop, &answer),
@@ -316,10 +316,11 @@ mod tests {
 
     use super::*;
     use crate::base::{clock, random};
-    use crate::mail::{Client, Mail, Origin};
+    use crate::mail::{Client, Mail, Origin, Protocol};
     use crate::message::Limits;
     use crate::relay::RelayError;
     use crate::smtp::envelope::Declared;
+    use crate::smtp::path::Path;
     use crate::smtp::reply::Enhanced;
 
     /// A way out that answers from a script and writes down what it was asked.
@@ -382,7 +383,7 @@ mod tests {
     }
 
     fn envelope(recipients: &[&str]) -> Envelope {
-        let recipients = recipients.iter().map(|address| path(address)).collect();
+        let recipients = recipients.iter().map(|address| path(address).into()).collect();
         Envelope { sender: path("a@example.org"), recipients, declared: Declared::default() }
     }
 
@@ -402,7 +403,9 @@ mod tests {
             client: Client::default(),
             standing: crate::mail::Standing::Outside,
             helo: "client.example".into(),
-            extended: true,
+            protocol: Protocol::Esmtp,
+            tls: None,
+            user: None,
             listener: "x".into(),
             time: clock::now(),
             session: random::ulid(),
@@ -430,7 +433,7 @@ mod tests {
         ruling: Ruling,
         received: Envelope,
         /// Whom the next hop accepted at RCPT.
-        asked: Vec<Path>,
+        asked: Vec<Recipient>,
         way: Script,
         shelf: Shelf,
         gone: bool,
@@ -461,7 +464,7 @@ mod tests {
         Case {
             ruling: ruling(Outcome::Deliver, &["b@example.org", "x@example.org"]),
             received: envelope(&["b@example.org"]),
-            asked: vec![path("b@example.org")],
+            asked: vec![path("b@example.org").into()],
             ..case
         }
     }
@@ -475,7 +478,10 @@ mod tests {
     }
 
     fn refused(recipients: &[(&str, u16)]) -> Delivery {
-        Delivery::Recipients { next_hop: hop(), refused: recipients.iter().map(|(address, code)| (path(address), answer(*code))).collect() }
+        Delivery::Recipients {
+            next_hop: hop(),
+            refused: recipients.iter().map(|(address, code)| (path(address).into(), answer(*code))).collect(),
+        }
     }
 
     impl Case {
@@ -648,7 +654,7 @@ mod tests {
     #[test]
     fn one_that_a_rule_at_rcpt_rewrote_was_asked_about_and_has_a_veto() {
         let case = with_one_brought_in([refused(&[("x@example.org", 550)])]);
-        let mut case = Case { asked: vec![path("b@example.org"), path("x@example.org")], ..case };
+        let mut case = Case { asked: vec![path("b@example.org").into(), path("x@example.org").into()], ..case };
         assert_eq!(case.row(), (451, "unavailable", nothing()));
     }
 

@@ -25,7 +25,7 @@ use super::shared::{Door, Entrance, Shared};
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
-use crate::mail::{Client, Origin};
+use crate::mail::{Client, Origin, Protocol};
 use crate::smtp::envelope::Envelope;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
@@ -275,7 +275,7 @@ impl Connection {
                 let Connection { stream, input, held, shared, door, taken, .. } = self;
                 let mut transaction = match held.take() {
                     Some(held) => held.transaction,
-                    None => shared.relay.transaction(envelope.sender.clone(), envelope.declared),
+                    None => shared.relay.transaction(envelope.sender.clone(), envelope.declared.clone()),
                 };
                 let (door, recipients) = (Arc::clone(door), std::mem::take(taken));
                 let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
@@ -295,10 +295,12 @@ impl Connection {
         let greeting = self.session.greeting();
         Arc::new(Origin {
             peer: self.peer,
-            client: Client { address: self.peer, name: None },
+            client: Client { address: self.peer, ..Client::default() },
             standing: self.door.permission.standing(self.peer),
             helo: greeting.map(|greeting| Arc::clone(&greeting.name)).unwrap_or_default(),
-            extended: greeting.is_some_and(|greeting| greeting.extended),
+            protocol: if greeting.is_some_and(|greeting| greeting.extended) { Protocol::Esmtp } else { Protocol::Smtp },
+            tls: None,
+            user: None,
             listener: Arc::clone(&self.door.name),
             time: self.began.unwrap_or_else(clock::now),
             session: self.id,

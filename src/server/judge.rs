@@ -22,8 +22,7 @@ use crate::mail::{Mail, Origin};
 use crate::message::received::{self, Stamp};
 use crate::message::{Fault, Field, Message};
 use crate::relay::{Transaction, Until};
-use crate::smtp::envelope::Envelope;
-use crate::smtp::path::Path;
+use crate::smtp::envelope::{Envelope, Recipient};
 use crate::smtp::reply::{self, Reply};
 
 /// Larger messages, and those in a file, are ruled on a blocking thread (DESIGN decision 7).
@@ -204,8 +203,8 @@ impl Case {
         self.envelope_for(kept.collect())
     }
 
-    fn envelope_for(&self, recipients: Vec<Path>) -> Envelope {
-        Envelope { sender: self.envelope.sender.clone(), recipients, declared: self.envelope.declared }
+    fn envelope_for(&self, recipients: Vec<Recipient>) -> Envelope {
+        Envelope { sender: self.envelope.sender.clone(), recipients, declared: self.envelope.declared.clone() }
     }
 
     /// What it is to be answered for good before a rule has seen it, and the word for the log.
@@ -256,8 +255,7 @@ impl Case {
             helo: &origin.helo,
             address: origin.client.address,
             by: hostname,
-            extended: origin.extended,
-            smtputf8: envelope.declared.smtputf8,
+            with: origin.with(envelope.declared.smtputf8),
             id: origin.id.array_to_str(&mut [0; ULID_LEN]),
             token,
             recipient: only,

@@ -10,6 +10,7 @@ use ulid::ULID_LEN;
 use crate::base::metrics::COUNTS;
 use crate::base::text::{add_address, add_number};
 use crate::mail::Origin;
+use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use crate::smtp::reply::Reply;
 use crate::store::quarantine::HoldId;
@@ -22,7 +23,7 @@ const MOST_NAMED: usize = 20;
 pub struct Summary<'a> {
     pub origin: &'a Origin,
     pub sender: &'a Path,
-    pub recipients: &'a [Path],
+    pub recipients: &'a [Recipient],
     /// As received; none where the message never came whole.
     pub bytes: Option<u64>,
     pub outcome: &'a str,
@@ -142,7 +143,7 @@ fn add_path(path: &Path, text: &mut String) {
     text.push('>');
 }
 
-fn add_names(recipients: &[Path], text: &mut String) {
+fn add_names(recipients: &[Recipient], text: &mut String) {
     for (number, path) in recipients.iter().take(MOST_NAMED).enumerate() {
         text.push_str(if number > 0 { "," } else { "" });
         add_path(path, text);
@@ -173,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_thousand_recipients_are_not_all_named() {
-        let recipients = vec![Path::parse("a@example.org").unwrap(); 1000];
-        let named = |recipients: &[Path]| {
+        let recipients = vec![Recipient::from(Path::parse("a@example.org").unwrap()); 1000];
+        let named = |recipients: &[Recipient]| {
             let mut text = String::new();
             add_names(recipients, &mut text);
             text

@@ -304,7 +304,7 @@ impl Capabilities {
 
     /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
     #[must_use]
-    pub fn mail(&self, sender: &Path, declared: Declared) -> String {
+    pub fn mail(&self, sender: &Path, declared: &Declared) -> String {
         let mut command = String::with_capacity(64 + sender.address().len());
         for text in ["MAIL FROM:<", sender.address(), ">"] {
             command.push_str(text);
@@ -334,7 +334,7 @@ pub fn rcpt(recipient: &Path, commands: &mut String) {
 #[must_use]
 pub fn declared_anew(envelope: &Envelope, size: u64) -> Declared {
     let ascii = envelope.recipients.iter().all(|path| path.address().is_ascii()) && envelope.sender.address().is_ascii();
-    Declared { size: Some(size), smtputf8: envelope.declared.smtputf8 || !ascii, ..envelope.declared }
+    Declared { size: Some(size), smtputf8: envelope.declared.smtputf8 || !ascii, ..envelope.declared.clone() }
 }
 
 #[cfg(test)]
@@ -453,10 +453,10 @@ mod tests {
 
     #[test]
     fn mail_carries_only_what_is_offered() {
-        let declared = Declared { size: Some(10), body: None, smtputf8: true };
+        let declared = Declared { size: Some(10), body: None, smtputf8: true, ..Declared::default() };
         let all = Capabilities { size: true, eight_bit: true, smtputf8: true, ..Capabilities::default() };
-        assert_eq!(all.mail(&Path::null(), declared), "MAIL FROM:<> SIZE=10 BODY=8BITMIME SMTPUTF8\r\n");
-        assert_eq!(Capabilities::default().mail(&Path::null(), declared), "MAIL FROM:<>\r\n");
+        assert_eq!(all.mail(&Path::null(), &declared), "MAIL FROM:<> SIZE=10 BODY=8BITMIME SMTPUTF8\r\n");
+        assert_eq!(Capabilities::default().mail(&Path::null(), &declared), "MAIL FROM:<>\r\n");
     }
 
     #[test]

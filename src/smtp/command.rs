@@ -4,7 +4,7 @@ mod mail;
 mod parameter;
 mod rcpt;
 
-use super::envelope::Declared;
+use super::envelope::{Declared, Recipient};
 use super::extension::Offer;
 use super::path::Path;
 use super::reply::{self, Reply};
@@ -23,7 +23,7 @@ pub enum Command {
     Helo(String),
     Ehlo(String),
     Mail { sender: Path, declared: Declared },
-    Rcpt(Path),
+    Rcpt(Recipient),
     Data,
     Rset,
     Noop,
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(parse("data "), Ok(Command::Data));
         assert_eq!(parse("noop with words"), Ok(Command::Noop));
         assert_eq!(parse("quit"), Ok(Command::Quit));
-        assert_eq!(parse("rcpt to: <a@example.org>"), Ok(Command::Rcpt(Path::parse("a@example.org").unwrap())));
+        assert_eq!(parse("rcpt to: <a@example.org>"), Ok(Command::Rcpt(Path::parse("a@example.org").unwrap().into())));
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             panic!()
         };
         assert_eq!(sender.address(), "\"a> b\"@example.org");
-        assert_eq!(declared, Declared { size: Some(12), body: Some(Body::EightBitMime), smtputf8: true });
+        assert_eq!(declared, Declared { size: Some(12), body: Some(Body::EightBitMime), smtputf8: true, ..Declared::default() });
         let Ok(Command::Mail { declared, .. }) = parse("MAIL FROM:<> SIZE=99999999999999999999") else { panic!() };
         assert_eq!(declared.size, Some(u64::MAX));
     }

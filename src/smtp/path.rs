@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// Bytes of a local part. RFC 5321 4.5.3.1.1 says 64, but asks for no limit where possible, and bounce addresses (VERP, SRS) are longer in practice.
 const LONGEST_LOCAL: usize = 255;
 /// RFC 5321 4.5.3.1.2.
@@ -117,6 +119,20 @@ impl Path {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ["<", &self.address, ">"].into_iter().try_for_each(|text| f.write_str(text))
+    }
+}
+
+/// As its address.
+impl Serialize for Path {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.address)
+    }
+}
+
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Path, D::Error> {
+        let address = String::deserialize(deserializer)?;
+        Path::parse(&address).map_err(de::Error::custom)
     }
 }
 

@@ -14,9 +14,8 @@
 use std::sync::Arc;
 
 use super::command::{Command, SyntaxError};
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Recipient};
 use super::extension::{self, Offer};
-use super::path::Path;
 use super::reply::{self, Class, Reply};
 
 /// What holds for all sessions.
@@ -41,7 +40,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// May this recipient be taken? Answered with [`Session::recipient`], in order.
-    Recipient(Path),
+    Recipient(Recipient),
     /// Take the message in. Answered with [`Session::message`].
     Message(Envelope),
 }
@@ -202,7 +201,7 @@ impl Session {
         Step::Reply(reply)
     }
 
-    fn rcpt(&mut self, path: Path) -> Step {
+    fn rcpt(&mut self, path: Recipient) -> Step {
         let envelope = match &self.state {
             State::Mail(envelope) | State::Rcpt(envelope) => envelope,
             State::Connected | State::Greeted | State::Data => return Step::Reply(reply::bad_sequence("MAIL first")),
@@ -233,7 +232,7 @@ impl Session {
     }
 
     /// The server's answer about a recipient that was asked about.
-    pub fn recipient(&mut self, path: Path, reply: Reply) -> Reply {
+    pub fn recipient(&mut self, path: Recipient, reply: Reply) -> Reply {
         self.asked = self.asked.saturating_sub(1);
         if reply.class() == Class::Done {
             self.state = match std::mem::replace(&mut self.state, State::Greeted) {
@@ -317,7 +316,7 @@ mod tests {
         dialog(&mut session, &[("EHLO c", 250), MAIL, RCPT, ("DATA", 354)]);
         session.message(reply::trouble());
         dialog(&mut session, &[("DATA", 503), MAIL]);
-        assert_eq!(session.transaction().unwrap().recipients, []);
+        assert!(session.transaction().unwrap().recipients.is_empty());
     }
 
     #[test]

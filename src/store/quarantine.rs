@@ -52,6 +52,8 @@ pub struct NewHold {
     pub held: Message,
     pub client: String,
     pub helo: String,
+    /// As `Received` says it: `ESMTPS`.
+    pub with: String,
     pub session: String,
     /// The id of the message, in logs and in `Received`.
     pub message: String,

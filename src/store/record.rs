@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::quarantine::{NewHold, Reason};
-use crate::smtp::envelope::{Body, Declared, Envelope};
-use crate::smtp::path::Path;
+use crate::smtp::envelope::Envelope;
 
 /// A From or Subject longer than this is cut in the column (never in the mail).
 const SHOWN: usize = 1000;
@@ -29,6 +28,8 @@ pub struct Record {
     pub size: u64,
     pub client: String,
     pub helo: String,
+    /// As `Received` says it: `ESMTPS`.
+    pub with: String,
     pub session: String,
     pub message: String,
     pub time: Timestamp,
@@ -36,7 +37,7 @@ pub struct Record {
 
 /// In the order of [`read`].
 pub(super) const COLUMNS: &str =
-    "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message";
+    "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, session, message";
 
 impl Record {
     /// Looks at header and sizes only.
@@ -53,6 +54,7 @@ impl Record {
             size: hold.received.size(),
             client: hold.client.clone(),
             helo: hold.helo.clone(),
+            with: hold.with.clone(),
             session: hold.session.clone(),
             message: hold.message.clone(),
             time: hold.time,
@@ -63,8 +65,8 @@ impl Record {
     pub(super) fn insert(&self, sql: &rusqlite::Connection, id: &str, owner: &str, stored: u64) -> Result<i64, StoreError> {
         let reasons: Vec<_> = self.reasons.iter().map(|one| (&one.rule, &one.reason)).collect();
         let mut statement = sql.prepare_cached(
-            "INSERT INTO hold (id, state, owner, stored, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, session, message)
-             VALUES (:id, 'pending', :owner, :stored, :time, :reasons, :rules, :received_envelope, :envelope, :from, :subject, :size, :client, :helo, :session, :message)",
+            "INSERT INTO hold (id, state, owner, stored, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, session, message)
+             VALUES (:id, 'pending', :owner, :stored, :time, :reasons, :rules, :received_envelope, :envelope, :from, :subject, :size, :client, :helo, :spoken, :session, :message)",
         )?;
         Ok(statement.insert(named_params! {
             ":id": id,
@@ -73,13 +75,14 @@ impl Record {
             ":time": self.time.as_microsecond(),
             ":reasons": json(&reasons),
             ":rules": json(&self.rules),
-            ":received_envelope": json(&Written::of(&self.received_envelope)),
-            ":envelope": json(&Written::of(&self.envelope)),
+            ":received_envelope": json(&self.received_envelope),
+            ":envelope": json(&self.envelope),
             ":from": self.from,
             ":subject": self.subject,
             ":size": self.size,
             ":client": self.client,
             ":helo": self.helo,
+            ":spoken": self.with,
             ":session": self.session,
             ":message": self.message,
         })?)
@@ -94,48 +97,17 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Record, StoreError> {
         time: Timestamp::from_microsecond(row.get(first)?).map_err(|error| damaged(&error))?,
         reasons: reasons.into_iter().map(|(rule, reason)| Reason { rule, reason }).collect(),
         rules: parse(&text(2)?)?,
-        received_envelope: parse::<Written>(&text(3)?)?.envelope()?,
-        envelope: parse::<Written>(&text(4)?)?.envelope()?,
+        received_envelope: parse(&text(3)?)?,
+        envelope: parse(&text(4)?)?,
         from: text(5)?,
         subject: text(6)?,
         size: row.get(first + 7)?,
         client: text(8)?,
         helo: text(9)?,
-        session: text(10)?,
-        message: text(11)?,
+        with: text(10)?,
+        session: text(11)?,
+        message: text(12)?,
     })
-}
-
-/// An envelope as it stands in its column.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    sender: String,
-    recipients: Vec<String>,
-    size: Option<u64>,
-    eight_bit: Option<bool>,
-    smtputf8: bool,
-}
-
-impl Written {
-    fn of(envelope: &Envelope) -> Written {
-        Written {
-            sender: envelope.sender.address().to_owned(),
-            recipients: envelope.recipients.iter().map(|path| path.address().to_owned()).collect(),
-            size: envelope.declared.size,
-            eight_bit: envelope.declared.body.map(|body| body == Body::EightBitMime),
-            smtputf8: envelope.declared.smtputf8,
-        }
-    }
-
-    fn envelope(self) -> Result<Envelope, StoreError> {
-        let path = |address: &String| Path::parse(address).map_err(|error| damaged(&error));
-        let body = self.eight_bit.map(|yes| if yes { Body::EightBitMime } else { Body::SevenBit });
-        Ok(Envelope {
-            sender: path(&self.sender)?,
-            recipients: self.recipients.iter().map(path).collect::<Result<_, _>>()?,
-            declared: Declared { size: self.size, body, smtputf8: self.smtputf8 },
-        })
-    }
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -157,20 +129,31 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::smtp::envelope::{Body, Declared};
+    use crate::smtp::path::Path;
 
     pub(in crate::store) fn record(subject: &str) -> Record {
         let path = |address| Path::parse(address).unwrap();
-        let declared = Declared { size: Some(1234), body: Some(Body::EightBitMime), smtputf8: false };
+        let declared = Declared { size: Some(1234), body: Some(Body::EightBitMime), smtputf8: false, ..Declared::default() };
         Record {
             reasons: vec![Reason { rule: "hold executables".into(), reason: "executable attachment".into() }],
             rules: vec!["tag".into(), "hold executables".into()],
-            received_envelope: Envelope { sender: path("a@outside.example"), recipients: vec![path("b@example.org")], declared },
-            envelope: Envelope { sender: Path::null(), recipients: vec![path("\"c d\"@example.org"), path("e@[192.0.2.1]")], declared },
+            received_envelope: Envelope {
+                sender: path("a@outside.example"),
+                recipients: vec![path("b@example.org").into()],
+                declared: declared.clone(),
+            },
+            envelope: Envelope {
+                sender: Path::null(),
+                recipients: vec![path("\"c d\"@example.org").into(), path("e@[192.0.2.1]").into()],
+                declared,
+            },
             from: "Ä <a@outside.example>".into(),
             subject: subject.into(),
             size: 77,
             client: "192.0.2.1".into(),
             helo: "client.example".into(),
+            with: "ESMTP".into(),
             session: "S".into(),
             message: "M".into(),
             time: "2026-11-21T10:14:03.120Z".parse().unwrap(),

@@ -39,6 +39,7 @@ CREATE TABLE hold (
     size INTEGER NOT NULL,
     client TEXT NOT NULL,
     helo TEXT NOT NULL,
+    spoken TEXT NOT NULL,
     session TEXT NOT NULL,
     message TEXT NOT NULL,
     stored INTEGER NOT NULL

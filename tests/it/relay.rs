@@ -9,7 +9,7 @@ use transom::base::budget::Budget;
 use transom::message::{Limits, Message, Receiver, Room};
 use transom::relay::{Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
 use transom::smtp::client::Answer;
-use transom::smtp::envelope::{Declared, Envelope};
+use transom::smtp::envelope::{Declared, Envelope, Recipient};
 use transom::smtp::path::Path;
 
 use crate::support::next_hop::{Act, NextHop, Script};
@@ -48,8 +48,8 @@ fn transaction(relay: &Relay) -> Transaction {
     relay.transaction(path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
 }
 
-fn paths(recipients: &[&str]) -> Vec<Path> {
-    recipients.iter().map(|address| path(address)).collect()
+fn paths(recipients: &[&str]) -> Vec<Recipient> {
+    recipients.iter().map(|address| path(address).into()).collect()
 }
 
 fn envelope(recipients: &[&str]) -> Envelope {
@@ -242,7 +242,7 @@ async fn each_recipient_has_its_own_answer() {
 async fn three_hundred_recipients_are_asked_about_in_order() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<r7@", Act::Say("550 5.1.1 no\r\n"))]);
     let relay = relay(&[&hop]);
-    let many: Vec<Path> = (0..300).map(|number| path(&format!("r{number}@example.org"))).collect();
+    let many: Vec<Recipient> = (0..300).map(|number| path(&format!("r{number}@example.org")).into()).collect();
     let answers = codes(&transaction(&relay).recipients(&many).await);
     assert_eq!(answers.iter().position(|code| *code == 550), Some(7));
     assert_eq!(answers.iter().filter(|code| **code == 250).count(), 299);
@@ -540,7 +540,7 @@ async fn what_does_not_fit_is_not_sent() {
     assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), word(&Delivery::Unfit(Unfit::TooLarge)));
     let utf8 = message("Subject: \u{fc}\r\n\r\nx\r\n".as_bytes());
     let declared = Declared { smtputf8: true, ..Declared::default() };
-    let envelope = Envelope { declared, ..envelope(&["b@example.org"]) };
+    let envelope = Envelope { declared: declared.clone(), ..envelope(&["b@example.org"]) };
     let delivery = relay.transaction(path("a@example.org"), declared).deliver(&envelope, &utf8, soon(), &mut std::future::pending()).await;
     assert_eq!(word(&delivery), word(&Delivery::Unfit(Unfit::NeedsSmtpUtf8)));
     assert_eq!(hop.log().count("MAIL"), 0);
@@ -551,7 +551,7 @@ async fn smtputf8_that_nothing_needs_is_dropped() {
     let hop = NextHop::start([Script::offering(&[])]);
     let relay = relay(&[&hop]);
     let declared = Declared { smtputf8: true, ..Declared::default() };
-    let envelope = Envelope { declared, ..envelope(&["b@example.org"]) };
+    let envelope = Envelope { declared: declared.clone(), ..envelope(&["b@example.org"]) };
     let delivery =
         relay.transaction(path("a@example.org"), declared).deliver(&envelope, &small(), soon(), &mut std::future::pending()).await;
     assert_eq!(word(&delivery), "accepted 250");

@@ -98,7 +98,7 @@ pub fn after_breaking(message: &str, actions: &[&str]) -> String {
 /// A message with these recipients after these actions, none of which fails: the recipients that are left.
 pub fn recipients(given: &[&str], actions: &[&str]) -> Vec<String> {
     let mut mail = mail(b"Subject: hi\r\n\r\n");
-    mail.envelope.recipients = given.iter().map(|address| Path::parse(address).unwrap()).collect();
+    mail.envelope.recipients = given.iter().map(|address| Path::parse(address).unwrap().into()).collect();
     let ruling = ruling_of(mail, actions);
     assert!(ruling.failures.is_empty(), "{:?}", ruling.failures);
     ruling.mail.envelope.recipients.iter().map(|path| path.address().to_owned()).collect()

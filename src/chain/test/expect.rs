@@ -14,6 +14,7 @@ use crate::chain::ruling::{Outcome, Ruling};
 use crate::chain::string::{StringTest, word};
 use crate::chain::{Limits, Run};
 use crate::message::Message;
+use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, nearest};
@@ -123,7 +124,7 @@ impl Expect {
 
     /// What is expected of a part: of each recipient that `for` names, or of all of it.
     fn meant(&self, part: &Part) -> Vec<(Option<&Path>, &Expect)> {
-        let named: Vec<_> = self.of_one.iter().filter(|(path, _)| part.recipients.contains(path)).collect();
+        let named: Vec<_> = self.of_one.iter().filter(|(path, _)| part.recipients.iter().any(|one| one == path)).collect();
         if named.is_empty() { vec![(None, self)] } else { named.into_iter().map(|(path, expect)| (Some(path), expect)).collect() }
     }
 
@@ -134,7 +135,7 @@ impl Expect {
             for (one, expect) in self.meant(part) {
                 let of_one = match one {
                     Some(path) => path.to_string(),
-                    None => part.recipients.iter().map(Path::to_string).collect::<Vec<_>>().join(" "),
+                    None => part.recipients.iter().map(Recipient::to_string).collect::<Vec<_>>().join(" "),
                 };
                 let mut told = expect.judge(&part.ruling, received, directory);
                 if one.is_some() {
@@ -148,7 +149,7 @@ impl Expect {
                 failures.extend(told);
             }
         }
-        let is_none = |path: &&Path| !parts.iter().any(|part| part.recipients.contains(path));
+        let is_none = |path: &&Path| !parts.iter().any(|part| part.recipients.iter().any(|one| one == *path));
         failures.extend(
             self.of_one.iter().map(|(path, _)| path).filter(is_none).map(|path| told(format!("for: the mail has no recipient {path}"))),
         );
@@ -239,7 +240,7 @@ impl Expect {
 /// Whom the mail is for in the end, over these parts.
 fn judge_recipients(expected: Option<&[String]>, parts: &[Part], failures: &mut Vec<Failure>) {
     let go_on = parts.iter().filter(|part| part.ruling.outcome == Outcome::Deliver || parts.len() == 1);
-    let got: Vec<&str> = go_on.flat_map(|part| part.ruling.mail.envelope.recipients.iter().map(Path::address)).collect();
+    let got: Vec<&str> = go_on.flat_map(|part| part.ruling.mail.envelope.recipients.iter().map(Recipient::address)).collect();
     if let Some(expected) = expected
         && *expected != got
     {

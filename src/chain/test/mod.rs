@@ -20,7 +20,7 @@ use super::{Chain, Limits};
 use crate::base::disk;
 use crate::mail::{Client, Direction, Inside, Mail, Origin, Standing};
 use crate::message::Message;
-use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path;
 use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Kind, Node, OneOrMany, Problems, Reported, Settings, Span};
@@ -258,7 +258,7 @@ pub fn normalized(bytes: &[u8]) -> Bytes {
 fn envelope(node: Option<&Node>, load: &mut Load<'_>) -> Result<Envelope, Reported> {
     let path = |address: &str| path::Path::parse(address).expect("the default addresses are addresses");
     let mut envelope =
-        Envelope { sender: path(example::SENDER), recipients: vec![path(example::RECIPIENT)], declared: Declared::default() };
+        Envelope { sender: path(example::SENDER), recipients: vec![path(example::RECIPIENT).into()], declared: Declared::default() };
     let Some(node) = node else { return Ok(envelope) };
     let mut settings = load.settings("`envelope`", node)?;
     let from = address(settings.node("from"), load);
@@ -269,7 +269,7 @@ fn envelope(node: Option<&Node>, load: &mut Load<'_>) -> Result<Envelope, Report
         envelope.sender = from;
     }
     if let Some(to) = to? {
-        envelope.recipients = to;
+        envelope.recipients = to.into_iter().map(Recipient::from).collect();
     }
     envelope.declared.size = size?;
     Ok(envelope)
@@ -310,7 +310,7 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
     let helo = settings.take::<String>("helo", load.problems);
     let listener = settings.take::<String>("listener", load.problems);
     settings.finish(load.problems)?;
-    origin.client = Client { address: address?.or(origin.client.address), name: name? };
+    origin.client = Client { address: address?.or(origin.client.address), name: name?, ..Client::default() };
     origin.peer = origin.client.address;
     if origin.client.address.is_some_and(|address| load.inside.has_address(address)) {
         origin.standing = Standing::Inside;

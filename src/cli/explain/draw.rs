@@ -11,7 +11,7 @@ use crate::chain::class as chain;
 use crate::chain::test::bytes;
 use crate::chain::trace::{Asked, Edit, RuleTrace};
 use crate::message::{Message, Part};
-use crate::smtp::path::Path;
+use crate::smtp::envelope::Recipient;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -233,7 +233,7 @@ fn of_part(part: &chain::Part, explained: &Explained) -> Value {
     let kept = Kept::of(&explained.received, &ruling.mail.message);
     let envelope = &ruling.mail.envelope;
     object!({
-        "given": part.recipients.iter().map(Path::address).collect::<Vec<_>>(),
+        "given": part.recipients.iter().map(Recipient::address).collect::<Vec<_>>(),
         "told_apart_by": part.by.as_deref(),
         "outcome": ruling.word(),
         "reply": ruling.reply(),
@@ -245,7 +245,7 @@ fn of_part(part: &chain::Part, explained: &Explained) -> Value {
         "scores": ruling.scores,
         "logs": ruling.logs.iter().map(|(rule, text)| object!({ "rule": &**rule, "text": text })).collect::<Vec<_>>(),
         "sender": envelope.sender.address(),
-        "recipients": envelope.recipients.iter().map(Path::address).collect::<Vec<_>>(),
+        "recipients": envelope.recipients.iter().map(Recipient::address).collect::<Vec<_>>(),
         "next_hop": explained.next_hop,
         "rules": part.trace.rules,
         "bytes": { "received": kept.received, "as_received": kept.bytes, "sent": ruling.mail.message.size() },

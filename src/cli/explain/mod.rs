@@ -16,7 +16,7 @@ use crate::chain::{Chain, example};
 use crate::config::{Listener, Malformed, Options};
 use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
-use crate::smtp::envelope::{Declared, Envelope};
+use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path::Path;
 
 const EXAMPLES: &str = "\
@@ -96,7 +96,7 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
     let origin = Arc::new(origin);
     // Servers announce it; a rule at RCPT may ask for it.
     let declared = Declared { size: Some(received.received_size()), ..Declared::default() };
-    let envelope = Envelope { sender: args.from, recipients: args.to, declared };
+    let envelope = Envelope { sender: args.from, recipients: args.to.into_iter().map(Recipient::from).collect(), declared };
     let mail = Mail { origin, envelope, message: received.clone() };
     let policy = setting.listener.as_ref().map_or(Malformed::Accept, |listener| listener.malformed);
     let before = match policy {
@@ -167,7 +167,7 @@ fn origin(args: &Args) -> Origin {
     let origin = example::origin();
     Origin {
         peer: Some(args.client),
-        client: Client { address: Some(args.client), name: args.client_name.clone() },
+        client: Client { address: Some(args.client), name: args.client_name.clone(), ..Client::default() },
         helo: args.helo.as_str().into(),
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
         time: clock::now(),

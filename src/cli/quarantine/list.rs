@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::{Exit, say};
 use super::{failed, short};
-use crate::smtp::envelope::Envelope;
-use crate::smtp::path::Path;
+use crate::smtp::envelope::{Envelope, Recipient};
 use crate::store::Store;
 use crate::store::desk::{Row, State};
 
@@ -117,7 +116,7 @@ pub(super) fn brief(row: &Row) -> Value {
 }
 
 pub(super) fn addresses(envelope: &Envelope) -> Vec<&str> {
-    envelope.recipients.iter().map(Path::address).collect()
+    envelope.recipients.iter().map(Recipient::address).collect()
 }
 
 /// The state, and what is to be known about it.

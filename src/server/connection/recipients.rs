@@ -8,7 +8,7 @@ use crate::chain::class::{Mailboxes, Offer, RecipientRuling};
 use crate::chain::ruling::Outcome;
 use crate::relay::RelayError;
 use crate::smtp::client::{Answer, Stage};
-use crate::smtp::path::Path;
+use crate::smtp::envelope::Recipient;
 use crate::smtp::reply::{self, Class, Reply};
 
 /// A recipient that waits for its answer.
@@ -20,7 +20,7 @@ pub(super) struct Asked {
 
 impl Connection {
     /// RCPT: what permission and the rules say. While one of another class waits for its answer it waits, too (DESIGN decision 2).
-    pub(super) async fn recipient(&mut self, path: &Path) -> ControlFlow<()> {
+    pub(super) async fn recipient(&mut self, path: &Recipient) -> ControlFlow<()> {
         let mut asked = self.ruled(path);
         if asked.known.is_none() {
             // Those that wait are of one class.
@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// A recipient with what is known of it before the next hop is asked.
-    fn ruled(&self, path: &Path) -> Asked {
+    fn ruled(&self, path: &Recipient) -> Asked {
         if let Err(refused) = self.door.permission.check(self.peer, path) {
             tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
             return Asked { ruling: RecipientRuling::untouched(path), known: Some(refused) };
@@ -63,7 +63,8 @@ impl Connection {
             return Asked { ruling: RecipientRuling::untouched(path), known: None };
         };
         let origin = self.origin();
-        let ruling = chain.at_recipient(&Offer { origin: &origin, sender: &envelope.sender, declared: envelope.declared, recipient: path });
+        let ruling =
+            chain.at_recipient(&Offer { origin: &origin, sender: &envelope.sender, declared: envelope.declared.clone(), recipient: path });
         self.log_ruling(&ruling);
         let known = match &ruling.outcome {
             Outcome::Deliver => None,
@@ -125,10 +126,10 @@ impl Connection {
 
     /// # Errors
     /// The reply to all of them where there is no time left.
-    async fn ask_next_hop(&mut self, paths: &[Path]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
+    async fn ask_next_hop(&mut self, paths: &[Recipient]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
         let Some(envelope) = self.session.transaction().filter(|_| !paths.is_empty()) else { return Ok(Vec::new()) };
         let relay = &self.shared.relay;
-        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared)));
+        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared.clone())));
         let answers = tokio::select! {
             biased;
             () = self.shared.hurry.cancelled() => return Err(reply::shutting_down()),
@@ -144,7 +145,7 @@ impl Connection {
 }
 
 /// Whom the next hop is to be asked about, and the place of each open question among them: two that a rule made one are asked about once.
-fn open(asked: &[Asked], may_become_one: bool) -> (Vec<Path>, Vec<usize>) {
+fn open(asked: &[Asked], may_become_one: bool) -> (Vec<Recipient>, Vec<usize>) {
     let (mut paths, mut places, mut mailboxes) = (Vec::new(), Vec::new(), Mailboxes::default());
     for Asked { ruling, .. } in asked.iter().filter(|one| one.known.is_none()) {
         let known = mailboxes.one_with(ruling);

@@ -11,6 +11,7 @@ use crate::chain::pattern::Pattern;
 use crate::chain::ruling::Outcome;
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::text::Text;
+use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use crate::yaml::{Node, Reported};
 
@@ -116,7 +117,11 @@ fn load_replace(node: &Node, load: &mut Load<'_>) -> Result<Box<dyn Action>, Rep
 impl Action for Set {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
         let address = self.0.of(run, true)?;
-        put(run, vec![address]);
+        let set = match run.mail.envelope.recipients.as_slice() {
+            [only] => only.rewritten(address),
+            _ => address.into(),
+        };
+        put(run, vec![set]);
         Ok(Flow::Next)
     }
 }
@@ -127,7 +132,7 @@ impl Action for Add {
         let mut recipients = run.mail.envelope.recipients.clone();
         if !recipients.iter().any(|known| known.same_mailbox(&address)) {
             run.count_added_recipient()?;
-            recipients.push(address);
+            recipients.push(address.into());
             put(run, recipients);
         }
         Ok(Flow::Next)
@@ -166,11 +171,11 @@ impl Action for Replace {
 /// As `replaced`.
 pub fn replace_each(run: &mut Run, replaced: impl Fn(&Path, &Run) -> Result<Option<Path>, ActionError>) -> Result<(), ActionError> {
     // Each with whether the rule changed it: what was not touched is not compared, so that it stays as the client gave it.
-    let mut recipients: Vec<(Path, bool)> = Vec::with_capacity(run.mail.envelope.recipients.len());
+    let mut recipients: Vec<(Recipient, bool)> = Vec::with_capacity(run.mail.envelope.recipients.len());
     for old in &run.mail.envelope.recipients {
         let new = replaced(old, run)?;
         let changed = new.is_some();
-        let path = new.unwrap_or_else(|| old.clone());
+        let path = new.map_or_else(|| old.clone(), |new| old.rewritten(new));
         if !recipients.iter().any(|(known, other)| (changed || *other) && known.same_mailbox(&path)) {
             recipients.push((path, changed));
         }
@@ -203,11 +208,11 @@ impl Action for Sort {
     }
 }
 
-fn put(run: &mut Run, recipients: Vec<Path>) {
+fn put(run: &mut Run, recipients: Vec<Recipient>) {
     if run.mail.envelope.recipients == recipients {
         return;
     }
-    let list = |paths: &[Path]| paths.iter().map(Path::to_string).collect::<Vec<_>>().join(" ");
+    let list = |recipients: &[Recipient]| recipients.iter().map(Recipient::to_string).collect::<Vec<_>>().join(" ");
     if run.is_traced() {
         let (before, after) = (list(&run.mail.envelope.recipients), list(&recipients));
         run.edited("recipients", &before, &after);
@@ -263,7 +268,7 @@ mod tests {
             ("recipient.replace: {matches: '-at-', with: '%'}", true),
         ] {
             let mut mail = mail(b"X-To: a@evil.example\r\nX-Domain: evil.example\r\nX-Local: z\r\nX-Inside: inside.example\r\nX-Percent: a%evil.example\r\nX-Route: @evil.example:x\r\n\r\n");
-            mail.envelope.recipients = vec![Path::parse("u-at-evil.example@inside.example").unwrap()];
+            mail.envelope.recipients = vec![Path::parse("u-at-evil.example@inside.example").unwrap().into()];
             let ruling = ruling_of(mail, &[action]);
             assert_eq!(ruling.failures.is_empty(), allowed, "{action}: {:?} {:?}", ruling.failures, ruling.mail.envelope);
         }
@@ -276,7 +281,7 @@ mod tests {
         {
             let mut mail = mail(b"Subject: hi\r\n\r\n");
             (mail.envelope.recipients, mail.envelope.sender) =
-                (vec![Path::parse("a%b@x.example").unwrap()], Path::parse("postmaster").unwrap());
+                (vec![Path::parse("a%b@x.example").unwrap().into()], Path::parse("postmaster").unwrap());
             assert!(ruling_of(mail, &[action]).failures.is_empty(), "{action}");
         }
     }
