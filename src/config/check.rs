@@ -72,6 +72,25 @@ fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &
     }
 }
 
+/// What tells how the server is asks nobody who they are, and is no place for mail.
+pub(super) fn admin(configuration: &Node, problems: &mut Problems) {
+    let Some(node) = configuration.get("admin").and_then(|admin| admin.get("address")) else { return };
+    let Ok(address) = Address::from_node(node, &mut Problems::default()) else { return };
+    if !address.is_local() {
+        let title = format!("whoever can reach {address} sees next hops, names of rules and how much mail there is");
+        problems.warning(&node.span, title, "listen on 127.0.0.1 or a Unix socket; else a firewall has to keep strangers away");
+    }
+    let listeners = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
+    let same = |listener: &&Node| {
+        let taken = listener.get("address").and_then(|node| Address::from_node(node, &mut Problems::default()).ok());
+        taken.is_some_and(|taken| taken == address && !matches!(taken, Address::Tcp(address) if address.port() == 0))
+    };
+    if let Some(listener) = listeners.iter().find(same) {
+        let label = format!("the listener of line {} takes mail there; choose another", listener.span.line_column().0);
+        problems.error(&node.span, format!("{address} is an address for mail"), label);
+    }
+}
+
 /// Limits that defeat each other start all the same: they are safe, but hardly meant.
 pub(super) fn limits(configuration: &Node, limits: &Limits, problems: &mut Problems) {
     let Some(section) = configuration.get("limits") else { return };

@@ -31,6 +31,8 @@ pub struct Config {
     /// Tests that run a whole chain.
     pub chain_tests: Vec<Arc<TestFile>>,
     pub store: Store,
+    /// None: no health and no metrics.
+    pub admin: Option<Admin>,
     pub log: Log,
 }
 
@@ -301,6 +303,12 @@ impl Default for Quarantine {
     fn default() -> Quarantine {
         Quarantine { keep: Duration::from_hours(30 * 24), size: Size(50_000_000_000) }
     }
+}
+
+/// `admin:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    pub address: Address,
 }
 
 /// `log:`

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 pub use address::{Address, NextHop};
 pub use file::{
-    Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received,
-    Relay, Split, Store, Timeouts,
+    Admin, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine,
+    Received, Relay, Split, Store, Timeouts,
 };
 
 use crate::base::{disk, machine};
@@ -110,6 +110,7 @@ pub const KEYS: &[Key] = &[
     Key::section("limits", section::LIMITS, "On everything a stranger can send."),
     Key::section("timeouts", section::TIMEOUTS, "How long things may take."),
     Key::section("store", section::STORE, "What is kept on disk."),
+    Key::section("admin", section::ADMIN, "Health and metrics over HTTP; nothing of it if absent."),
     Key::section("log", section::LOG, "To standard error."),
 ];
 
@@ -128,12 +129,14 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let _ = settings.node("chain");
     let chain_tests = settings.or("chain_tests", OneOrMany(Vec::new()), problems);
     let store = settings.or("store", StoreSection::default(), problems);
+    let admin = settings.take::<Admin>("admin", problems);
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
 
     check::listeners(node, problems);
     check::next_hops(node, problems);
     check::inside(node, problems);
+    check::admin(node, problems);
     check::limits(node, &limits, problems);
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
@@ -173,6 +176,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         chain: chains.common,
         chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
+        admin: admin?.map(|admin| Admin { address: admin.address.under(base) }),
         log,
     })
 }
@@ -456,6 +460,19 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
     }
 
     #[test]
+    fn health_is_no_place_for_mail_and_where_strangers_see_it_that_is_told() {
+        let with = |admin: &str| load_files(&[("transom.yaml", &format!("{SMALLEST}admin: {admin}"))], Options::default());
+        assert_eq!(loaded(SMALLEST).admin, None);
+        let config = loaded(&format!("{SMALLEST}admin: {{address: 'unix:a.sock'}}"));
+        assert_eq!(config.admin.unwrap().address, Address::Unix(config.file.parent().unwrap().join("a.sock")));
+        assert!(with("{address: '127.0.0.1:9101'}").unwrap().warnings.iter().next().is_none());
+        let warned = with("{address: '0.0.0.0:9101'}").unwrap().warnings;
+        assert!(warned.iter().next().unwrap().title.starts_with("whoever can reach 0.0.0.0:9101 sees"), "{}", warned.render(false));
+        assert_eq!(with("{address: '127.0.0.1:10025'}").map(|_| ()).unwrap_err(), ["127.0.0.1:10025 is an address for mail"]);
+        assert_eq!(with("{}").map(|_| ()).unwrap_err(), ["`admin` has no `address`"]);
+    }
+
+    #[test]
     fn a_rule_file_stands_in_a_chain_once() {
         let rule = "rules: [{name: one, then: [tag: x]}]";
         let text = format!("{SMALLEST}chain: [{{include: r/*.yaml}}, {{include: r/a.yaml}}]");
@@ -493,7 +510,7 @@ tests: [{name: it is delivered, inline: \"Subject: a\\n\\nb\\n\", expect: {outco
 
     #[test]
     fn keys_of_what_is_not_built_are_unknown() {
-        for key in ["routes: {}", "keys: {}", "admin: {}"] {
+        for key in ["routes: {}", "keys: {}"] {
             let told = told(&format!("{SMALLEST}{key}"));
             assert_eq!(told, [format!("unknown key in the configuration: `{}`", key.split(':').next().unwrap())]);
         }

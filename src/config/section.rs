@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::address::{Address, NextHop, is_host_name};
 use super::file::{
-    Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Relay,
-    Split, Timeouts,
+    Admin, Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received,
+    Relay, Split, Timeouts,
 };
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
@@ -453,6 +453,22 @@ impl FromNode for Quarantine {
         };
         settings.finish(problems)?;
         Ok(quarantine)
+    }
+}
+
+pub(super) const ADMIN: &[Key] = &[Key::need(
+    "address",
+    manual::ADDRESS,
+    "unix:admin.sock",
+    "Where `/healthz`, `/readyz` and `/metrics` are. They ask for no password: a Unix socket or 127.0.0.1.",
+)];
+
+impl FromNode for Admin {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Admin, Reported> {
+        let mut settings = Settings::of("`admin`", node, problems)?;
+        let address = settings.need::<Address>("address", problems);
+        settings.finish(problems)?;
+        Ok(Admin { address: address? })
     }
 }
 

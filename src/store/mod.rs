@@ -12,6 +12,7 @@ mod committer;
 pub mod content;
 pub mod desk;
 pub mod history;
+pub mod overview;
 mod owner;
 pub mod quarantine;
 mod record;

@@ -268,7 +268,7 @@ fn expire(bench: &mut Bench<'_>, before: Timestamp) -> Result<Vec<Expired>, Stor
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::desk::{DeskError, Row, State};
     use super::super::record::tests::record;
     use super::*;
@@ -279,7 +279,7 @@ mod tests {
         Store::open(dir.path(), Limits { size, ..Limits::default() }).unwrap()
     }
 
-    async fn stage(store: &Store, bytes: usize) -> Result<HoldId, StoreError> {
+    pub async fn stage(store: &Store, bytes: usize) -> Result<HoldId, StoreError> {
         let pieces = vec![Piece::Memory(vec![b'x'; bytes].into())];
         let content = Content::prepare(store, &[(Form::Received, pieces.clone()), (Form::Held, pieces)])?;
         store.stage_prepared(record("hello"), content).await

@@ -6,6 +6,8 @@
 //! | being written | with the committer; come back if that fails |
 //! | written | the table `tally`, for [`KEPT`] |
 //!
+//! Beside that the sums since this process began stay in memory, for whoever watches it ([`Store::since_start`]).
+//!
 //! What a crash loses is what came since the last writing; no mail depends on it.
 
 use std::collections::HashMap;
@@ -88,9 +90,38 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// The counts of one rule since this process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub seen: u64,
+    pub fired: u64,
+    pub errors: u64,
+}
+
+/// The sums by rule, and whether it is only observed.
+pub type Sums = HashMap<(Arc<str>, bool), Sum>;
+
 /// What was not written yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gathered(Arc<Mutex<HashMap<Key, Tally>>>);
+pub(super) struct Gathered(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    new: HashMap<Key, Tally>,
+    /// Of what was handed to the committer.
+    before: Sums,
+}
+
+/// Adds counts to sums, or takes them away again. At most [`MOST`] rules have one.
+fn sum_up(sums: &mut Sums, counts: &HashMap<Key, Tally>, with: fn(u64, u64) -> u64) {
+    for (key, tally) in counts {
+        let name = (Arc::clone(&key.rule), key.observed);
+        if sums.len() < MOST || sums.contains_key(&name) {
+            let sum = sums.entry(name).or_default();
+            *sum = Sum { seen: with(sum.seen, tally.seen), fired: with(sum.fired, tally.fired), errors: with(sum.errors, tally.errors) };
+        }
+    }
+}
 
 impl Tally {
     /// Adds what became of the rule for one message.
@@ -131,13 +162,13 @@ impl Tally {
 }
 
 impl Gathered {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Tally>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count<'a>(&self, message: &str, time: Timestamp, counts: impl Iterator<Item = Count<'a>>) {
         let day = time.as_second().div_euclid(DAY);
-        let mut known = self.lock();
+        let known = &mut self.lock().new;
         for count in counts {
             let key = Key { rule: Arc::clone(count.rule), observed: count.observed, day };
             if known.len() >= MOST && !known.contains_key(&key) {
@@ -149,7 +180,12 @@ impl Gathered {
 
     /// Hands all that was gathered to the committer. What it cannot write is gathered again.
     pub(super) fn write(&self, committer: &Committer, today: i64) {
-        let taken = std::mem::take(&mut *self.lock());
+        let taken = {
+            let Open { new, before } = &mut *self.lock();
+            let taken = std::mem::take(new);
+            sum_up(before, &taken, u64::wrapping_add);
+            taken
+        };
         if taken.is_empty() {
             return;
         }
@@ -162,9 +198,10 @@ impl Gathered {
         };
         committer.submit(Files::none(), work, move |done| {
             if done.is_err() {
-                let mut known = back.lock();
+                let Open { new, before } = &mut *back.lock();
+                sum_up(before, &taken, u64::wrapping_sub);
                 for (key, tally) in &*taken {
-                    known.entry(key.clone()).or_default().add(tally);
+                    new.entry(key.clone()).or_default().add(tally);
                 }
             }
         });
@@ -213,6 +250,14 @@ impl Store {
     /// Counts what became of the rules for one message. In memory only; costs no more than a look-up each.
     pub fn count<'a>(&self, message: &str, time: Timestamp, counts: impl Iterator<Item = Count<'a>>) {
         self.inner.gathered.count(message, time, counts);
+    }
+
+    /// What became of each rule since this process began. It costs a look at each; not for every message.
+    pub fn since_start(&self) -> Sums {
+        let Open { new, before } = &*self.inner.gathered.lock();
+        let mut sums = before.clone();
+        sum_up(&mut sums, new, u64::wrapping_add);
+        sums
     }
 
     /// Queues what was counted since the last time to be written. Dropping the store does the same.
@@ -310,10 +355,13 @@ mod tests {
         store.count("M1", now, [count(&rule, true)].into_iter());
         store.write_counts(now);
         store.change_blocking(|bench| Ok(bench.sql.execute_batch("ALTER TABLE away RENAME TO tally")?)).unwrap();
+        let sum = |fired| Sum { seen: fired, fired, errors: 0 };
+        assert_eq!(store.since_start()[&(Arc::clone(&rule), false)], sum(1));
         store.count("M2", time("2026-11-21T12:00:01Z"), [count(&rule, true)].into_iter());
         store.write_counts(now);
         store.change_blocking(|_| Ok(())).unwrap();
         let told = store.counts(now, WEEK).unwrap();
+        assert_eq!(store.since_start(), Sums::from([((rule, false), sum(2))]));
         assert_eq!((told[0].tally.fired, &told[0].tally.messages), (2, &vec!["M2".to_owned(), "M1".to_owned()]));
     }
 
@@ -323,7 +371,7 @@ mod tests {
         let (store, now) = (open(&dir), time("2026-11-21T12:00:00Z"));
         let rules: Vec<Arc<str>> = (0..MOST + 10).map(|number| Arc::from(number.to_string())).collect();
         store.count("M", time("2025-01-01T00:00:00Z"), rules.iter().map(|rule| count(rule, false)));
-        assert_eq!(store.inner.gathered.lock().len(), MOST);
+        assert_eq!(store.inner.gathered.lock().new.len(), MOST);
         store.write_counts(now);
         store.count("M", now, rules[..1].iter().map(|rule| count(rule, false)));
         store.write_counts(now);
