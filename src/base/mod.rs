@@ -7,4 +7,5 @@ pub mod log;
 pub mod machine;
 pub mod metrics;
 pub mod random;
+pub mod secret;
 pub mod text;

@@ -1,4 +1,5 @@
 //! SMTP as values and state machines, without I/O: what either side may say, and when (RFC 5321).
+pub mod auth;
 pub mod client;
 pub mod command;
 pub mod data;
