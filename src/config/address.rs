@@ -33,9 +33,17 @@ impl fmt::Display for Address {
     }
 }
 
-/// The address of a next hop.
+/// A next hop: where it listens, and what it speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum NextHop {
+pub struct NextHop {
+    pub place: Place,
+    /// LMTP (RFC 2033), not SMTP.
+    pub lmtp: bool,
+}
+
+/// Where a next hop listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
     /// A host name or address, and a port.
     Tcp {
         host: String,
@@ -45,12 +53,27 @@ pub enum NextHop {
 }
 
 impl NextHop {
+    /// One that speaks SMTP over TCP.
+    #[must_use]
+    pub fn tcp(host: impl Into<String>, port: u16) -> NextHop {
+        NextHop { place: Place::Tcp { host: host.into(), port }, lmtp: false }
+    }
+
+    /// Its host name or address; none behind a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Tcp { host, .. } => Some(host),
+            Place::Unix(_) => None,
+        }
+    }
+
     /// Whether its address is that listener's. What no file can tell (a name, a listener on all addresses) shows when a server starts and asks the next hop.
     #[must_use]
     pub fn leads_to(&self, listener: &Address) -> bool {
-        match (self, listener) {
-            (NextHop::Unix(hop), Address::Unix(path)) => hop == path,
-            (NextHop::Tcp { host, port }, Address::Tcp(address)) => {
+        match (&self.place, listener) {
+            (Place::Unix(hop), Address::Unix(path)) => hop == path,
+            (Place::Tcp { host, port }, Address::Tcp(address)) => {
                 let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
                 *port == address.port() && host.parse().is_ok_and(|hop: IpAddr| hop.to_canonical() == address.ip().to_canonical())
             }
@@ -61,10 +84,13 @@ impl NextHop {
 
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NextHop::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            NextHop::Tcp { host, port } => write!(f, "{host}:{port}"),
-            NextHop::Unix(path) => write!(f, "unix:{}", path.display()),
+        if self.lmtp {
+            f.write_str(LMTP)?;
+        }
+        match &self.place {
+            Place::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Place::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -84,12 +110,16 @@ impl NextHop {
     /// The same, a path taken relative to `directory`.
     #[must_use]
     pub fn under(self, directory: &Path) -> NextHop {
-        match self {
-            NextHop::Unix(path) => NextHop::Unix(directory.join(path)),
-            tcp @ NextHop::Tcp { .. } => tcp,
-        }
+        let place = match self.place {
+            Place::Unix(path) => Place::Unix(directory.join(path)),
+            tcp @ Place::Tcp { .. } => tcp,
+        };
+        NextHop { place, ..self }
     }
 }
+
+/// What stands before the address of a next hop that speaks LMTP.
+const LMTP: &str = "lmtp:";
 
 fn unix(text: &str) -> Option<PathBuf> {
     text.strip_prefix("unix:").filter(|path| !path.is_empty() && !path.contains('\0')).map(PathBuf::from)
@@ -106,20 +136,23 @@ impl FromNode for Address {
 impl FromNode for NextHop {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<NextHop, Reported> {
         let text = node.scalar().unwrap_or_default();
-        let hop = unix(text).map(NextHop::Unix).or_else(|| host_and_port(text));
-        hop.ok_or_else(|| node.wants("a next hop such as mx1.example.org:25, \"[::1]:25\" or unix:/run/mta.sock", problems))
+        let (place, lmtp) = text.strip_prefix(LMTP).map_or((text, false), |place| (place, true));
+        let place = unix(place).map(Place::Unix).or_else(|| host_and_port(place));
+        place.map(|place| NextHop { place, lmtp }).ok_or_else(|| {
+            node.wants("a next hop such as mx1.example.org:25, \"[::1]:25\", unix:/run/mta.sock or lmtp:unix:/run/dovecot/lmtp", problems)
+        })
     }
 }
 
 /// A host name or address literal, and a port that is not 0.
-fn host_and_port(text: &str) -> Option<NextHop> {
+fn host_and_port(text: &str) -> Option<Place> {
     let (host, port) = text.rsplit_once(':')?;
     let port = Some(port).filter(|port| !port.starts_with('+'))?.parse().ok().filter(|port| *port != 0)?;
     let host = match host.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
         None => Some(host).filter(|host| host.parse::<Ipv4Addr>().is_ok() || is_host_name(host))?.to_owned(),
     };
-    Some(NextHop::Tcp { host, port })
+    Some(Place::Tcp { host, port })
 }
 
 /// Labels of letters, digits, `-` and `_` between dots (RFC 1123 2.1; `_` is seen in inner names); a last label of digits alone would be a mistyped address.
@@ -149,7 +182,16 @@ mod tests {
 
     #[test]
     fn a_next_hop_is_written_as_it_is_shown() {
-        for text in ["mx1.example.org:25", "127.0.0.1:10026", "[::1]:25", "unix:/run/mta.sock", "relay:2525", "localhost:25"] {
+        for text in [
+            "mx1.example.org:25",
+            "127.0.0.1:10026",
+            "[::1]:25",
+            "unix:/run/mta.sock",
+            "relay:2525",
+            "localhost:25",
+            "lmtp:mx1:24",
+            "lmtp:unix:/run/lmtp",
+        ] {
             assert_eq!(read::<NextHop>(text).unwrap().to_string(), text);
         }
         for wrong in [
@@ -157,7 +199,10 @@ mod tests {
             "mx1:0",
             "mx1:65536",
             "::1:25",
-            "lmtp:mx1:24",
+            "lmtp:",
+            "lmtp:lmtp:mx1:24",
+            "lmtp:25",
+            "lmtp:unix:",
             "unix:",
             "a b:25",
             "[mx]:25",
@@ -206,6 +251,7 @@ mod tests {
             ("mx1.example.org:25", "0.0.0.0:25", false),
             ("unix:a", "unix:a", true),
             ("unix:a", "unix:b", false),
+            ("lmtp:unix:a", "unix:a", true),
         ] {
             assert_eq!(read::<NextHop>(hop).unwrap().leads_to(&read(listener).unwrap()), same, "{hop} {listener}");
         }

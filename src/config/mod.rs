@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use address::{Address, NextHop};
+pub use address::{Address, NextHop, Place};
 pub use file::{
     Admin, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine,
     Received, Relay, Split, Store, Timeouts,
@@ -434,7 +434,7 @@ chain: [{include: a.yaml}]
         let config = loaded(text);
         let base = config.file.parent().unwrap();
         assert_eq!(config.listeners[0].address, Address::Unix(base.join("run/in.sock")));
-        assert_eq!(config.relay.next_hops, [NextHop::Unix("/run/out.sock".into())]);
+        assert_eq!(config.relay.next_hops, [NextHop { place: Place::Unix("/run/out.sock".into()), lmtp: false }]);
         assert_eq!(config.store.path, base.join("var"));
     }
 

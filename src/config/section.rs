@@ -325,7 +325,7 @@ pub(super) const RELAY: &[Key] = &[
     ),
     Key::need(
         "next_hops",
-        "a list of next hops such as mx1.example.org:25 or unix:/run/mta.sock",
+        "a list of next hops such as mx1.example.org:25, unix:/run/mta.sock, lmtp:HOST:PORT or lmtp:unix:PATH",
         "[127.0.0.1:10026]",
         "Where mail goes; the second is tried when the first does not answer.",
     ),

@@ -15,6 +15,7 @@ use super::stream::{Seen, Stream};
 use super::{NextHop, Settings};
 use crate::base::clock;
 use crate::base::metrics::COUNTS;
+use crate::config::Place;
 use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
 
 /// What a connection may do before it is retired (SEMANTICS 11).
@@ -112,15 +113,16 @@ impl Connection {
         Ok(connection)
     }
 
-    /// EHLO, and HELO for a server that knows no EHLO (RFC 5321 3.2).
+    /// EHLO, and HELO for a server that knows no EHLO (RFC 5321 3.2); LHLO in LMTP, which has nothing older (RFC 2033 4.1).
     async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
         // What it says beyond its greeting would be taken for the answer to EHLO, and every later answer for the one before it.
         self.quiet()?;
-        self.say(&format!("EHLO {hostname}\r\n"), 1).await?;
+        let lmtp = self.next_hop.lmtp;
+        self.say(&format!("{} {hostname}\r\n", if lmtp { "LHLO" } else { "EHLO" }), 1).await?;
         let answer = self.answer(Stage::Hello).await?;
         match answer.code {
             200..=299 => self.capabilities = Capabilities::read(&answer),
-            500..=599 => {
+            500..=599 if !lmtp => {
                 self.quiet()?;
                 self.say(&format!("HELO {hostname}\r\n"), 1).await?;
                 self.expect(Stage::Hello).await?;
@@ -327,13 +329,13 @@ fn silent(what: &str, within: Duration, named: &str) -> Trouble {
 }
 
 async fn connect(next_hop: &NextHop) -> std::io::Result<Stream> {
-    match next_hop {
-        NextHop::Tcp { host, port } => {
+    match &next_hop.place {
+        Place::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             // Commands are small and each waits for its reply.
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         }
-        NextHop::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Place::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
     }
 }

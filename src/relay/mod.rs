@@ -3,6 +3,7 @@
 mod connection;
 mod content;
 mod dialog;
+mod offered;
 mod pool;
 pub mod release;
 mod route;
@@ -12,6 +13,7 @@ mod transaction;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::offered::Offered;
 use self::pool::Pool;
 use self::route::Route;
 pub use self::transaction::Transaction;
@@ -66,16 +68,6 @@ impl Settings {
             min_data_rate: config.limits.min_data_rate.0,
         }
     }
-}
-
-/// What the next hops offer, as last seen; unknown is without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offered {
-    /// SIZE: the largest message, if it says one.
-    pub size: Option<u64>,
-    pub smtputf8: bool,
-    /// False until a next hop has been reached once.
-    pub known: bool,
 }
 
 /// Trouble with the next hop that is no verdict on the message: the client hears 451.

@@ -186,7 +186,7 @@ mod tests {
         Relay::new(Settings {
             hostname: "filter.example".into(),
             token: "TOKEN".into(),
-            next_hops: vec![NextHop::Tcp { host: address.ip().to_string(), port: address.port() }],
+            next_hops: vec![NextHop::tcp(address.ip().to_string(), address.port())],
             spread: false,
             max: 2,
             idle: 2,

@@ -147,12 +147,7 @@ impl Route {
     #[must_use]
     pub fn offered(&self) -> Offered {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = || seen.iter().flatten();
-        Offered {
-            size: known().filter_map(|capabilities| capabilities.largest).min(),
-            smtputf8: known().count() > 0 && known().all(|capabilities| capabilities.smtputf8),
-            known: known().count() > 0,
-        }
+        Offered::by_all(seen.iter().flatten())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use transom::base::budget::Budget;
+use transom::config::Place;
 use transom::message::{Limits, Message, Receiver, Room};
 use transom::relay::{Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
 use transom::smtp::client::Answer;
@@ -21,7 +22,7 @@ fn settings(hops: &[&NextHop]) -> Settings {
     Settings {
         hostname: "filter.example.org".to_owned(),
         token: "OURTOKENXX".to_owned(),
-        next_hops: hops.iter().map(|hop| Address::Tcp { host: hop.address.ip().to_string(), port: hop.address.port() }).collect(),
+        next_hops: hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect(),
         spread: false,
         max: 20,
         idle: 10,
@@ -673,7 +674,7 @@ async fn a_next_hop_may_be_a_unix_socket() {
             assert!(stream.read(&mut heard).unwrap() > 0);
         }
     });
-    let relay = Relay::new(Settings { next_hops: vec![Address::Unix(socket)], ..settings(&[]) });
+    let relay = Relay::new(Settings { next_hops: vec![Address { place: Place::Unix(socket), lmtp: false }], ..settings(&[]) });
     assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
     relay.close().await;
     server.join().unwrap();

@@ -10,10 +10,12 @@
 //! | Dot       | 250      | 4xx, 5xx              | as Data, and 354                      |
 //! | Reset     | 250      |                       | any other                             |
 
-use std::fmt::Write as _;
+mod capabilities;
+mod words;
 
-use super::envelope::{Declared, Envelope};
-use super::path::Path;
+pub use capabilities::{Capabilities, Limits};
+pub use words::{declared_anew, rcpt};
+
 use super::status::{self, Class, Enhanced};
 
 /// Lines of a reply that are kept, and bytes of each (SEMANTICS 2).
@@ -256,87 +258,6 @@ fn printable(text: &[u8]) -> String {
     .collect()
 }
 
-/// What a next hop offers in its reply to EHLO; nothing after HELO.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of its own, any of them may be there")]
-pub struct Capabilities {
-    pub pipelining: bool,
-    /// Whether MAIL may carry SIZE.
-    pub size: bool,
-    /// The largest message, if it says one (RFC 1870 4: 0 says none).
-    pub largest: Option<u64>,
-    pub eight_bit: bool,
-    pub smtputf8: bool,
-    pub enhanced_codes: bool,
-    /// The instance token, if it is a Transom.
-    pub token: Option<String>,
-}
-
-impl Capabilities {
-    /// Reads the reply to EHLO; its first line is a greeting.
-    #[must_use]
-    pub fn read(answer: &Answer) -> Capabilities {
-        let mut found = Capabilities::default();
-        for line in answer.lines.iter().skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
-            match keyword.as_str() {
-                "PIPELINING" => found.pipelining = true,
-                "SIZE" => {
-                    found.size = true;
-                    found.largest = words.next().and_then(|number| number.parse().ok()).filter(|size| *size > 0);
-                }
-                "8BITMIME" => found.eight_bit = true,
-                "SMTPUTF8" => found.smtputf8 = true,
-                "ENHANCEDSTATUSCODES" => found.enhanced_codes = true,
-                "X-TRANSOM" => found.token = words.next().map(str::to_owned),
-                _ => {}
-            }
-        }
-        found
-    }
-
-    /// Whether this envelope can be said here: addresses beyond ASCII need SMTPUTF8 (RFC 6531 3.2).
-    #[must_use]
-    pub fn can_say<'p>(&self, mut paths: impl Iterator<Item = &'p Path>) -> bool {
-        self.smtputf8 || paths.all(|path| path.address().is_ascii())
-    }
-
-    /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
-    #[must_use]
-    pub fn mail(&self, sender: &Path, declared: &Declared) -> String {
-        let mut command = String::with_capacity(64 + sender.address().len());
-        for text in ["MAIL FROM:<", sender.address(), ">"] {
-            command.push_str(text);
-        }
-        if let Some(size) = declared.size.filter(|_| self.size) {
-            write!(command, " SIZE={size}").expect("a String takes all");
-        }
-        if self.eight_bit {
-            command.push_str(" BODY=8BITMIME");
-        }
-        if self.smtputf8 && (declared.smtputf8 || !sender.address().is_ascii()) {
-            command.push_str(" SMTPUTF8");
-        }
-        command.push_str("\r\n");
-        command
-    }
-}
-
-/// Appends RCPT.
-pub fn rcpt(recipient: &Path, commands: &mut String) {
-    for text in ["RCPT TO:<", recipient.address(), ">\r\n"] {
-        commands.push_str(text);
-    }
-}
-
-/// The parameters a mail needs as it now stands: its size computed anew, SMTPUTF8 also when a rule brought in an address that needs it.
-#[must_use]
-pub fn declared_anew(envelope: &Envelope, size: u64) -> Declared {
-    let ascii = envelope.recipients.iter().all(|path| path.address().is_ascii()) && envelope.sender.address().is_ascii();
-    Declared { size: Some(size), smtputf8: envelope.declared.smtputf8 || !ascii, ..envelope.declared.clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,27 +357,6 @@ mod tests {
         assert_eq!(meaning(554, Stage::Greeting), Meaning::Trouble);
         assert_eq!(meaning(550, Stage::Hello), Meaning::Trouble);
         assert_eq!(meaning(452, Stage::Dot), Meaning::Verdict);
-    }
-
-    #[test]
-    fn keywords_are_read_whatever_their_case_and_place() {
-        let mut replies = Replies::default();
-        replies.push(b"250-host SIZE\r\n250-size 1000\r\n250-Pipelining\r\n250-8BITMIME\r\n");
-        replies.push(&b"250-X-NOTHING\r\n".repeat(30));
-        replies.push(b"250-X-TRANSOM ABC\r\n250 SMTPUTF8\r\n");
-        let found = Capabilities::read(&replies.next(Stage::Hello).unwrap().unwrap());
-        assert!(found.pipelining && found.eight_bit && found.smtputf8 && found.size && !found.enhanced_codes);
-        assert_eq!((found.largest, found.token.as_deref()), (Some(1000), Some("ABC")));
-        let none = Answer { code: 250, enhanced: None, lines: vec!["host".into(), "SIZE 0".into()] };
-        assert_eq!(Capabilities::read(&none), Capabilities { size: true, ..Capabilities::default() });
-    }
-
-    #[test]
-    fn mail_carries_only_what_is_offered() {
-        let declared = Declared { size: Some(10), body: None, smtputf8: true, ..Declared::default() };
-        let all = Capabilities { size: true, eight_bit: true, smtputf8: true, ..Capabilities::default() };
-        assert_eq!(all.mail(&Path::null(), &declared), "MAIL FROM:<> SIZE=10 BODY=8BITMIME SMTPUTF8\r\n");
-        assert_eq!(Capabilities::default().mail(&Path::null(), &declared), "MAIL FROM:<>\r\n");
     }
 
     #[test]
