@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use transom::smtp::client::{Replies, Stage};
 use transom::smtp::command::LONGEST_LINE;
-use transom::smtp::data::{Progress, Unstuffer};
+use transom::smtp::data::{LineEnds, Progress, Unstuffer};
 use transom::smtp::envelope::Envelope;
 use transom::smtp::extension::Offer;
 use transom::smtp::reply::{self, Class, Reply};
@@ -14,6 +14,9 @@ use transom::smtp::session::{Question, Session, Step, Terms};
 use transom::smtp::stuff::Stuffer;
 
 use super::case::{Case, with_crlf};
+
+/// A BDAT of more bytes ends the session.
+const MOST_COUNTED: u64 = 2000;
 
 pub fn run(input: &[u8]) {
     let mut case = Case::of(input);
@@ -48,12 +51,29 @@ struct Dialog {
     /// The line that began is too long.
     skipping: bool,
     message: Option<(Envelope, Incoming)>,
+    /// Bytes of a BDAT that are still to come, and what happens behind them.
+    counted: Option<(u64, Counted)>,
+    /// What came by BDAT of a message that has not ended.
+    chunks: Option<Chunks>,
     events: Vec<Event>,
     /// What the replies said so far: is a transaction open, and whose recipients were accepted?
     open: bool,
     accepted: usize,
     errors: u64,
     closed: bool,
+}
+
+/// What the bytes of a BDAT are.
+enum Counted {
+    Piece(u64, Option<Envelope>),
+    Swallowed(Reply),
+}
+
+#[derive(Default)]
+struct Chunks {
+    lines: LineEnds,
+    wire: Vec<u8>,
+    content: Vec<u8>,
 }
 
 /// Content on its way.
@@ -74,6 +94,8 @@ impl Dialog {
             buffer: Vec::new(),
             skipping: false,
             message: None,
+            counted: None,
+            chunks: None,
             events: Vec::new(),
             open: false,
             accepted: 0,
@@ -94,6 +116,9 @@ impl Dialog {
     fn step(&mut self) -> bool {
         if self.message.is_some() {
             return self.take_content();
+        }
+        if self.counted.is_some() {
+            return self.take_counted();
         }
         let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') else {
             self.skipping |= self.buffer.len() > LONGEST_LINE;
@@ -124,12 +149,20 @@ impl Dialog {
                 self.accepted += usize::from(!refuse);
                 self.said(&reply);
             }
+            Step::Swallow(size, reply) => self.count(size, Counted::Swallowed(reply)),
+            Step::Ask(Question::Chunk { size, whole }) => {
+                assert!(self.open && self.accepted > 0, "BDAT without a recipient");
+                self.count(size, Counted::Piece(size, whole));
+            }
             Step::Ask(Question::Message(envelope)) => {
                 assert!(self.open && self.accepted > 0, "DATA without a recipient");
                 assert_eq!(envelope.recipients.len(), self.accepted, "who was accepted receives, nobody else");
                 self.said(&reply::send_data());
                 self.message = Some((envelope, Incoming { unstuffer: Unstuffer::new(), wire: Vec::new(), content: Vec::new() }));
             }
+        }
+        if self.session.transaction().is_none() && self.counted.is_none() {
+            self.chunks = None;
         }
         match self.session.transaction() {
             Some(envelope) => {
@@ -139,7 +172,7 @@ impl Dialog {
                 assert_eq!(envelope.recipients.len(), self.accepted);
                 assert!(envelope.recipients.len() <= 5);
             }
-            None if self.message.is_none() => (self.open, self.accepted) = (false, 0),
+            None if self.message.is_none() && self.counted.is_none() => (self.open, self.accepted) = (false, 0),
             None => {}
         }
     }
@@ -152,6 +185,54 @@ impl Dialog {
         self.errors += u64::from(reply.class() == Class::Permanent);
         assert!(self.errors <= 9, "errors without an end");
         self.events.push(Event::Said(bytes));
+    }
+
+    fn count(&mut self, size: u64, counted: Counted) {
+        if size > MOST_COUNTED {
+            self.said(&reply::far_too_large());
+        } else {
+            self.counted = Some((size, counted));
+        }
+    }
+
+    fn take_counted(&mut self) -> bool {
+        let (left, counted) = self.counted.take().expect("a BDAT was said");
+        let taken = self.buffer.len().min(usize::try_from(left).expect("below the limit"));
+        let bytes: Vec<u8> = self.buffer.drain(..taken).collect();
+        if matches!(counted, Counted::Piece(..)) {
+            let Chunks { lines, wire, content } = self.chunks.get_or_insert_default();
+            lines.push(&bytes, |run| content.extend_from_slice(run));
+            wire.extend_from_slice(&bytes);
+        }
+        let left = left - taken as u64;
+        if left > 0 {
+            self.counted = Some((left, counted));
+            return false;
+        }
+        match counted {
+            Counted::Swallowed(reply) => self.said(&reply),
+            Counted::Piece(size, None) => {
+                let reply = self.session.chunk_taken(reply::chunk_taken(size));
+                assert!(self.session.transaction().is_some(), "a piece ended the transaction");
+                self.said(&reply);
+            }
+            Counted::Piece(_, Some(envelope)) => self.whole(envelope),
+        }
+        true
+    }
+
+    /// The last BDAT is here.
+    fn whole(&mut self, envelope: Envelope) {
+        let Chunks { mut lines, wire, mut content } = self.chunks.take().expect("there was a piece");
+        lines.end(|run| content.extend_from_slice(run));
+        assert_eq!(content, with_crlf(&wire), "the content is not what was sent");
+        assert_eq!(lines.found_bare(), content != wire);
+        sent_again(&content);
+        let reply = self.session.message(reply::ok());
+        assert!(self.session.transaction().is_none(), "a transaction outlived its message");
+        (self.open, self.accepted) = (false, 0);
+        self.events.push(Event::Taken(envelope, content, lines.found_bare()));
+        self.said(&reply);
     }
 
     fn take_content(&mut self) -> bool {

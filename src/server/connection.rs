@@ -1,5 +1,6 @@
 //! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
 
+mod message;
 mod recipients;
 
 use std::io;
@@ -14,19 +15,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout, timeout_at};
 use ulid::Ulid;
 
-use super::cores;
 use super::hold::{Held, holding};
 use super::input::{Input, Line};
-use super::judge::{self, Case};
 use super::limits::Admitted;
 use super::listener::Socket;
-use super::receive::{Received, receive};
+use super::receive::Chunks;
 use super::shared::{Door, Entrance, Shared};
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::{Client, Origin, Protocol};
-use crate::smtp::envelope::Envelope;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 use recipients::Asked;
@@ -53,6 +51,8 @@ pub struct Connection {
     /// Of those, the ones that go on; only where rules may make two one.
     mailboxes: Mailboxes,
     held: Option<Held>,
+    /// What came by BDAT of a message that has not ended.
+    chunks: Option<Box<Chunks>>,
     /// When the open transaction began.
     began: Option<Timestamp>,
     /// When the last whole line was answered.
@@ -94,6 +94,7 @@ impl Connection {
             taken: Vec::new(),
             mailboxes: Mailboxes::default(),
             held: None,
+            chunks: None,
             began: None,
             answered: clock::monotonic(),
             id: random::ulid(),
@@ -159,11 +160,13 @@ impl Connection {
     async fn wait(&mut self) -> Event {
         // A line that comes in drop by drop is as good as silence.
         let patience = self.answered + self.shared.timeouts.command;
-        let Connection { stream, input, held, shared, .. } = self;
+        let Connection { stream, input, held, shared, chunks, .. } = self;
+        // A message that has begun is finished.
+        let stop = if chunks.is_some() { &shared.hurry } else { &shared.stop };
         let work = pin!(async {
             tokio::select! {
                 biased;
-                () = shared.stop.cancelled() => Event::Stop,
+                () = stop.cancelled() => Event::Stop,
                 read = timeout_at(patience.into(), input.fill(stream)) => match read {
                     Err(_) => Event::Silent,
                     Ok(Ok(0) | Err(_)) => Event::End,
@@ -216,6 +219,8 @@ impl Connection {
             Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
             // On the heap while it lasts, so that an idle session does not carry its room.
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
+            Step::Ask(Question::Chunk { size, whole }) => Box::pin(self.chunk(size, whole)).await,
+            Step::Swallow(size, reply) => Box::pin(self.swallow(size, reply)).await,
             Step::Reply(reply) => {
                 if self.settle().await.is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -232,7 +237,7 @@ impl Connection {
 
     /// The transaction is over.
     fn forget(&mut self) {
-        (self.held, self.began) = (None, None);
+        (self.held, self.began, self.chunks) = (None, None, None);
         self.taken.clear();
         self.mailboxes.clear();
     }
@@ -245,50 +250,6 @@ impl Connection {
             self.session.under(Arc::clone(&shared.terms));
             (self.shared, self.door) = (shared, door);
         }
-    }
-
-    /// DATA: takes the message in, has it judged, tells the client.
-    async fn message(&mut self, envelope: Envelope) -> io::Result<ControlFlow<()>> {
-        if self.say(&reply::send_data()).is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-        cores::pulse();
-        self.flush().await?;
-        let began = clock::monotonic();
-        let Connection { stream, input, held, shared, door, .. } = self;
-        let received = {
-            let coming = pin!(receive(stream, input, &door.intake, &shared.hurry));
-            holding(held, &shared.relay, shared.hold, coming).await
-        };
-        let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
-        let reply = match received {
-            Received::Gone => {
-                COUNTS.message("gone");
-                tracing::info!(session = %self.id, client = %self.client_text(), from = %envelope.sender, "client went away in the middle of a message");
-                return Ok(ControlFlow::Break(()));
-            }
-            Received::Refused(reply) => {
-                judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
-                reply
-            }
-            Received::Message(message, unread) => {
-                let Connection { stream, input, held, shared, door, taken, .. } = self;
-                let mut transaction = match held.take() {
-                    Some(held) => held.transaction,
-                    None => shared.relay.transaction(envelope.sender.clone(), envelope.declared.clone()),
-                };
-                let (door, recipients) = (Arc::clone(door), std::mem::take(taken));
-                let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
-                judge::judge(shared, &case, &mut transaction, stream, input).await
-            }
-        };
-        self.forget();
-        let reply = self.session.message(reply);
-        let next = self.say(&reply);
-        // Not with the answers to what was pipelined behind it: those may have to wait for the next hop, and a client that hears nothing of a message
-        // that was taken sends it again.
-        self.flush().await?;
-        Ok(next)
     }
 
     fn origin(&self) -> Arc<Origin> {

@@ -1,4 +1,7 @@
-//! DATA: from the client's bytes to a message, within limits of size, rate and time.
+//! From the client's bytes to a message, within limits of size, rate and time.
+
+mod chunks;
+mod data;
 
 use std::io;
 use std::sync::Arc;
@@ -7,14 +10,16 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
 use super::limits::{Rate, SLOT};
 use crate::base::clock;
 use crate::message::{self, Message, Receiver, Refusal, Room};
-use crate::smtp::data::{LineEndings, Progress, Unstuffer};
+use crate::smtp::data::LineEndings;
 use crate::smtp::reply::{self, Reply};
+
+pub use self::chunks::{Chunks, Stopped, swallow};
+pub use self::data::receive;
 
 /// What holds for the messages of a listener.
 #[derive(Clone, Debug)]
@@ -30,6 +35,13 @@ pub struct Intake {
     pub leaves_unread: bool,
 }
 
+impl Intake {
+    /// SEMANTICS 31: so many bytes of a message that is over the limit are swallowed.
+    fn most_swallowed(&self) -> u64 {
+        self.limits.message_size.saturating_mul(2)
+    }
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub enum Received {
@@ -39,38 +51,6 @@ pub enum Received {
     Refused(Reply),
     /// The client went away before its end.
     Gone,
-}
-
-/// Takes one message in. `hurry` ends it at shutdown.
-pub async fn receive(
-    stream: &mut (impl AsyncRead + Unpin + ?Sized),
-    input: &mut Input,
-    intake: &Intake,
-    hurry: &CancellationToken,
-) -> Received {
-    let mut coming = Coming::new(intake);
-    let mut rate = Rate::new(intake.min_data_rate);
-    loop {
-        match coming.take(input) {
-            Some(Progress::Ended { .. }) => return coming.finish().await,
-            Some(Progress::Doubtful) => return Received::Refused(reply::doubtful_end()),
-            // SEMANTICS 31: within twice the limit the end is waited for.
-            _ if coming.size() > intake.limits.message_size.saturating_mul(2) => return Received::Refused(reply::far_too_large()),
-            _ => {}
-        }
-        coming.flush().await;
-        let more = tokio::select! {
-            biased;
-            () = hurry.cancelled() => return Received::Refused(reply::shutting_down()),
-            more = wait(stream, input, &mut rate, intake.silence) => more,
-        };
-        match more {
-            More::Bytes => {}
-            More::End => return Received::Gone,
-            More::TooSlow => return Received::Refused(reply::too_slow()),
-            More::Silent => return Received::Refused(reply::timed_out()),
-        }
-    }
 }
 
 enum More {
@@ -101,10 +81,9 @@ async fn wait(stream: &mut (impl AsyncRead + Unpin + ?Sized), input: &mut Input,
     }
 }
 
-/// A message on its way in. Once it is refused its bytes are only counted.
+/// A message on its way in, unstuffed. Once it is refused its bytes are only counted.
+#[derive(Debug)]
 struct Coming {
-    unstuffer: Unstuffer,
-    line_endings: LineEndings,
     so_far: Result<Box<Receiver>, Reply>,
 }
 
@@ -112,36 +91,26 @@ impl Coming {
     fn new(intake: &Intake) -> Coming {
         let receiver = Receiver::new(Arc::clone(&intake.limits), intake.room.clone());
         let receiver = if intake.leaves_unread { receiver.leaving_unread() } else { receiver };
-        Coming { unstuffer: Unstuffer::new(), line_endings: intake.line_endings, so_far: Ok(Box::new(receiver)) }
+        Coming { so_far: Ok(Box::new(receiver)) }
     }
 
-    fn size(&self) -> u64 {
-        self.unstuffer.size()
+    fn take(&mut self, bytes: &[u8]) {
+        if let Ok(receiver) = &mut self.so_far
+            && let Err(refusal) = receiver.push(bytes)
+        {
+            self.so_far = Err(told(&refusal));
+        }
     }
 
-    /// Takes what lies in the input, up to the end of the message.
-    fn take(&mut self, input: &mut Input) -> Option<Progress> {
-        let bytes = input.rest();
-        if bytes.is_empty() {
-            return None;
+    fn is_refused(&self) -> bool {
+        self.so_far.is_err()
+    }
+
+    /// The first reason counts.
+    fn refuse(&mut self, reply: Reply) {
+        if self.so_far.is_ok() {
+            self.so_far = Err(reply);
         }
-        let so_far = &mut self.so_far;
-        let progress = self.unstuffer.push(bytes, |run| {
-            if let Ok(receiver) = so_far
-                && let Err(refusal) = receiver.push(run)
-            {
-                *so_far = Err(told(&refusal));
-            }
-        });
-        let taken = match progress {
-            Progress::Ended { taken } => taken,
-            Progress::More | Progress::Doubtful => bytes.len(),
-        };
-        input.consume(taken);
-        if self.so_far.is_ok() && self.line_endings == LineEndings::Reject && self.unstuffer.found_bare() {
-            self.so_far = Err(reply::bare_line_ends());
-        }
-        Some(progress)
     }
 
     /// Writes to the file what waits for it, off the threads that serve the sockets.
@@ -158,12 +127,13 @@ impl Coming {
         };
     }
 
-    async fn finish(&mut self) -> Received {
-        let mut receiver = match std::mem::replace(&mut self.so_far, Err(reply::trouble())) {
+    /// `bare`: a CR or LF stood alone and has become CR LF.
+    async fn finish(self, bare: bool) -> Received {
+        let mut receiver = match self.so_far {
             Ok(receiver) => receiver,
             Err(reply) => return Received::Refused(reply),
         };
-        if self.unstuffer.found_bare() {
+        if bare {
             receiver.note_bare_line_ending();
         }
         let unread = match receiver.end() {
@@ -183,7 +153,6 @@ fn broken(panic: &tokio::task::JoinError) -> Reply {
     tracing::error!(error = %panic, "taking a message in failed; the client was told to try again; please report this");
     reply::trouble()
 }
-
 /// The reply to a message over a limit; the operator is told where a limit of ours, not the message, is the cause.
 fn told(refusal: &Refusal) -> Reply {
     match refusal {

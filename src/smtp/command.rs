@@ -1,5 +1,6 @@
 //! Command lines → commands (RFC 5321 4.1.1).
 
+mod bdat;
 mod mail;
 mod parameter;
 mod rcpt;
@@ -22,9 +23,17 @@ const LONGEST_VERB: usize = 8;
 pub enum Command {
     Helo(String),
     Ehlo(String),
-    Mail { sender: Path, declared: Declared },
+    Mail {
+        sender: Path,
+        declared: Declared,
+    },
     Rcpt(Recipient),
     Data,
+    /// So many bytes of the message follow.
+    Bdat {
+        size: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Vrfy,
@@ -49,6 +58,8 @@ pub enum SyntaxError {
     Sender,
     #[error("no address after RCPT TO")]
     Recipient,
+    #[error("a BDAT whose size cannot be read")]
+    Chunk,
     #[error("a parameter that is not offered")]
     Parameter,
     #[error("a parameter that cannot be judged while the next hop is unknown")]
@@ -69,6 +80,7 @@ impl SyntaxError {
             SyntaxError::Arguments => reply::bad_arguments(),
             SyntaxError::Sender => reply::bad_sender(),
             SyntaxError::Recipient => reply::bad_recipient(),
+            SyntaxError::Chunk => reply::bad_chunk(),
             SyntaxError::Parameter => reply::unknown_parameter(),
             SyntaxError::NotJudged => reply::parameter_not_judged(),
             SyntaxError::NeedsSmtpUtf8 => reply::needs_smtputf8(),
@@ -82,39 +94,45 @@ impl Command {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
-        if line.len() > LONGEST_LINE {
-            return Err(SyntaxError::TooLong);
+        // How much content follows is then not known, and none of it may be taken for commands.
+        read(line, offer).map_err(|error| if bdat::begins(line) { SyntaxError::Chunk } else { error })
+    }
+}
+
+fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
+    if line.len() > LONGEST_LINE {
+        return Err(SyntaxError::TooLong);
+    }
+    // A lone LF is no line end (RFC 5321 2.3.8): a client that means it would disagree with us about where commands begin.
+    let text = line.strip_suffix(b"\r\n").ok_or(SyntaxError::LineEnd)?;
+    let text = std::str::from_utf8(text).map_err(|_| SyntaxError::Arguments)?;
+    if text.bytes().any(|byte| !matches!(byte, b' '..=b'~')) && text.contains(|letter: char| letter.is_control() && letter != '\t') {
+        return Err(SyntaxError::Arguments);
+    }
+    let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
+    let arguments = arguments.trim_matches([' ', '\t']);
+    let mut letters = [0; LONGEST_VERB];
+    let verb = upper(verb, &mut letters);
+    if line.len() > LONGEST_PLAIN_LINE && verb != "MAIL" && verb != "RCPT" {
+        return Err(SyntaxError::TooLong);
+    }
+    match verb {
+        "HELO" => name(arguments).map(Command::Helo),
+        "EHLO" => name(arguments).map(Command::Ehlo),
+        "MAIL" => mail::read(arguments, offer),
+        "RCPT" => rcpt::read(arguments).map(Command::Rcpt),
+        "DATA" => alone(arguments, Command::Data),
+        "BDAT" => bdat::read(arguments),
+        "RSET" => alone(arguments, Command::Rset),
+        "QUIT" => alone(arguments, Command::Quit),
+        "NOOP" => Ok(Command::Noop),
+        "HELP" => Ok(Command::Help),
+        "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
+        "VRFY" => Ok(Command::Vrfy),
+        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "AUTH" | "XCLIENT" | "XFORWARD" | "LHLO" => {
+            Err(SyntaxError::NotImplemented)
         }
-        // A lone LF is no line end (RFC 5321 2.3.8): a client that means it would disagree with us about where commands begin.
-        let text = line.strip_suffix(b"\r\n").ok_or(SyntaxError::LineEnd)?;
-        let text = std::str::from_utf8(text).map_err(|_| SyntaxError::Arguments)?;
-        if text.bytes().any(|byte| !matches!(byte, b' '..=b'~')) && text.contains(|letter: char| letter.is_control() && letter != '\t') {
-            return Err(SyntaxError::Arguments);
-        }
-        let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
-        let arguments = arguments.trim_matches([' ', '\t']);
-        let mut letters = [0; LONGEST_VERB];
-        let verb = upper(verb, &mut letters);
-        if line.len() > LONGEST_PLAIN_LINE && verb != "MAIL" && verb != "RCPT" {
-            return Err(SyntaxError::TooLong);
-        }
-        match verb {
-            "HELO" => name(arguments).map(Command::Helo),
-            "EHLO" => name(arguments).map(Command::Ehlo),
-            "MAIL" => mail::read(arguments, offer),
-            "RCPT" => rcpt::read(arguments).map(Command::Rcpt),
-            "DATA" => alone(arguments, Command::Data),
-            "RSET" => alone(arguments, Command::Rset),
-            "QUIT" => alone(arguments, Command::Quit),
-            "NOOP" => Ok(Command::Noop),
-            "HELP" => Ok(Command::Help),
-            "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
-            "VRFY" => Ok(Command::Vrfy),
-            "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "AUTH" | "BDAT" | "XCLIENT" | "XFORWARD" | "LHLO" => {
-                Err(SyntaxError::NotImplemented)
-            }
-            _ => Err(SyntaxError::Unknown),
-        }
+        _ => Err(SyntaxError::Unknown),
     }
 }
 
@@ -155,6 +173,8 @@ mod tests {
         assert_eq!(parse("data "), Ok(Command::Data));
         assert_eq!(parse("noop with words"), Ok(Command::Noop));
         assert_eq!(parse("quit"), Ok(Command::Quit));
+        assert_eq!(parse("bdat 12 last"), Ok(Command::Bdat { size: 12, last: true }));
+        assert_eq!(parse("BDAT 99999999999999999999"), Ok(Command::Bdat { size: u64::MAX, last: false }));
         assert_eq!(parse("rcpt to: <a@example.org>"), Ok(Command::Rcpt(Path::parse("a@example.org").unwrap().into())));
     }
 
@@ -175,7 +195,12 @@ mod tests {
             ("", SyntaxError::Unknown),
             ("FROB", SyntaxError::Unknown),
             ("STARTTLS", SyntaxError::NotImplemented),
-            ("BDAT 1 LAST", SyntaxError::NotImplemented),
+            ("BDAT", SyntaxError::Chunk),
+            ("BDAT x", SyntaxError::Chunk),
+            ("BDAT -1", SyntaxError::Chunk),
+            ("BDAT 1 FIRST", SyntaxError::Chunk),
+            ("BDAT 1 LAST LAST", SyntaxError::Chunk),
+            ("BDAT 123456789012345678901", SyntaxError::Chunk),
             ("EHLO", SyntaxError::Arguments),
             ("EHLO a b", SyntaxError::Arguments),
             ("DATA now", SyntaxError::Arguments),
@@ -200,6 +225,7 @@ mod tests {
             assert_eq!(parse(line), Err(error), "{line}");
         }
         assert_eq!(Command::parse(b"NOOP\n", &offer(None)), Err(SyntaxError::LineEnd));
+        assert_eq!(Command::parse(b"bdat 10\n", &offer(None)), Err(SyntaxError::Chunk));
         assert_eq!(Command::parse(b"NOOP \xff\r\n", &offer(None)), Err(SyntaxError::Arguments));
         assert_eq!(Command::parse(b"NOOP\0\r\n", &offer(None)), Err(SyntaxError::Arguments));
     }

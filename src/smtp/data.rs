@@ -11,7 +11,13 @@
 //! The dot that leads to Dot is dropped: it either was added by the sender or ends the data. Nothing else is dropped. A line that begins after CR CR LF is
 //! in doubt: readers differ on whether it begins there, so an end found on it is told apart.
 //!
+//! A message that comes by BDAT has no dots; see [`LineEnds`].
+//!
 //! The table is for places where something happens. Between them, lines are passed over a block at a time.
+
+mod chunk;
+
+pub use self::chunk::LineEnds;
 
 /// What becomes of a CR or LF that stands alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

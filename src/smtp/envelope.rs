@@ -80,6 +80,7 @@ pub enum Ret {
 pub enum Body {
     SevenBit,
     EightBitMime,
+    /// No byte of the content has a meaning for SMTP.
     BinaryMime,
 }
 

@@ -17,7 +17,13 @@ pub struct Offer {
 /// The keywords of an EHLO reply, one a line.
 #[must_use]
 pub fn keywords(offer: &Offer, token: &str) -> Vec<String> {
-    let mut lines = vec!["PIPELINING".to_owned(), format!("SIZE {}", offer.size), "8BITMIME".to_owned(), "ENHANCEDSTATUSCODES".to_owned()];
+    let mut lines = vec![
+        "PIPELINING".to_owned(),
+        format!("SIZE {}", offer.size),
+        "8BITMIME".to_owned(),
+        "CHUNKING".to_owned(),
+        "ENHANCEDSTATUSCODES".to_owned(),
+    ];
     if offer.smtputf8 == Some(true) {
         lines.push("SMTPUTF8".to_owned());
     }
@@ -33,8 +39,8 @@ mod tests {
     fn smtputf8_is_announced_only_when_the_next_hop_is_known_to_have_it() {
         let offer = |smtputf8| Offer { size: 1000, room: 1, smtputf8 };
         let with = keywords(&offer(Some(true)), "ABC");
-        assert_eq!(with, ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "X-TRANSOM ABC"]);
-        assert_eq!(keywords(&offer(None), "ABC").len(), 5);
-        assert_eq!(keywords(&offer(Some(false)), "ABC").len(), 5);
+        assert_eq!(with, ["PIPELINING", "SIZE 1000", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "SMTPUTF8", "X-TRANSOM ABC"]);
+        assert_eq!(keywords(&offer(None), "ABC").len(), 6);
+        assert_eq!(keywords(&offer(Some(false)), "ABC").len(), 6);
     }
 }

@@ -1,15 +1,18 @@
 //! Server side of an SMTP session, without I/O (RFC 5321 section 4.1.4).
 //!
-//! | state     | EHLO/HELO | MAIL | RCPT       | DATA       | RSET      | answer to the message |
-//! |-----------|-----------|------|------------|------------|-----------|-----------------------|
-//! | Connected | Greeted   | 503  | 503        | 503        | Connected |                       |
-//! | Greeted   | Greeted   | Mail | 503        | 503        | Greeted   |                       |
-//! | Mail      | Greeted   | 503  | ask server | 554        | Greeted   |                       |
-//! | Rcpt      | Greeted   | 503  | ask server | ask server | Greeted   |                       |
-//! | Data      |           |      |            |            |           | Greeted               |
+//! | state     | EHLO/HELO | MAIL | RCPT       | DATA       | BDAT               | BDAT LAST        | RSET      | answer to the message |
+//! |-----------|-----------|------|------------|------------|--------------------|------------------|-----------|-----------------------|
+//! | Connected | Greeted   | 503  | 503        | 503        | 503                | 503              | Connected |                       |
+//! | Greeted   | Greeted   | Mail | 503        | 503        | 503                | 503              | Greeted   |                       |
+//! | Mail      | Greeted   | 503  | ask server | 554        | 554                | 554              | Greeted   |                       |
+//! | Rcpt      | Greeted   | 503  | ask server | ask server | ask server, Chunks | ask server, Data | Greeted   |                       |
+//! | Chunks    | Greeted   | 503  | 503        | 503        | ask server         | ask server, Data | Greeted   | refused: Greeted      |
+//! | Data      |           |      |            |            |                    |                  |           | Greeted               |
 //!
-//! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt
-//! or Data drops sender, recipients and what was declared.
+//! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt,
+//! Chunks or Data drops sender, recipients and what was declared. The bytes behind a BDAT are swallowed whatever its answer is.
+
+mod chunk;
 
 use std::sync::Arc;
 
@@ -34,6 +37,8 @@ pub struct Terms {
 pub enum Step {
     Reply(Reply),
     Ask(Question),
+    /// So many bytes that follow are no commands; once they have been swallowed, this is the answer.
+    Swallow(u64, Reply),
 }
 
 /// What only the server can answer.
@@ -43,6 +48,8 @@ pub enum Question {
     Recipient(Recipient),
     /// Take the message in. Answered with [`Session::message`].
     Message(Envelope),
+    /// Take so many bytes of the message in. Answered with [`Session::chunk_taken`]; with [`Session::message`] if it is whole now, and the envelope here.
+    Chunk { size: u64, whole: Option<Envelope> },
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ enum State {
     /// With what is known of the envelope, recipients once the state is Rcpt.
     Mail(Envelope),
     Rcpt(Envelope),
+    /// A part of the message is here.
+    Chunks(Envelope),
     Data,
 }
 
@@ -103,7 +112,7 @@ impl Session {
     #[must_use]
     pub fn transaction(&self) -> Option<&Envelope> {
         match &self.state {
-            State::Mail(envelope) | State::Rcpt(envelope) => Some(envelope),
+            State::Mail(envelope) | State::Rcpt(envelope) | State::Chunks(envelope) => Some(envelope),
             State::Connected | State::Greeted | State::Data => None,
         }
     }
@@ -122,11 +131,17 @@ impl Session {
         let step = match Command::parse(line, offer) {
             // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
             Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data) if early => Step::Reply(reply::out_of_step()),
+            // RFC 3030 2: whatever is wrong, the bytes behind it are content.
+            Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
+                Step::Reply(reply) => Step::Swallow(size, reply),
+                ask => ask,
+            },
             Ok(command) => self.command(command, offer),
             Err(error) => Step::Reply(self.refuse(error)),
         };
         match step {
             Step::Reply(reply) => Step::Reply(self.tell(reply)),
+            Step::Swallow(size, reply) => Step::Swallow(size, self.tell(reply)),
             Step::Ask(question) => Step::Ask(question),
         }
     }
@@ -162,6 +177,7 @@ impl Session {
             Command::Mail { sender, declared } => self.mail(Envelope { sender, recipients: Vec::new(), declared }, offer),
             Command::Rcpt(path) => self.rcpt(path),
             Command::Data => self.data(),
+            Command::Bdat { size, last } => self.chunk(size, last),
             Command::Rset => {
                 self.reset();
                 Step::Reply(reply::ok())
@@ -188,7 +204,7 @@ impl Session {
     fn mail(&mut self, envelope: Envelope, offer: &Offer) -> Step {
         let reply = match &self.state {
             State::Connected => reply::bad_sequence("Say EHLO first"),
-            State::Mail(_) | State::Rcpt(_) | State::Data => reply::bad_sequence("A transaction is open"),
+            State::Mail(_) | State::Rcpt(_) | State::Chunks(_) | State::Data => reply::bad_sequence("A transaction is open"),
             State::Greeted => match envelope.declared.size {
                 Some(size) if size > offer.size => reply::too_large(),
                 Some(size) if size > offer.room => reply::no_room(),
@@ -204,6 +220,7 @@ impl Session {
     fn rcpt(&mut self, path: Recipient) -> Step {
         let envelope = match &self.state {
             State::Mail(envelope) | State::Rcpt(envelope) => envelope,
+            State::Chunks(_) => return Step::Reply(reply::bad_sequence("The message has begun")),
             State::Connected | State::Greeted | State::Data => return Step::Reply(reply::bad_sequence("MAIL first")),
         };
         if !path.is_ascii() && !envelope.declared.smtputf8 {
@@ -223,6 +240,10 @@ impl Session {
             State::Mail(envelope) => {
                 self.state = State::Mail(envelope);
                 Step::Reply(reply::no_recipients())
+            }
+            State::Chunks(envelope) => {
+                self.state = State::Chunks(envelope);
+                Step::Reply(reply::bad_sequence("The message comes by BDAT"))
             }
             other => {
                 self.state = other;
@@ -282,6 +303,9 @@ mod tests {
                 session.recipient(path, reply).code()
             }
             Step::Ask(Question::Message(_)) => 354,
+            Step::Ask(Question::Chunk { size, whole: None }) => session.chunk_taken(reply::chunk_taken(size)).code(),
+            Step::Ask(Question::Chunk { whole: Some(_), .. }) => session.message(reply::ok()).code(),
+            Step::Swallow(_, reply) => reply.code(),
         }
     }
 
@@ -303,6 +327,43 @@ mod tests {
     #[test]
     fn data_without_an_accepted_recipient_is_554() {
         dialog(&mut session(), &[("HELO c", 250), MAIL, ("RCPT TO:<no@example.org>", 550), ("DATA", 554), RCPT, ("DATA", 354)]);
+    }
+
+    #[test]
+    fn a_bdat_needs_a_recipient_and_ends_with_last() {
+        dialog(&mut session(), &[("BDAT 1", 503), ("EHLO c", 250), ("BDAT 1 LAST", 503), MAIL, ("BDAT 1", 554), RCPT, ("BDAT 0", 250)]);
+        dialog(&mut session(), &[("EHLO c", 250), MAIL, RCPT, ("BDAT 9", 250), ("BDAT 0 LAST", 250), ("BDAT 1 LAST", 503), MAIL]);
+    }
+
+    #[test]
+    fn between_two_bdats_only_another_one_goes_on_with_the_message() {
+        let begun = [("EHLO c", 250), MAIL, RCPT, ("BDAT 9", 250)];
+        let mut session = session();
+        dialog(&mut session, &begun);
+        dialog(&mut session, &[("DATA", 503), ("MAIL FROM:<>", 503)]);
+        dialog(&mut session, &[("NOOP", 250), ("BDAT 1 LAST", 250)]);
+        for end in ["RSET", "EHLO c"] {
+            dialog(&mut session, &[MAIL, RCPT, ("BDAT 9", 250), (end, 250)]);
+            assert!(session.transaction().is_none());
+        }
+        dialog(&mut session, &[MAIL, RCPT, ("BDAT 9", 250), ("RCPT TO:<c@example.org>", 503)]);
+    }
+
+    #[test]
+    fn a_refused_bdat_ends_the_transaction_and_is_swallowed() {
+        let mut session = session();
+        dialog(&mut session, &[("EHLO c", 250), MAIL, RCPT]);
+        let Step::Ask(Question::Chunk { size: 9, whole: None }) = session.line(b"BDAT 9\r\n", true, &OFFER) else { panic!() };
+        session.chunk_taken(reply::no_room());
+        let Step::Swallow(5, refused) = session.line(b"BDAT 5 LAST\r\n", true, &OFFER) else { panic!() };
+        assert_eq!(refused.code(), 503);
+        dialog(&mut session, &[MAIL]);
+    }
+
+    #[test]
+    fn a_bdat_whose_size_is_unreadable_ends_the_session() {
+        let Step::Reply(reply) = session().line(b"BDAT many\r\n", true, &OFFER) else { panic!() };
+        assert!(reply.code() == 501 && reply.closes());
     }
 
     #[test]

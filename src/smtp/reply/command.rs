@@ -33,6 +33,11 @@ pub fn bad_recipient() -> Reply {
     Reply::new(501, Enhanced(5, 1, 3), "Bad recipient address syntax")
 }
 
+/// A BDAT whose size cannot be read: where its content ends is not known.
+pub fn bad_chunk() -> Reply {
+    Reply::new(501, Enhanced(5, 5, 4), "Syntax: BDAT size [LAST]").and_close()
+}
+
 pub fn unknown_parameter() -> Reply {
     Reply::new(555, Enhanced(5, 5, 4), "Parameter not recognized or not implemented")
 }

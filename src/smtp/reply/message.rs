@@ -62,6 +62,11 @@ pub fn outcome_unknown() -> Reply {
     Reply::new(451, Enhanced(4, 4, 2), "Delivery could not be confirmed, try again later")
 }
 
+/// A part of a message that came by BDAT.
+pub fn chunk_taken(size: u64) -> Reply {
+    Reply::new(250, Enhanced(2, 0, 0), format!("Ok: {size} octets"))
+}
+
 /// Taken, and not sent on: held, or discarded by a rule. The text tells neither.
 pub fn taken(id: &str) -> Reply {
     Reply::new(250, Enhanced(2, 0, 0), printable(&format!("Ok: {id}")))

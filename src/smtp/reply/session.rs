@@ -39,7 +39,7 @@ pub fn send_data() -> Reply {
 
 /// The answer to HELP.
 pub fn help() -> Reply {
-    Reply::new(214, Enhanced(2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT")
+    Reply::new(214, Enhanced(2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")
 }
 
 /// The answer to VRFY (RFC 5321 3.5.3).
