@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn a_bdat_needs_a_recipient_and_ends_with_last() {
-        dialog(&mut session(), &[("BDAT 1", 503), ("EHLO c", 250), ("BDAT 1 LAST", 503), MAIL, ("BDAT 1", 554), RCPT, ("BDAT 0", 250)]);
+        dialog(&mut session(), &[("BDAT 1", 503), ("EHLO c", 250), ("BDAT 1 LAST", 503)]);
+        dialog(&mut session(), &[("EHLO c", 250), MAIL, ("BDAT 1", 554), RCPT, ("BDAT 0", 250)]);
         dialog(&mut session(), &[("EHLO c", 250), MAIL, RCPT, ("BDAT 9", 250), ("BDAT 0 LAST", 250), ("BDAT 1 LAST", 503), MAIL]);
     }
 
