@@ -230,6 +230,65 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// What is to take the place of a file, whole or not at all. While one is under way nobody else can begin another; what is dropped unfinished is gone.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    /// The file that is written, beside the one it will replace.
+    path: PathBuf,
+    target: PathBuf,
+    finished: bool,
+}
+
+impl Replacement {
+    /// Begins; where `target` is a link, with what it leads to. A new file is for its owner alone, another keeps owner and permissions.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] while another one is under way; what the file system says.
+    pub fn begin(target: &Path) -> io::Result<Replacement> {
+        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let path = Replacement::beside(&target);
+        let file = create_new(&path)?;
+        let replacement = Replacement { file, path, target, finished: false };
+        if let Ok(old) = fs::metadata(&replacement.target) {
+            replacement.file.set_permissions(old.permissions())?;
+            let new = replacement.file.metadata()?;
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                std::os::unix::fs::fchown(&replacement.file, Some(old.uid()), Some(old.gid()))?;
+            }
+        }
+        Ok(replacement)
+    }
+
+    /// Where it is written.
+    #[must_use]
+    pub fn beside(target: &Path) -> PathBuf {
+        let mut path = target.as_os_str().to_owned();
+        path.push(".new");
+        path.into()
+    }
+
+    /// Puts it in place.
+    ///
+    /// # Errors
+    /// What the file system says; then the old file is as it was.
+    pub fn finish(mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        fs::rename(&self.path, &self.target)?;
+        self.finished = true;
+        sync_dir(self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Bytes in a file.
 ///
 /// # Errors
@@ -372,6 +431,23 @@ mod tests {
         assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 100_000);
         assert!(allocate(&dir.path().join("more"), 1 << 60).is_err());
         assert_eq!(list(dir.path()).unwrap(), ["room"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all_and_by_one_at_a_time() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        Replacement::begin(&path).unwrap().finish(b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let begun = Replacement::begin(&path).unwrap();
+        assert_eq!(Replacement::begin(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        drop(begun);
+        assert_eq!(list(dir.path()).unwrap(), ["users"]);
+        Replacement::begin(&path).unwrap().finish(b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]

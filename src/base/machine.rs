@@ -17,6 +17,12 @@ pub fn state_directory() -> Option<PathBuf> {
     directories.split(':').next().filter(|first| !first.is_empty()).map(PathBuf::from)
 }
 
+/// A variable of the environment.
+#[must_use]
+pub fn variable(name: &str) -> Option<Vec<u8>> {
+    std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
+}
+
 /// Who runs this process, as `name (uid)`; for root the one who became it with sudo, too.
 #[must_use]
 pub fn user() -> String {

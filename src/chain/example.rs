@@ -1,8 +1,8 @@
 //! The mails of documented examples, and of tests that say nothing else.
 //!
 //! A mail is written as it travels; lines in parentheses before it tell what is not in the message: `(sender a@b.example)`, `(recipient c@d.example)`, `(client
-//! 192.0.2.1 mail.example)`, `(time 2026-11-21T12:00:00Z)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(tag newsletter)`,
-//! `(score 12)`, `(score phish 3)`.
+//! 192.0.2.1 mail.example)`, `(time 2026-11-21T12:00:00Z)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(user anna)`,
+//! `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
 
 use std::sync::Arc;
 
@@ -84,6 +84,7 @@ pub fn run(text: &str) -> Run {
             "inside" => origin.standing = Standing::Inside,
             "helo" => origin.helo = Arc::from(value),
             "listener" => origin.listener = Arc::from(value),
+            "user" => origin.user = Some(Arc::from(value)),
             "time" => origin.time = value.parse().expect("a time in an example"),
             "tag" => tags.push(value),
             "score" => scores.push(value.rsplit_once(' ').unwrap_or(("", value))),

@@ -40,6 +40,8 @@ pub trait Facts {
     fn client(&self) -> &Client;
     fn helo(&self) -> &str;
     fn listener(&self) -> &str;
+    /// Who logged in.
+    fn user(&self) -> Option<&str>;
     /// When the message came in.
     ///
     /// # Errors
@@ -142,6 +144,10 @@ impl Facts for Run {
 
     fn listener(&self) -> &str {
         &self.mail.origin.listener
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.mail.origin.user.as_deref()
     }
 
     fn size(&self) -> u64 {

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn every_subcommand_has_a_page() {
         let names: Vec<String> = pages().unwrap().into_iter().map(|(name, _)| name).collect();
-        for name in ["transom.1", "transom-serve.1", "transom-check.1", "transom-quarantine.1", "transom-man.1"] {
+        for name in ["transom.1", "transom-serve.1", "transom-check.1", "transom-quarantine.1", "transom-user-add.1", "transom-man.1"] {
             assert!(names.iter().any(|page| page == name), "{name} in {names:?}");
         }
     }

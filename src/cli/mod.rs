@@ -12,6 +12,7 @@ mod rules;
 mod schema;
 mod serve;
 mod test;
+mod user;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -31,6 +32,7 @@ Examples:
   transom test rules/*.yaml            run the tests of rule files
   transom explain message.eml          what would the rules do to this message, and why?
   transom quarantine list              what is held
+  transom user add --users FILE anna   let anna log in
 
 Exit status: 0 done; 1 tests failed; 64 wrong usage; 65 wrong data; 66 no such file;
 69 unavailable; 74 input or output failed; 75 not now, try again; 78 wrong configuration.";
@@ -63,6 +65,7 @@ enum Command {
     Schema(schema::Args),
     Rules(rules::Args),
     Quarantine(quarantine::Args),
+    User(user::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -89,6 +92,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Schema(args) => schema::run(args, global),
         Command::Rules(args) => rules::run(&args, global),
         Command::Quarantine(args) => quarantine::run(args, global),
+        Command::User(args) => user::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Completions(args) => completions::run(args, global),
         Command::Man(args) => man::run(args, global),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Address, NextHop};
+use super::auth::Auth;
 use crate::base::log::{Format, Level};
 use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
@@ -42,6 +43,8 @@ pub struct Listener {
     /// Its address if it was given none.
     pub name: Arc<str>,
     pub address: Address,
+    /// None: nobody can log in.
+    pub auth: Option<Auth>,
     pub origin: OriginOf,
     /// A refusal of ours would make the mail server before us bounce: after the data we hold instead.
     pub behind_queue: bool,
@@ -64,7 +67,7 @@ impl Listener {
 pub enum OriginOf {
     Inside,
     Outside,
-    /// By the client: on a Unix socket or in `inside.networks`.
+    /// By the client: logged in, on a Unix socket or in `inside.networks`.
     #[default]
     Auto,
 }

@@ -3,18 +3,21 @@
 //! `file` is the shape and the defaults, `section` reads each section, `include` finds the rule files, `check` asks what no section can know alone.
 
 mod address;
+mod auth;
 mod chains;
 mod check;
 mod definitions;
 mod file;
 mod include;
 mod section;
+pub mod users;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use address::{Address, NextHop, Place};
+pub use auth::Auth;
 pub use file::{
     Admin, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine,
     Received, Relay, Split, Store, Timeouts,
@@ -138,6 +141,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::inside(node, problems);
     check::admin(node, problems);
     check::limits(node, &limits, problems);
+    let mut auths = auth::listeners(node, base, problems).into_iter();
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let without_inside = shared_inside.is_none();
@@ -167,7 +171,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
             .into_iter()
             .map(|listener| listener.under(base))
             .zip(own)
-            .map(|(listener, chain)| Listener { chain, ..listener })
+            .map(|(listener, chain)| Listener { chain, auth: auths.next().flatten(), ..listener })
             .collect(),
         inside: inside?,
         limits,
@@ -245,6 +249,7 @@ mod tests {
         disk::write(&directory.path().join("rules/a.yaml"), b"rules: []").unwrap();
         disk::create_dir_all(&directory.path().join("tests")).unwrap();
         disk::write(&directory.path().join("tests/a.yaml"), b"tests: []").unwrap();
+        disk::write(&directory.path().join("users.yaml"), users::Users::default().written().as_bytes()).unwrap();
         let explicit = match load(&directory.path().join("transom.yaml"), Options { without_tests: true, ..Options::default() }) {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{}\n{text}", problems.render(false)),
@@ -262,6 +267,8 @@ mod tests {
         };
         assert_eq!(keys(&implied), keys(&explicit));
         assert_eq!(&*implied.listeners[0].name, "127.0.0.1:10025");
+        let auth = explicit.listeners[0].auth.as_ref().unwrap();
+        assert!(!auth.required && !auth.without_tls && auth.mechanisms.len() == 3 && implied.listeners[0].auth.is_none());
         assert!(implied.inside.is_none() && explicit.inside.is_some() && !explicit.chain.files().is_empty());
         assert!(!implied.hostname.is_empty());
     }
@@ -470,6 +477,27 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
         assert!(warned.iter().next().unwrap().title.starts_with("whoever can reach 0.0.0.0:9101 sees"), "{}", warned.render(false));
         assert_eq!(with("{address: '127.0.0.1:10025'}").map(|_| ()).unwrap_err(), ["127.0.0.1:10025 is an address for mail"]);
         assert_eq!(with("{}").map(|_| ()).unwrap_err(), ["`admin` has no `address`"]);
+    }
+
+    #[test]
+    fn users_that_cannot_be_read_are_told_where_they_are_named() {
+        let text = |auth: &str| format!("listeners: [{{address: '127.0.0.1:25', auth: {auth}}}]\nrelay: {{next_hops: ['mx:25']}}");
+        let told = |auth: &str, users: &str| {
+            let files = [("transom.yaml", text(auth)), ("users.yaml", users.to_owned())];
+            let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+            load_files(&files, Options::default()).map(|loaded| loaded.config.listeners[0].auth.as_ref().unwrap().mechanisms.clone())
+        };
+        let good = users::Users::default().written();
+        use crate::smtp::auth::Mechanism::{Login, Plain, ScramSha256};
+        assert_eq!(told("{users: users.yaml}", &good), Ok(vec![Plain, Login, ScramSha256]));
+        assert_eq!(told("{users: users.yaml, mechanisms: [SCRAM-SHA-256, SCRAM-SHA-256]}", &good), Ok(vec![ScramSha256]));
+        assert!(told("{users: none.yaml}", &good).unwrap_err()[0].contains("none.yaml cannot be read"));
+        assert_eq!(told("{users: users.yaml}", "users: {}"), Err(vec!["a users file has no `secret`".to_owned()]));
+        assert_eq!(told("{}", &good), Err(vec!["`auth` has no `users`".to_owned()]));
+        let wrong = told("{users: users.yaml, mechanisms: [SCRAM-SHA-1]}", &good).unwrap_err();
+        assert_eq!(wrong, ["SCRAM-SHA-1 is for logging in at next hops, not here"]);
+        let wrong = told("{users: users.yaml, mechanisms: [CRAM-MD5], requird: true}", &good).unwrap_err();
+        assert!(wrong[0].starts_with("`mechanisms` wants") && wrong[1].starts_with("unknown key in `auth`"), "{wrong:?}");
     }
 
     #[test]

@@ -75,11 +75,16 @@ impl FromNode for HostName {
 pub(super) const LISTENER: &[Key] = &[
     Key::may("name", "a text", "inbound", "What `client: {listener: inbound}` means in a rule; its address if absent."),
     Key::need("address", manual::ADDRESS, "127.0.0.1:10025", "Where it listens; where others can reach it, `inside` is needed."),
+    Key::section(
+        "auth",
+        super::auth::AUTH,
+        "Clients can log in; those that have may send to anyone (`origin: auto`). Nobody can if absent.",
+    ),
     Key::or(
         "origin",
         "inside, outside or auto",
         "auto",
-        "Whether its clients are inside; `auto`: those on a Unix socket or in `inside.networks` are.",
+        "Whether its clients are inside; `auto`: those that have logged in, are on a Unix socket or in `inside.networks` are.",
     ),
     Key::or(
         "behind_queue",
@@ -108,6 +113,8 @@ impl FromNode for Listener {
         let mut settings = Settings::of("a listener", node, problems)?;
         let name = settings.take::<String>("name", problems);
         let address = settings.need::<Address>("address", problems);
+        // Its users are in a file, whose place the configuration's own tells.
+        let _ = settings.node("auth");
         let origin = settings.or("origin", OriginOf::default(), problems);
         let behind_queue = settings.or("behind_queue", false, problems);
         let line_endings = settings.take::<LineEndings>("line_endings", problems);
@@ -125,6 +132,7 @@ impl FromNode for Listener {
         Ok(Listener {
             name: name?.unwrap_or_else(|| address.to_string()).into(),
             address,
+            auth: None,
             origin,
             behind_queue,
             line_endings: line_endings.unwrap_or(default),

@@ -166,7 +166,7 @@ impl Problems {
     }
 
     /// Reads something that messages call `name`.
-    pub(super) fn naming<T>(&mut self, name: String, read: impl FnOnce(&mut Problems) -> T) -> T {
+    pub fn naming<T>(&mut self, name: String, read: impl FnOnce(&mut Problems) -> T) -> T {
         let outer = self.name.replace(name);
         let value = read(self);
         self.name = outer;
@@ -174,7 +174,8 @@ impl Problems {
     }
 
     /// What the value being read is called.
-    pub(super) fn named(&self) -> Option<&str> {
+    #[must_use]
+    pub fn named(&self) -> Option<&str> {
         self.name.as_deref()
     }
 

@@ -53,8 +53,8 @@ pub const ADDRESS: Entry<dyn Condition> = Entry {
         },
         KeyDoc {
             name: "same_domain_as",
-            wants: "`sender` or the name of a field",
-            about: "Whether its domain is the envelope sender's, or that of a mailbox in that field.",
+            wants: "`sender`, `user` or the name of a field",
+            about: "Whether its domain is that of the envelope sender, of the name the client logged in with, or of a mailbox in that field.",
         },
         EVERY,
     ],
@@ -90,16 +90,16 @@ fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Report
     })
 }
 
-/// `sender`, or a field: with a capital, as fields are written, so that a word that will mean something else one day is not taken for one.
+/// `sender`, `user`, or a field: with a capital, as fields are written, so that a word that will mean something else one day is not taken for one.
 fn field_name(node: &Node, load: &mut Load<'_>) -> Result<String, Reported> {
     let name = String::from_node(node, load.problems)?;
-    if name == "sender" || name.starts_with(|letter: char| letter.is_ascii_uppercase()) {
+    if name == "sender" || name == "user" || name.starts_with(|letter: char| letter.is_ascii_uppercase()) {
         return Ok(name);
     }
     Err(load.problems.error(
         &node.span,
         format!("`{name}` has no domain to compare with"),
-        "`sender` or the name of a field such as Reply-To is wanted",
+        "`sender`, `user` or the name of a field such as Reply-To is wanted",
     ))
 }
 
@@ -157,6 +157,10 @@ fn same_domain(mailbox: &Mailbox, other: &str, facts: &dyn Facts) -> bool {
     if other == "sender" {
         return facts.sender().domain().is_some_and(|sender| bare(sender) == domain);
     }
+    // A name without a domain is of none.
+    if other == "user" {
+        return facts.user().and_then(|user| user.rsplit_once('@')).is_some_and(|(_, of_user)| bare(of_user) == domain);
+    }
     mailboxes(facts, |name| name.eq_ignore_ascii_case(other.as_bytes()))
         .iter()
         .any(|one| one.domain().is_some_and(|other| bare(other) == domain))
@@ -194,6 +198,19 @@ mod tests {
         assert!(holds(every, "To: a@inside.example, b@inside.example\r\nCc: c@inside.example\r\n\r\n"));
         assert!(!holds(every, "To: a@inside.example\r\nCc: c@inside.example, d@outside.example\r\n\r\n"));
         assert!(!holds(every, "Subject: hi\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_user_has_the_domain_behind_its_at_sign() {
+        let own = "address: {header: From, same_domain_as: user}";
+        assert!(holds(own, "(user anna@Inside.example)\r\nFrom: x@inside.example\r\n\r\n"));
+        for other in [
+            "(user anna@inside.example)\r\nFrom: x@other.example\r\n\r\n",
+            "(user anna)\r\nFrom: x@anna\r\n\r\n",
+            "From: x@y.example\r\n\r\n",
+        ] {
+            assert!(!holds(own, other), "{other}");
+        }
     }
 
     fn read_all(value: &str) -> Vec<String> {

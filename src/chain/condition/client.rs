@@ -18,6 +18,8 @@ struct Keys {
     name: Option<StringTest>,
     helo: Option<StringTest>,
     listener: Option<StringTest>,
+    authenticated: Option<bool>,
+    user: Option<StringTest>,
 }
 
 pub const CLIENT: Entry<dyn Condition> = Entry {
@@ -28,6 +30,8 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
         KeyDoc { name: "name", wants: "string tests", about: "The name of its address, where it is known." },
         KeyDoc { name: "helo", wants: "string tests", about: "What it said in EHLO or HELO." },
         KeyDoc { name: "listener", wants: "string tests", about: "The name of the listener it came to; its address if it has no name." },
+        KeyDoc { name: "authenticated", wants: "true or false", about: "Whether it has logged in." },
+        KeyDoc { name: "user", wants: "string tests", about: "The name under which it has logged in; no test passes where it has not." },
     ],
     example: "client: {address: [10.0.0.0/8, '2001:db8::/32']}",
     before: "(client 10.1.2.3)\r\nSubject: hi\r\n\r\n",
@@ -38,7 +42,8 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
 fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Reported> {
     let address = settings.node("address").map(|node| Networks::load(node, load)).transpose();
     let (name, helo, listener) = (string(settings, "name", load), string(settings, "helo", load), string(settings, "listener", load));
-    Ok(Keys { address: address?, name: name?, helo: helo?, listener: listener? })
+    let (authenticated, user) = (settings.take::<bool>("authenticated", load.problems), string(settings, "user", load));
+    Ok(Keys { address: address?, name: name?, helo: helo?, listener: listener?, authenticated: authenticated?, user: user? })
 }
 
 impl Condition for Client {
@@ -53,7 +58,9 @@ impl Condition for Client {
             Ok(keys.address.as_ref().is_none_or(inside)
                 && passes(keys.name.as_ref(), client.name.as_deref(), facts)
                 && passes(keys.helo.as_ref(), Some(facts.helo()), facts)
-                && passes(keys.listener.as_ref(), Some(facts.listener()), facts))
+                && passes(keys.listener.as_ref(), Some(facts.listener()), facts)
+                && keys.authenticated.is_none_or(|wanted| wanted == facts.user().is_some())
+                && passes(keys.user.as_ref(), facts.user(), facts))
         })
     }
 }
@@ -70,6 +77,15 @@ mod tests {
         assert!(!holds("client: {address: 192.0.2.1}", "(client 192.0.2.2)\r\n\r\n"));
         assert!(refused("client: {address: 10.0.0.0/33}").contains("no network"));
         assert!(refused("client: {tls: true}").contains("unknown key"));
+    }
+
+    #[test]
+    fn who_has_logged_in_is_known_by_name() {
+        let anna = "(user anna@example.org)\r\n\r\n";
+        assert!(holds("client: {authenticated: true, user: {ends_with: '@example.org'}}", anna));
+        assert!(!holds("client: {user: {not: {equals: bob}}}", "\r\n"));
+        assert!(holds("client: {authenticated: false}", "\r\n") && !holds("client: {authenticated: false}", anna));
+        assert!(holds("client: {user: anna@example.org}", anna) && !holds("client: {user: bob}", anna));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub const KEYS: &[Key] = &[
         "direction",
         "inbound, outbound, internal or transit",
         "outbound",
-        "Which way it goes; if absent by the client's address and each recipient, as `inside:` of transom.yaml says.",
+        "Which way it goes; if absent by the client's address or login and each recipient, as `inside:` of transom.yaml says.",
     ),
     Key::may(
         "time",
@@ -67,6 +67,7 @@ const CLIENT: &[Key] = &[
     Key::may("name", "a text", "mail.outside.example", "The name of its address."),
     Key::or("helo", "a text", "client.outside.example", "What it says in EHLO."),
     Key::or("listener", "a text", "test", "The name of the listener it comes to."),
+    Key::may("user", "a text", "anna", "The name under which it has logged in; then it is inside. If absent it has not."),
 ];
 
 /// One test.
@@ -309,10 +310,12 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
     let name = settings.take::<String>("name", load.problems);
     let helo = settings.take::<String>("helo", load.problems);
     let listener = settings.take::<String>("listener", load.problems);
+    let user = settings.take::<String>("user", load.problems);
     settings.finish(load.problems)?;
+    origin.user = user?.map(Arc::from);
     origin.client = Client { address: address?.or(origin.client.address), name: name?, ..Client::default() };
     origin.peer = origin.client.address;
-    if origin.client.address.is_some_and(|address| load.inside.has_address(address)) {
+    if origin.user.is_some() || origin.client.address.is_some_and(|address| load.inside.has_address(address)) {
         origin.standing = Standing::Inside;
     }
     if let Some(helo) = helo? {

@@ -1,0 +1,91 @@
+//! Who logs in: clients at a listener (`listeners[].auth`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::users::Users;
+use crate::smtp::auth::Mechanism;
+use crate::smtp::auth::check::Check;
+use crate::yaml::manual::Key;
+use crate::yaml::{FromNode, Node, Problems, Reported, Settings};
+
+/// `listeners[].auth`
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// The users file, or what an embedder puts in its place.
+    pub users: Arc<dyn Check>,
+    /// In the order in which they are announced.
+    pub mechanisms: Vec<Mechanism>,
+    /// Mail is taken only from clients that have logged in.
+    pub required: bool,
+    /// Clients may log in over a connection that anybody can read.
+    pub without_tls: bool,
+}
+
+pub(super) const AUTH: &[Key] = &[
+    Key::need("users", "a path", "users.yaml", "The file of users and their keys, made by `transom user add`; read again by a reload."),
+    Key::or(
+        "mechanisms",
+        "a list of PLAIN, LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS",
+        "[PLAIN, LOGIN, SCRAM-SHA-256]",
+        "How clients may log in. With SCRAM-SHA-256 comes -PLUS under TLS 1.3; named, it is offered under older TLS, too.",
+    ),
+    Key::or("required", "true or false", "false", "Whether mail is taken only from clients that have logged in; others hear 530 5.7.0."),
+    Key::or("without_tls", "true or false", "false", "Whether clients may log in without TLS, where whoever listens has their passwords."),
+];
+
+/// The `auth` of each listener, in their order; what is wrong with one has been reported.
+pub(super) fn listeners(configuration: &Node, base: &Path, problems: &mut Problems) -> Vec<Option<Auth>> {
+    let nodes = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
+    nodes.iter().map(|listener| auth(listener.get("auth")?, base, problems).ok()).collect()
+}
+
+fn auth(node: &Node, base: &Path, problems: &mut Problems) -> Result<Auth, Reported> {
+    let mut settings = Settings::of("`auth`", node, problems)?;
+    let place = settings.node("users");
+    let users = settings.need::<String>("users", problems);
+    let mechanisms = settings.or("mechanisms", Mechanisms(vec![Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256]), problems).0;
+    let required = settings.or("required", false, problems);
+    let without_tls = settings.or("without_tls", false, problems);
+    let told = settings.finish(problems);
+    if let (Some(unknown), Some(node)) = (mechanisms.iter().find(|one| !Mechanism::OF_SERVER.contains(one)), node.get("mechanisms")) {
+        let label = "clients that have it have SCRAM-SHA-256, too";
+        return Err(problems.error(&node.span, format!("{unknown} is for logging in at next hops, not here"), label));
+    }
+    let path = base.join(users?);
+    let mut wrong = Problems::default();
+    let users = Users::read(&path, &mut wrong);
+    // A file that is not there has no place of its own.
+    match (place, wrong.iter().next()) {
+        (Some(place), Some(first)) if first.span.is_none() => drop(problems.error(&place.span, first.title.clone(), first.label.clone())),
+        _ => problems.append(wrong),
+    }
+    told?;
+    Ok(Auth { users: Arc::new(users?), mechanisms, required, without_tls })
+}
+
+/// One or more.
+struct Mechanisms(Vec<Mechanism>);
+
+impl FromNode for Mechanisms {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Mechanisms, Reported> {
+        let mut given = Vec::<Mechanism>::from_node(node, problems)?;
+        if given.is_empty() {
+            return Err(node.wants("at least one mechanism", problems));
+        }
+        let mut seen = Vec::new();
+        given.retain(|one| {
+            !seen.contains(one) && {
+                seen.push(*one);
+                true
+            }
+        });
+        Ok(Mechanisms(given))
+    }
+}
+
+impl FromNode for Mechanism {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Mechanism, Reported> {
+        node.word(&Mechanism::BEST_FIRST.map(|one| (one.name(), one)), problems)
+    }
+}
