@@ -26,16 +26,30 @@ thread_local! {
 /// A new identifier that sorts by time, to the millisecond.
 #[must_use]
 pub fn ulid() -> Ulid {
-    const LENGTH: usize = size_of::<u128>();
     let milliseconds = u64::try_from(clock::now().as_millisecond()).unwrap_or(0);
-    let random = SUPPLY.with_borrow_mut(|supply| {
-        if supply.len() < LENGTH {
-            *supply = bytes::<{ 64 * LENGTH }>().to_vec();
+    Ulid::from_parts(milliseconds, supplied(size_of::<u128>()))
+}
+
+/// A number below this one, each as likely.
+///
+/// # Panics
+/// Nothing is below 0.
+#[must_use]
+pub fn below(limit: usize) -> usize {
+    assert_ne!(limit, 0, "there is a number below it");
+    // Of 64 bits more than any limit here needs, so what is left over does not weigh.
+    usize::try_from(supplied(size_of::<u64>()) % limit as u128).expect("it is below a usize")
+}
+
+/// So many random bytes, as a number.
+fn supplied(length: usize) -> u128 {
+    SUPPLY.with_borrow_mut(|supply| {
+        if supply.len() < length {
+            *supply = bytes::<1024>().to_vec();
         }
-        let rest = supply.split_off(supply.len() - LENGTH);
+        let rest = supply.split_off(supply.len() - length);
         rest.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
-    });
-    Ulid::from_parts(milliseconds, random)
+    })
 }
 
 /// Ten letters of base32, enough that two instances never share them.

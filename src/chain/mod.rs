@@ -15,6 +15,7 @@ pub mod list;
 pub mod named;
 mod network;
 pub mod pattern;
+pub mod route;
 pub mod rule;
 pub mod ruling;
 mod run;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::address::{Address, NextHop};
 use super::file::{Limits, Listener, OriginOf};
+use crate::chain::route::no_route;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
@@ -35,12 +36,35 @@ pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
         .iter()
         .filter_map(|node| Listener::from_node(node, &mut Problems::default()).ok())
         .collect();
-    let hops = configuration.get("relay").and_then(|relay| relay.get("next_hops")).and_then(Node::list).unwrap_or_default();
+    let of_routes = configuration.get("routes").and_then(Node::map).unwrap_or_default().iter().map(|(_, route)| route);
+    let hops = configuration.get("relay").into_iter().chain(of_routes).filter_map(|node| node.get("next_hops")?.list()).flatten();
     for node in hops {
         let Ok(hop) = NextHop::from_node(node, &mut Problems::default()) else { continue };
         if let Some(listener) = listeners.iter().find(|listener| hop.leads_to(&listener.address)) {
             let title = format!("the next hop {hop} is this server itself: mail would go in circles");
             problems.error(&node.span, title, format!("the listener `{}` is bound to {}", listener.name, listener.address));
+        }
+    }
+}
+
+/// Listeners name routes that there are; two routes do not share a domain, for only the first would ever have it.
+pub(super) fn routes(configuration: &Node, problems: &mut Problems) {
+    let routes = configuration.get("routes").and_then(Node::map).unwrap_or_default();
+    let listeners = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
+    for node in listeners.iter().filter_map(|listener| listener.get("route")) {
+        let Some(name) = node.scalar().filter(|name| !routes.iter().any(|(key, _)| key.text == **name)) else { continue };
+        no_route(name, routes.iter().map(|(key, _)| key.text.as_str()), &node.span, problems);
+    }
+    let mut domains = HashMap::new();
+    for (key, route) in routes {
+        for node in route.get("domains").and_then(Node::list).unwrap_or_default() {
+            let Some(domain) = node.scalar().map(str::to_lowercase) else { continue };
+            if let Some(first) = domains.get(&domain) {
+                let title = format!("the route `{}` never gets mail to {domain}", key.text);
+                problems.warning(&node.span, title, format!("the route `{first}` has the same domain and stands before it"));
+            } else {
+                domains.insert(domain, key.text.clone());
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::{Address, NextHop};
+use super::address::Address;
 use super::auth::Auth;
+use super::relay::{Relay, Route};
 use crate::base::log::{Format, Level};
 use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub relay: Relay,
+    /// Named ones, in the order of the file.
+    pub routes: Vec<Arc<Route>>,
     pub chain: Arc<Chain>,
     /// Tests that run a whole chain.
     pub chain_tests: Vec<Arc<TestFile>>,
@@ -51,6 +54,8 @@ pub struct Listener {
     pub line_endings: LineEndings,
     pub malformed: Malformed,
     pub received: Received,
+    /// A name of [`Config::routes`]; none: the next hops of `relay`.
+    pub route: Option<Arc<str>>,
     /// Instead of the common one.
     pub chain: Option<Arc<Chain>>,
 }
@@ -223,67 +228,6 @@ impl Default for Timeouts {
             deadline: Duration::from_mins(1),
             after_dot: Duration::from_mins(10),
             shutdown: Duration::from_secs(30),
-        }
-    }
-}
-
-/// `relay:`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relay {
-    pub commit: Commit,
-    pub split: Split,
-    /// At least one, in order of preference.
-    pub next_hops: Vec<NextHop>,
-    pub balance: Balance,
-    pub connections: Connections,
-}
-
-/// What has to be true before a client hears 250.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Commit {
-    /// The next hop has said so.
-    #[default]
-    Relay,
-}
-
-/// How recipients that the rules tell apart are kept apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Split {
-    /// The client is asked to send them in transactions of their own.
-    #[default]
-    Client,
-}
-
-/// Which next hop is asked first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    #[default]
-    Order,
-    Spread,
-}
-
-/// `relay.connections:`, for each next hop's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connections {
-    pub max: usize,
-    pub idle: usize,
-    pub messages: u64,
-    pub idle_time: Duration,
-    pub wait: Duration,
-    pub hold: Duration,
-    pub connect: Duration,
-}
-
-impl Default for Connections {
-    fn default() -> Connections {
-        Connections {
-            max: 20,
-            idle: 10,
-            messages: 100,
-            idle_time: Duration::from_secs(30),
-            wait: Duration::from_secs(5),
-            hold: Duration::from_secs(5),
-            connect: Duration::from_secs(30),
         }
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod definitions;
 mod file;
 mod include;
+mod relay;
 mod section;
 pub mod users;
 
@@ -19,9 +20,9 @@ use std::sync::Arc;
 pub use address::{Address, NextHop, Place};
 pub use auth::Auth;
 pub use file::{
-    Admin, Balance, ChainLimits, Commit, Config, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine,
-    Received, Relay, Split, Store, Timeouts,
+    Admin, ChainLimits, Config, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Store, Timeouts,
 };
+pub use relay::{Balance, Commit, Connections, Identity, Relay, Route, Split};
 
 use crate::base::{disk, machine};
 use crate::chain::Chain;
@@ -94,7 +95,12 @@ pub const KEYS: &[Key] = &[
         section::INSIDE,
         "Whose mail may go anywhere. Without it every listener must be on loopback or a Unix socket, and relays what its clients send; with `{}` nobody is inside.",
     ),
-    Key::section("relay", section::RELAY, "Where mail goes.").needed(),
+    Key::section("relay", relay::RELAY, "Where mail goes.").needed(),
+    Key::named(
+        "routes",
+        relay::ROUTE,
+        "Next hops for some of the mail: by the action `route`, else by `domains`, else by the listener's `route`. What a route does not say is as in `relay`.",
+    ),
     Key::list("chain", include::ENTRY, "The rule files, in this order."),
     Key::may(
         "chain_tests",
@@ -127,6 +133,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let limits = settings.or("limits", Limits::default(), problems);
     let timeouts = settings.or("timeouts", Timeouts::default(), problems);
     let relay = settings.need::<Relay>("relay", problems);
+    let routes = read_routes(settings.node("routes"), relay.as_ref().ok(), base, problems);
     let definitions = Definitions::take(&mut settings);
     // Read together with the chains of the listeners.
     let _ = settings.node("chain");
@@ -138,6 +145,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
 
     check::listeners(node, problems);
     check::next_hops(node, problems);
+    check::routes(node, problems);
     check::inside(node, problems);
     check::admin(node, problems);
     check::limits(node, &limits, problems);
@@ -162,7 +170,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         problems.sort();
     }
     finished?;
-    let relay = relay?;
+    let (relay, routes) = (relay?, routes?);
     let own = chains.own.into_iter().chain(std::iter::repeat(None));
     Ok(Config {
         file: path.to_owned(),
@@ -176,13 +184,22 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         inside: inside?,
         limits,
         timeouts,
-        relay: Relay { next_hops: relay.next_hops.into_iter().map(|hop| hop.under(base)).collect(), ..relay },
+        relay: Relay { route: Arc::new(relay.route.under(base)), ..relay },
+        routes,
         chain: chains.common,
         chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
         admin: admin?.map(|admin| Admin { address: admin.address.under(base) }),
         log,
     })
+}
+
+/// The routes; where `relay` could not be read, for what is wrong with themselves.
+fn read_routes(node: Option<&Node>, relay: Option<&Relay>, base: &Path, problems: &mut Problems) -> Result<Vec<Arc<Route>>, Reported> {
+    let Some(node) = node else { return Ok(Vec::new()) };
+    let default = relay.map_or_else(Arc::default, |relay| Arc::clone(&relay.route));
+    let routes = relay::routes(node, &default, problems)?;
+    Ok(routes.iter().map(|route| Arc::new(route.under(base))).collect())
 }
 
 fn host_name(node: &Node, given: Option<section::HostName>, problems: &mut Problems) -> Result<String, Reported> {
@@ -257,7 +274,7 @@ mod tests {
         let implied = loaded(SMALLEST);
         assert_eq!(implied.limits, explicit.limits);
         assert_eq!(implied.timeouts, explicit.timeouts);
-        assert_eq!(implied.relay, explicit.relay);
+        assert_eq!(implied.relay.route, explicit.relay.route);
         assert_eq!(implied.store.quarantine, explicit.store.quarantine);
         assert_eq!(implied.store.path.file_name(), explicit.store.path.file_name());
         assert_eq!(implied.log, explicit.log);
@@ -364,6 +381,51 @@ listeners:
     }
 
     #[test]
+    fn a_route_is_as_relay_where_it_says_nothing() {
+        let text = "
+listeners: [{address: '127.0.0.1:25', route: b}]
+relay: {next_hops: ['mx:25'], balance: spread, identity: xforward, connections: {max: 7, idle: 3}}
+routes:
+  b: {next_hops: ['unix:b.sock'], domains: [B.example, .b.example], identity: none}
+  a: {connections: {idle: 4}}
+";
+        let config = loaded(text);
+        let [b, a] = &config.routes[..] else { panic!("{:?}", config.routes) };
+        assert_eq!((&*b.name, b.domains.join(" ").as_str(), b.key().as_str()), ("b", "b.example .b.example", "routes.b.next_hops"));
+        assert_eq!(b.next_hops, [NextHop { place: Place::Unix(config.file.parent().unwrap().join("b.sock")), lmtp: false }]);
+        assert_eq!((b.balance, b.identity, b.connections.idle, b.connections.max), (Balance::Spread, Identity::None, 3, 7));
+        assert_eq!((a.identity, a.connections.idle, a.connections.max), (Identity::XForward, 4, 7));
+        assert_eq!(a.next_hops, config.relay.route.next_hops);
+        assert_eq!(config.listeners[0].route.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn mistakes_in_routes_are_told() {
+        let text = "
+listeners: [{address: '127.0.0.1:25', route: partnr}]
+relay: {next_hops: ['mx:25']}
+routes:
+  partner: {next_hops: [], domain: a.example}
+  other: {next_hops: ['127.0.0.1:25'], connections: {max: 3}, announce: mirror}
+";
+        assert_eq!(
+            told(text),
+            [
+                "no route is called `partnr`",
+                "`next_hops` wants at least one next hop, found an empty list",
+                "unknown key in the route `partner`: `domain`",
+                "the next hop 127.0.0.1:25 is this server itself: mail would go in circles",
+                "a route has no `max` of its own",
+                "unknown key in the route `other`: `announce`",
+            ]
+        );
+        let twice = "routes: {a: {domains: [x.example]}, b: {domains: [y.example, X.example]}}";
+        let loaded = load_files(&[("transom.yaml", &format!("{SMALLEST}{twice}"))], Options::default()).unwrap();
+        let told: Vec<&str> = loaded.warnings.iter().map(|problem| problem.title.as_str()).collect();
+        assert_eq!(told, ["the route `b` never gets mail to x.example"]);
+    }
+
+    #[test]
     fn a_wrong_chain_entry_hides_nothing_of_its_files() {
         let text = format!("{SMALLEST}chain: [{{include: a.yaml, mood: observe}}, {{include: b.yaml, mode: watch, when: {{subjet: x}}}}]");
         let files = [
@@ -441,7 +503,7 @@ chain: [{include: a.yaml}]
         let config = loaded(text);
         let base = config.file.parent().unwrap();
         assert_eq!(config.listeners[0].address, Address::Unix(base.join("run/in.sock")));
-        assert_eq!(config.relay.next_hops, [NextHop { place: Place::Unix("/run/out.sock".into()), lmtp: false }]);
+        assert_eq!(config.relay.route.next_hops, [NextHop { place: Place::Unix("/run/out.sock".into()), lmtp: false }]);
         assert_eq!(config.store.path, base.join("var"));
     }
 
@@ -538,7 +600,7 @@ tests: [{name: it is delivered, inline: \"Subject: a\\n\\nb\\n\", expect: {outco
 
     #[test]
     fn keys_of_what_is_not_built_are_unknown() {
-        for key in ["routes: {}", "keys: {}"] {
+        for key in ["keys: {}"] {
             let told = told(&format!("{SMALLEST}{key}"));
             assert_eq!(told, [format!("unknown key in the configuration: `{}`", key.split(':').next().unwrap())]);
         }

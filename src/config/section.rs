@@ -1,19 +1,17 @@
 //! How each section is read: every key once, the default where it is absent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::{Address, NextHop, is_host_name};
-use super::file::{
-    Admin, Balance, ChainLimits, Commit, Connections, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received,
-    Relay, Split, Timeouts,
-};
+use super::address::{Address, is_host_name};
+use super::file::{Admin, ChainLimits, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Timeouts};
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings, Size};
 
 /// What must not be 0: a limit of 0 would refuse everything, a time of 0 would be over at once.
-trait Zero {
+pub(super) trait Zero {
     fn is_zero(&self) -> bool;
 }
 
@@ -57,7 +55,7 @@ impl<T: FromNode + Zero> FromNode for Positive<T> {
 }
 
 /// The value under `key`, which is more than 0.
-fn positive<T: FromNode + Zero>(settings: &mut Settings<'_>, key: &'static str, default: T, problems: &mut Problems) -> T {
+pub(super) fn positive<T: FromNode + Zero>(settings: &mut Settings<'_>, key: &'static str, default: T, problems: &mut Problems) -> T {
     settings.or(key, Positive(default), problems).0
 }
 
@@ -105,6 +103,12 @@ pub(super) const LISTENER: &[Key] = &[
         "What becomes of a message whose header cannot be read; `wrap`: all of it becomes the body of a new one.",
     ),
     Key::or("received", "add or none", "add", "`none` adds no Received field, and still refuses loops."),
+    Key::may(
+        "route",
+        "a name under `routes`",
+        "example",
+        "Where its mail goes, unless the recipient's domain or a rule says otherwise; the next hops of `relay` if absent.",
+    ),
     Key::list("chain", super::include::ENTRY, "The rules for its mail, instead of those of `chain` below."),
 ];
 
@@ -120,6 +124,7 @@ impl FromNode for Listener {
         let line_endings = settings.take::<LineEndings>("line_endings", problems);
         let malformed = settings.or("malformed", Malformed::default(), problems);
         let received = settings.or("received", Received::default(), problems);
+        let route = settings.take::<String>("route", problems);
         // Its rules are read with those of the common chain.
         let _ = settings.node("chain");
         settings.finish(problems)?;
@@ -138,6 +143,7 @@ impl FromNode for Listener {
             line_endings: line_endings.unwrap_or(default),
             malformed,
             received,
+            route: route?.map(Arc::from),
             chain: None,
         })
     }
@@ -168,7 +174,7 @@ impl FromNode for LineEndings {
 }
 
 /// A domain, or with a leading dot its subdomains; in lower case.
-struct Domain(String);
+pub(super) struct Domain(pub(super) String);
 
 impl FromNode for Domain {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Domain, Reported> {
@@ -320,102 +326,6 @@ impl FromNode for Timeouts {
         };
         settings.finish(problems)?;
         Ok(timeouts)
-    }
-}
-
-pub(super) const RELAY: &[Key] = &[
-    Key::or("commit", "relay", "relay", "The client hears 250 when the next hop has said it."),
-    Key::or(
-        "split",
-        "client",
-        "client",
-        "Recipients whom the rules tell apart: the client hears 452 4.5.3 and sends them in a transaction of their own.",
-    ),
-    Key::need(
-        "next_hops",
-        "a list of next hops such as mx1.example.org:25, unix:/run/mta.sock, lmtp:HOST:PORT or lmtp:unix:PATH",
-        "[127.0.0.1:10026]",
-        "Where mail goes; the second is tried when the first does not answer.",
-    ),
-    Key::or("balance", "order or spread", "order", "`order`: the first one that answers; `spread`: in turn."),
-    Key::section("connections", CONNECTIONS, "Connections to each next hop."),
-];
-
-impl FromNode for Relay {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Relay, Reported> {
-        let mut settings = Settings::of("`relay`", node, problems)?;
-        let commit = settings.or("commit", Commit::default(), problems);
-        let split = settings.or("split", Split::default(), problems);
-        let next_hops = settings.need::<NextHops>("next_hops", problems);
-        let balance = settings.or("balance", Balance::default(), problems);
-        let connections = settings.or("connections", Connections::default(), problems);
-        settings.finish(problems)?;
-        Ok(Relay { commit, split, next_hops: next_hops?.0, balance, connections })
-    }
-}
-
-/// One or more, none of them twice.
-struct NextHops(Vec<NextHop>);
-
-impl FromNode for NextHops {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<NextHops, Reported> {
-        let hops = Vec::<NextHop>::from_node(node, problems)?;
-        if hops.is_empty() {
-            return Err(node.wants("at least one next hop", problems));
-        }
-        for (at, hop) in hops.iter().enumerate() {
-            if hops[..at].contains(hop) {
-                let span = node.list().map_or(&node.span, |items| &items[at].span);
-                return Err(problems.error(span, format!("the next hop {hop} is named twice"), ""));
-            }
-        }
-        Ok(NextHops(hops))
-    }
-}
-
-impl FromNode for Commit {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Commit, Reported> {
-        node.word(&[("relay", Commit::Relay)], problems)
-    }
-}
-
-impl FromNode for Split {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Split, Reported> {
-        node.word(&[("client", Split::Client)], problems)
-    }
-}
-
-impl FromNode for Balance {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Balance, Reported> {
-        node.word(&[("order", Balance::Order), ("spread", Balance::Spread)], problems)
-    }
-}
-
-const CONNECTIONS: &[Key] = &[
-    Key::or("max", manual::COUNT, "20", "At once."),
-    Key::or("idle", manual::COUNT, "10", "Kept open for the next message."),
-    Key::or("messages", manual::COUNT, "100", "Messages sent over one."),
-    Key::or("idle_time", manual::TIME, "30s", "How long one is kept without work."),
-    Key::or("wait", manual::TIME, "5s", "How long a message waits for one when all are busy; then the client hears 451."),
-    Key::or("hold", manual::TIME, "5s", "How long a silent client keeps one to itself."),
-    Key::or("connect", manual::TIME, "30s", "For connecting."),
-];
-
-impl FromNode for Connections {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Connections, Reported> {
-        let default = Connections::default();
-        let mut settings = Settings::of("`connections`", node, problems)?;
-        let connections = Connections {
-            max: positive(&mut settings, "max", default.max, problems),
-            idle: settings.or("idle", default.idle, problems),
-            messages: positive(&mut settings, "messages", default.messages, problems),
-            idle_time: settings.or("idle_time", default.idle_time, problems),
-            wait: settings.or("wait", default.wait, problems),
-            hold: positive(&mut settings, "hold", default.hold, problems),
-            connect: positive(&mut settings, "connect", default.connect, problems),
-        };
-        settings.finish(problems)?;
-        Ok(connections)
     }
 }
 

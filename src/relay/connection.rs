@@ -1,21 +1,21 @@
-//! One connection to a next hop: connect, greeting, EHLO, commands and their replies, each in its time.
+//! One connection to a next hop: commands and their replies, each in its time.
 //!
 //! Every command is counted until it is answered. A connection is fit for another mail only when nothing is unanswered and nothing unread (SEMANTICS 11).
 
 use std::fmt;
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::NextHop;
 use super::stream::{Seen, Stream};
-use super::{NextHop, Settings};
+use super::target::Target;
 use crate::base::clock;
 use crate::base::metrics::COUNTS;
-use crate::config::Place;
 use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
 
 /// What a connection may do before it is retired (SEMANTICS 11).
@@ -61,6 +61,8 @@ pub struct Connection {
     unanswered: usize,
     pub capabilities: Capabilities,
     pub next_hop: NextHop,
+    /// Whose it is: the next hop of one route, with its policy and its credentials.
+    pub target: Arc<Target>,
     reply_within: Duration,
     opened: Instant,
     /// When it came back to the pool.
@@ -75,31 +77,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and says EHLO.
-    ///
-    /// # Errors
-    /// [`Trouble::Said`] for a refused greeting or EHLO.
-    pub async fn open(next_hop: &NextHop, settings: &Settings) -> Result<Connection, Trouble> {
-        let stream = match timeout(settings.connect, connect(next_hop)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return Err(Trouble::Other(format!("cannot be reached: {error}; see that it runs and listens there (relay.next_hops)")));
-            }
-            Err(_) => {
-                let within = settings.connect.as_secs_f32();
-                return Err(Trouble::Other(format!(
-                    "cannot be reached within {within} s (relay.connections.connect); look for a firewall between"
-                )));
-            }
-        };
+    /// On a socket that is connected; the greeting is awaited. The way from here is in [`super::handshake`].
+    pub(super) fn on(stream: Stream, target: &Arc<Target>) -> Connection {
         let now = clock::monotonic();
-        let mut connection = Connection {
+        Connection {
             stream,
             replies: Replies::default(),
             unanswered: 1,
             capabilities: Capabilities::default(),
-            next_hop: next_hop.clone(),
-            reply_within: settings.next_hop,
+            next_hop: target.next_hop.clone(),
+            target: Arc::clone(target),
+            reply_within: target.settings.next_hop,
             opened: now,
             idle_since: now,
             messages: 0,
@@ -107,29 +95,7 @@ impl Connection {
             refused: 0,
             reused: false,
             home: thread::current().id(),
-        };
-        connection.expect(Stage::Greeting).await?;
-        connection.hello(&settings.hostname).await?;
-        Ok(connection)
-    }
-
-    /// EHLO, and HELO for a server that knows no EHLO (RFC 5321 3.2); LHLO in LMTP, which has nothing older (RFC 2033 4.1).
-    async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
-        // What it says beyond its greeting would be taken for the answer to EHLO, and every later answer for the one before it.
-        self.quiet()?;
-        let lmtp = self.next_hop.lmtp;
-        self.say(&format!("{} {hostname}\r\n", if lmtp { "LHLO" } else { "EHLO" }), 1).await?;
-        let answer = self.answer(Stage::Hello).await?;
-        match answer.code {
-            200..=299 => self.capabilities = Capabilities::read(&answer),
-            500..=599 if !lmtp => {
-                self.quiet()?;
-                self.say(&format!("HELO {hostname}\r\n"), 1).await?;
-                self.expect(Stage::Hello).await?;
-            }
-            _ => return Err(Trouble::Said(Stage::Hello, answer)),
         }
-        self.quiet()
     }
 
     /// Writes commands, reading what is answered meanwhile, so that neither side can wait for the other with full buffers (RFC 2920 3.1).
@@ -294,9 +260,16 @@ impl Connection {
 
     /// Whether it has done enough: other servers lose patience with one that goes on (SEMANTICS 11).
     #[must_use]
-    pub fn is_spent(&self, messages: u64) -> bool {
+    pub fn is_spent(&self) -> bool {
         let age = clock::monotonic().duration_since(self.opened);
+        let messages = self.target.route.connections.messages;
         self.refused >= REFUSED || self.resets >= RESETS || self.messages >= messages || age >= AGE
+    }
+
+    /// Whether it is spent, or has lain idle for too long.
+    #[must_use]
+    pub fn has_outlived(&self) -> bool {
+        self.is_spent() || clock::monotonic().duration_since(self.idle_since) >= self.target.route.connections.idle_time
     }
 
     /// The socket, for the content.
@@ -326,16 +299,4 @@ fn room(replies: &mut Replies) -> bytes::buf::Limit<&mut Vec<u8>> {
 
 fn silent(what: &str, within: Duration, named: &str) -> Trouble {
     Trouble::Other(format!("{what} within {} s ({named}); see whether it is overloaded", within.as_secs_f32()))
-}
-
-async fn connect(next_hop: &NextHop) -> std::io::Result<Stream> {
-    match &next_hop.place {
-        Place::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            // Commands are small and each waits for its reply.
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        }
-        Place::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
-    }
 }

@@ -159,7 +159,7 @@ impl Offered {
     }
 
     fn failed(&self, trouble: Trouble, stale: bool) -> Failed {
-        Failed { trouble, pool: self.lease.pool().clone(), stale, accepted: self.accepted_one }
+        Failed { trouble, target: self.lease.target().clone(), stale, accepted: self.accepted_one }
     }
 
     #[must_use]

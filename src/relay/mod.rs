@@ -3,72 +3,30 @@
 mod connection;
 mod content;
 mod dialog;
+mod handshake;
 mod offered;
 mod pool;
+mod reach;
 pub mod release;
 mod route;
+mod settings;
 mod stream;
+mod target;
 mod transaction;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::offered::Offered;
-use self::pool::Pool;
+use self::pool::Pools;
+pub use self::route::Behalf;
 use self::route::Route;
+pub use self::settings::Settings;
+use self::target::Target;
 pub use self::transaction::Transaction;
 pub use crate::config::NextHop;
-use crate::config::{Balance, Config};
 use crate::smtp::client::Answer;
 use crate::smtp::envelope::{Declared, Recipient};
 use crate::smtp::path::Path;
-
-/// `relay:` and `timeouts:` of the configuration, as far as they concern the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    pub hostname: String,
-    /// Our instance token; finding it in a next hop's EHLO is a loop.
-    pub token: String,
-    /// In order of preference.
-    pub next_hops: Vec<NextHop>,
-    /// Each mail begins with another of them.
-    pub spread: bool,
-    pub max: usize,
-    pub idle: usize,
-    pub messages: u64,
-    pub idle_time: Duration,
-    pub wait: Duration,
-    pub hold: Duration,
-    pub connect: Duration,
-    pub next_hop: Duration,
-    pub after_dot: Duration,
-    /// Bytes a second.
-    pub min_data_rate: u64,
-}
-
-impl Settings {
-    /// From the configuration, and the token of the store.
-    #[must_use]
-    pub fn of(config: &Config, token: &str) -> Settings {
-        let connections = &config.relay.connections;
-        Settings {
-            hostname: config.hostname.clone(),
-            token: token.to_owned(),
-            next_hops: config.relay.next_hops.clone(),
-            spread: config.relay.balance == Balance::Spread,
-            max: connections.max,
-            idle: connections.idle,
-            messages: connections.messages,
-            idle_time: connections.idle_time,
-            wait: connections.wait,
-            hold: connections.hold,
-            connect: connections.connect,
-            next_hop: config.timeouts.next_hop,
-            after_dot: config.timeouts.after_dot,
-            min_data_rate: config.limits.min_data_rate.0,
-        }
-    }
-}
 
 /// Trouble with the next hop that is no verdict on the message: the client hears 451.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -119,26 +77,38 @@ pub enum Unfit {
 /// The way out; one for the process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    route: Arc<Route>,
+    ways: Arc<Ways>,
+}
+
+#[derive(Debug)]
+struct Ways {
+    settings: Arc<Settings>,
+    pools: Arc<Pools>,
+    /// As in the settings: the one without a name first.
+    routes: Vec<Arc<Route>>,
 }
 
 impl Relay {
     #[must_use]
     pub fn new(settings: Settings) -> Relay {
-        Relay { route: Arc::new(Route::new(settings)) }
+        let pools = Arc::new(Pools::new(settings.max()));
+        let settings = Arc::new(settings);
+        let routes = settings.routes.iter().map(|route| Arc::new(Route::new(route, &settings, &pools))).collect();
+        Relay { ways: Arc::new(Ways { settings, pools, routes }) }
     }
 
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.route.settings
+        &self.ways.settings
     }
 
-    /// Connects to the next hops and learns what they offer; at start.
+    /// Connects to the next hops of all routes and learns what they offer; at start.
     ///
     /// # Errors
     /// [`RelayError::Loop`] if one is ourselves; others mean that none could be reached (no reason not to start).
     pub async fn probe(&self) -> Result<(), RelayError> {
-        let probes: Vec<_> = self.route.pools().iter().map(|pool| tokio::spawn(probe(Arc::clone(&self.route), Arc::clone(pool)))).collect();
+        let targets = self.ways.routes.iter().flat_map(|route| route.targets().iter().map(move |target| (route, target)));
+        let probes: Vec<_> = targets.map(|(route, target)| tokio::spawn(probe(Arc::clone(route), Arc::clone(target)))).collect();
         let mut reached = false;
         let mut trouble = None;
         for probe in probes {
@@ -152,38 +122,40 @@ impl Relay {
         trouble.filter(|_| !reached).map_or(Ok(()), Err)
     }
 
-    /// What may be announced to clients now.
+    /// What may be announced to clients now: what every next hop that could be reached has, whichever route a mail will take (DESIGN decision 10).
     #[must_use]
     pub fn offered(&self) -> Offered {
-        self.route.offered()
+        let seen: Vec<_> = self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()).collect();
+        Offered::by_all(seen.iter().map(AsRef::as_ref))
     }
 
-    /// A transaction that has not been opened yet.
+    /// Whether there is a route of this name; none is the one of `relay:`.
     #[must_use]
-    pub fn transaction(&self, sender: Path, declared: Declared) -> Transaction {
-        Transaction::new(Arc::clone(&self.route), sender, declared)
+    pub fn has(&self, route: Option<&str>) -> bool {
+        self.ways.routes.iter().any(|known| *known.config.name == *route.unwrap_or_default())
     }
 
-    /// Whether another session waits for a connection.
+    /// A transaction on a route, none being that of `relay:`, that has not been opened yet.
     #[must_use]
-    pub fn pressed(&self) -> bool {
-        self.route.pools().iter().any(|pool| pool.is_pressed())
+    pub fn transaction(&self, route: Option<&str>, behalf: Behalf, sender: Path, declared: Declared) -> Transaction {
+        Transaction::new(self.route(route), behalf, sender, declared)
+    }
+
+    fn route(&self, name: Option<&str>) -> Arc<Route> {
+        let name = name.unwrap_or_default();
+        let known = self.ways.routes.iter().find(|route| *route.config.name == *name);
+        known.map_or_else(|| Arc::new(Route::missing(name, &self.ways.settings)), Arc::clone)
     }
 
     /// Closes connections with QUIT, idle ones now, others when their transaction is over: at shutdown, and when other next hops have taken their place.
     pub async fn close(&self) {
-        for pool in self.route.pools() {
-            pool.close().await;
-        }
+        self.ways.pools.close().await;
     }
 }
 
 /// One next hop: a connection that is opened, and kept for the first mail.
-async fn probe(route: Arc<Route>, pool: Arc<Pool>) -> Result<(), RelayError> {
-    let Some(slot) = pool.slot().await else { return Ok(()) };
-    let connection = route.connect(&pool).await?;
-    slot.give_back(connection);
-    Ok(())
+async fn probe(route: Arc<Route>, target: Arc<Target>) -> Result<(), RelayError> {
+    route.connect(&target, &Behalf::default()).await.map(route::Lease::give_back)
 }
 
 /// Until when a message may still be sent (DESIGN decision 4).

@@ -1,35 +1,103 @@
-//! Connections to one next hop: how many are open, which are idle, who waits for one.
+//! Connections to one address: how many are open, which are idle, who waits for one.
 //!
-//! A [`Slot`] is the right to have one connection. Whoever waits for a slot is served in order. Slots taken and idle connections together never exceed `max`:
-//! who takes a slot takes an idle connection with it, if there is one.
+//! A [`Slot`] is the right to have one connection. Slots taken and idle connections together never exceed `max`, whichever routes they are of: who takes a
+//! slot takes an idle connection of its own target with it, or closes another one that is in the way.
+//!
+//! Whoever waits is served in order, but for clients that have a quarter of the connections already: they wait for the others.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::{NextHop, Settings};
+use super::target::Target;
 use crate::base::clock;
 
-/// How long a next hop that was in trouble is asked last, and one that answered 421 to its greeting gets no more connections than it has (SEMANTICS 11).
+/// How long a next hop that was in trouble is asked last, and an address that takes no more connections gets no more than it has (SEMANTICS 11).
 pub const TROUBLED: Duration = Duration::from_secs(10);
+/// The part of the connections that one client address may have while others wait: one in so many.
+const SHARE: usize = 4;
 
-/// The connections to one next hop.
+/// Where connections lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Remote {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remote::Tcp(address) => address.fmt(f),
+            Remote::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The pools of all addresses, over all routes.
+#[derive(Debug)]
+pub struct Pools {
+    max: usize,
+    all: Mutex<HashMap<Remote, Weak<Pool>>>,
+}
+
+impl Pools {
+    /// With at most so many connections to each address.
+    #[must_use]
+    pub fn new(max: usize) -> Pools {
+        Pools { max, all: Mutex::default() }
+    }
+
+    /// The one of an address.
+    #[must_use]
+    pub fn at(&self, place: Remote) -> Arc<Pool> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = all.get(&place).and_then(Weak::upgrade) {
+            return pool;
+        }
+        // Names lead elsewhere in time.
+        all.retain(|_, pool| pool.strong_count() > 0);
+        let pool = Arc::new(Pool { place: place.clone(), max: self.max, state: Mutex::default() });
+        all.insert(place, Arc::downgrade(&pool));
+        pool
+    }
+
+    /// Closes idle connections with QUIT and waits for that; those that are under way when they come back.
+    pub async fn close(&self) {
+        let all: Vec<Arc<Pool>> = {
+            let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.values().filter_map(Weak::upgrade).collect()
+        };
+        let idle = all.iter().flat_map(|pool| pool.shut());
+        let farewells: Vec<_> = idle.map(|connection| tokio::spawn(connection.quit())).collect();
+        for farewell in farewells {
+            // A task that was cancelled has closed its socket, too.
+            let _ = farewell.await;
+        }
+    }
+}
+
+/// The connections to one address.
 #[derive(Debug)]
 pub struct Pool {
-    pub next_hop: NextHop,
-    settings: Arc<Settings>,
+    pub place: Remote,
+    max: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
+    /// For whom, as far as it is counted.
+    clients: Vec<IpAddr>,
     /// The one that came back last is at the end, and goes first: the others may grow old and be closed.
     idle: Vec<Connection>,
-    waiting: VecDeque<oneshot::Sender<Slot>>,
+    waiting: VecDeque<Waiter>,
     /// Not more than so many, until then.
     lowered: Option<(usize, Instant)>,
     troubled: Option<Instant>,
@@ -39,77 +107,150 @@ struct State {
     closed: bool,
 }
 
-/// The right to have one connection to this next hop; given back when dropped.
+#[derive(Debug)]
+struct Waiter {
+    client: Option<IpAddr>,
+    slot: oneshot::Sender<Slot>,
+}
+
+/// The right to have one connection to this address; given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
     pool: Arc<Pool>,
+    client: Option<IpAddr>,
     held: bool,
 }
 
-impl Pool {
-    #[must_use]
-    pub fn new(next_hop: NextHop, settings: Arc<Settings>) -> Arc<Pool> {
-        Arc::new(Pool { next_hop, settings, state: Mutex::default() })
+impl State {
+    fn take(&mut self, client: Option<IpAddr>) {
+        self.taken += 1;
+        self.clients.extend(client);
     }
 
+    fn give(&mut self, client: Option<IpAddr>) {
+        self.taken -= 1;
+        if let Some(at) = client.and_then(|client| self.clients.iter().position(|known| *known == client)) {
+            self.clients.swap_remove(at);
+        }
+    }
+
+    /// Who is served next: in order, those who have their share already behind the others.
+    fn next(&mut self, most: usize) -> Option<Waiter> {
+        self.waiting.retain(|waiter| !waiter.slot.is_closed());
+        let share = (most / SHARE).max(1);
+        let has_less = |client: IpAddr| self.clients.iter().filter(|known| **known == client).count() < share;
+        let at = self.waiting.iter().position(|waiter| waiter.client.is_none_or(has_less)).unwrap_or(0);
+        self.waiting.remove(at)
+    }
+
+    /// Takes out an idle connection of this target, of this thread's if there is one; of those the one that `wanted` prefers.
+    fn idle(&mut self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Connection> {
+        let of_it = |connection: &Connection| Arc::ptr_eq(&connection.target, target);
+        let at_home = |connection: &Connection| of_it(connection) && connection.is_at_home();
+        let at = self.idle.iter().rposition(|connection| at_home(connection) && wanted(connection));
+        let at = at.or_else(|| self.idle.iter().rposition(|connection| of_it(connection) && wanted(connection)));
+        at.map(|at| self.idle.remove(at))
+    }
+}
+
+impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot, after all who waited before; none when it takes longer than `relay.connections.wait`.
-    pub async fn slot(self: &Arc<Pool>) -> Option<Slot> {
-        let receiver = {
+    /// A slot, if one is free and nobody waits.
+    pub fn slot(self: &Arc<Pool>, client: Option<IpAddr>) -> Option<Slot> {
+        let mut state = self.state();
+        self.free(&mut state, client)
+    }
+
+    fn free(self: &Arc<Pool>, state: &mut State, client: Option<IpAddr>) -> Option<Slot> {
+        if !state.waiting.is_empty() {
+            state.waiting.retain(|waiter| !waiter.slot.is_closed());
+        }
+        (state.waiting.is_empty() && state.taken < self.most(state)).then(|| {
+            state.take(client);
+            Slot { pool: Arc::clone(self), client, held: true }
+        })
+    }
+
+    /// A slot with an idle connection of this target that is still good, if both are there. The stale ones on the way to it are closed.
+    pub fn idle(
+        self: &Arc<Pool>,
+        target: &Arc<Target>,
+        client: Option<IpAddr>,
+        wanted: &dyn Fn(&Connection) -> bool,
+    ) -> Option<(Slot, Connection)> {
+        let (slot, connection) = {
             let mut state = self.state();
-            state.waiting.retain(|waiter| !waiter.is_closed());
-            if state.waiting.is_empty() && state.taken < self.most(&mut state) {
-                state.taken += 1;
-                return Some(Slot { pool: Arc::clone(self), held: true });
-            }
-            let (sender, receiver) = oneshot::channel();
-            state.waiting.push_back(sender);
-            receiver
+            let connection = state.idle(target, wanted)?;
+            let Some(slot) = self.free(&mut state, client) else {
+                state.idle.push(connection);
+                return None;
+            };
+            (slot, connection)
         };
-        tokio::time::timeout(self.settings.wait, receiver).await.ok()?.ok()
+        match good(connection) {
+            Some(connection) => Some((slot, connection)),
+            None => slot.idle(target, wanted).map(|connection| (slot, connection)),
+        }
+    }
+
+    /// A place in the queue: who waits there is given a slot in turn.
+    pub fn queue(self: &Arc<Pool>, client: Option<IpAddr>) -> oneshot::Receiver<Slot> {
+        let (slot, receiver) = oneshot::channel();
+        self.state().waiting.push_back(Waiter { client, slot });
+        self.serve();
+        receiver
     }
 
     fn most(&self, state: &mut State) -> usize {
         match state.lowered {
-            Some((most, until)) if clock::monotonic() < until => most.min(self.settings.max),
-            _ => {
+            None => self.max,
+            Some((most, until)) if clock::monotonic() < until => most.min(self.max),
+            Some(_) => {
                 state.lowered = None;
-                self.settings.max
+                self.max
             }
         }
     }
 
-    /// Hands free slots to those who wait, in order.
+    /// Hands free slots to those who wait.
     fn serve(self: &Arc<Pool>) {
         loop {
             let (waiter, slot) = {
                 let mut state = self.state();
-                if state.taken >= self.most(&mut state) {
+                let most = self.most(&mut state);
+                if state.waiting.is_empty() || state.taken >= most {
                     return;
                 }
-                let Some(waiter) = state.waiting.pop_front() else { return };
-                state.taken += 1;
-                (waiter, Slot { pool: Arc::clone(self), held: true })
+                let Some(waiter) = state.next(most) else { return };
+                state.take(waiter.client);
+                let slot = Slot { pool: Arc::clone(self), client: waiter.client, held: true };
+                (waiter, slot)
             };
             // One who gave up does not take it: the slot comes back and goes to the next one, without a second call of this function.
-            if let Err(mut slot) = waiter.send(slot) {
+            if let Err(mut slot) = waiter.slot.send(slot) {
                 slot.held = false;
-                self.state().taken -= 1;
+                self.state().give(slot.client);
             }
         }
+    }
+
+    /// Slots that are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.state().taken
     }
 
     /// Whether somebody waits for a slot.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        self.state().waiting.iter().any(|waiter| !waiter.is_closed())
+        self.state().waiting.iter().any(|waiter| !waiter.slot.is_closed())
     }
 
-    /// After a 421 greeting: no more connections than there are besides the one that was refused, for a while.
+    /// After a 421 for a greeting, or none: no more connections than there are besides the one that was refused, for a while.
     pub fn lower(self: &Arc<Pool>) {
         let (most, waiting) = {
             let mut state = self.state();
@@ -118,10 +259,10 @@ impl Pool {
             (most, state.waiting.len())
         };
         tracing::warn!(
-            "next hop {} answered 421 to the greeting: at most {most} connections to it for {} s, {waiting} sessions wait (relay.connections.max is {}; lower it if this is seen often)",
-            self.next_hop,
+            "{} takes no more connections: at most {most} to it for {} s, {waiting} sessions wait (relay.connections.max is {}; lower it if this is seen often)",
+            self.place,
             TROUBLED.as_secs(),
-            self.settings.max
+            self.max
         );
         let pool = Arc::clone(self);
         tokio::spawn(async move {
@@ -130,7 +271,7 @@ impl Pool {
         });
     }
 
-    /// It could not be reached, or refused the connection: the other next hops are asked first for a while.
+    /// Nobody could be talked to there: other addresses of the same name are asked first for a while.
     pub fn note_trouble(&self) {
         self.state().troubled = Some(clock::monotonic() + TROUBLED);
     }
@@ -144,31 +285,21 @@ impl Pool {
         self.state().troubled.is_some_and(|until| clock::monotonic() < until)
     }
 
-    /// Closes all idle connections with QUIT and waits for that; those that are under way when they come back.
-    pub async fn close(&self) {
-        let idle = {
-            let mut state = self.state();
-            state.closed = true;
-            std::mem::take(&mut state.idle)
-        };
-        let farewells: Vec<_> = idle.into_iter().map(|connection| tokio::spawn(connection.quit())).collect();
-        for farewell in farewells {
-            // A task that was cancelled has closed its socket, too.
-            let _ = farewell.await;
-        }
-    }
-
-    fn has_outlived(&self, connection: &Connection) -> bool {
-        connection.is_spent(self.settings.messages) || clock::monotonic().duration_since(connection.idle_since) >= self.settings.idle_time
+    /// What is idle, to be closed, like all that comes back.
+    fn shut(&self) -> Vec<Connection> {
+        let mut state = self.state();
+        state.closed = true;
+        std::mem::take(&mut state.idle)
     }
 
     /// Closes idle connections when their time is over, until there are none.
     async fn sweep(self: Arc<Pool>) {
         loop {
-            tokio::time::sleep(self.settings.idle_time.max(Duration::from_millis(100)) / 2).await;
+            let shortest = self.state().idle.iter().map(|connection| connection.target.route.connections.idle_time).min();
+            tokio::time::sleep(shortest.unwrap_or_default().max(Duration::from_millis(100)) / 2).await;
             let (old, done): (Vec<Connection>, bool) = {
                 let mut state = self.state();
-                let old = state.idle.extract_if(.., |connection| self.has_outlived(connection)).collect();
+                let old = state.idle.extract_if(.., |connection| connection.has_outlived()).collect();
                 state.swept = !state.idle.is_empty();
                 (old, !state.swept)
             };
@@ -181,19 +312,12 @@ impl Pool {
 }
 
 impl Slot {
-    /// An idle connection that is still good, of this thread's if there is one. The stale ones on the way to it are closed.
+    /// An idle connection of this target that is still good. The stale ones on the way to it are closed.
     #[must_use]
-    pub fn idle(&self) -> Option<Connection> {
+    pub fn idle(&self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Connection> {
         loop {
-            let connection = {
-                let idle = &mut self.pool.state().idle;
-                let at = idle.iter().rposition(Connection::is_at_home).or(idle.len().checked_sub(1))?;
-                idle.remove(at)
-            };
-            if connection.quiet().is_err() || self.pool.has_outlived(&connection) {
-                discard(connection);
-            } else if let Some(mut connection) = connection.moved_here() {
-                connection.reused = true;
+            let connection = self.pool.state().idle(target, wanted)?;
+            if let Some(connection) = good(connection) {
                 return Some(connection);
             }
         }
@@ -203,7 +327,7 @@ impl Slot {
     pub fn make_room(&self) {
         let oldest = {
             let mut state = self.pool.state();
-            (state.taken + state.idle.len() > self.pool.settings.max && !state.idle.is_empty()).then(|| state.idle.remove(0))
+            (state.taken + state.idle.len() > self.pool.max && !state.idle.is_empty()).then(|| state.idle.remove(0))
         };
         oldest.into_iter().for_each(discard);
     }
@@ -216,11 +340,13 @@ impl Slot {
     /// Gives slot and connection back. One that has said too much, has done enough or is one idle connection too many is closed.
     pub fn give_back(self, mut connection: Connection) {
         // Whether it has stayed quiet is asked before it is used again.
-        let fit = connection.is_answered().is_ok() && !connection.is_spent(self.pool.settings.messages);
+        let fit = connection.is_answered().is_ok() && !connection.is_spent();
         connection.idle_since = clock::monotonic();
+        let most = connection.target.route.connections.idle;
         let mut state = self.pool.state();
+        let same = state.idle.iter().filter(|other| Arc::ptr_eq(&other.target, &connection.target)).count();
         // One that waits gets it, however few may lie idle.
-        if fit && !state.closed && (state.idle.len() < self.pool.settings.idle || !state.waiting.is_empty()) {
+        if fit && !state.closed && (same < most || !state.waiting.is_empty()) {
             state.idle.push(connection);
             if !std::mem::replace(&mut state.swept, true) {
                 tokio::spawn(Arc::clone(&self.pool).sweep());
@@ -235,10 +361,28 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if self.held {
-            self.pool.state().taken -= 1;
-            self.pool.serve();
+            let waiting = {
+                let mut state = self.pool.state();
+                state.give(self.client);
+                !state.waiting.is_empty()
+            };
+            if waiting {
+                self.pool.serve();
+            }
         }
     }
+}
+
+/// The connection, known to this thread, if it is still good for a mail.
+fn good(connection: Connection) -> Option<Connection> {
+    if connection.quiet().is_err() || connection.has_outlived() {
+        discard(connection);
+        return None;
+    }
+    connection.moved_here().map(|mut connection| {
+        connection.reused = true;
+        connection
+    })
 }
 
 /// QUIT, if it is not in the middle of something; nobody waits for it.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Delivery, Relay, Unfit, Until};
+use super::{Behalf, Delivery, Relay, Unfit, Until};
 use crate::base::clock;
 use crate::message::received::{self, Stamp};
 use crate::message::{Field, Message};
@@ -106,7 +106,7 @@ async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duratio
     let envelope = &claim.row.record.envelope;
     let now = clock::monotonic();
     let until = Until { deadline: now + deadline, hard_deadline: now + deadline.max(LONGEST_TRANSFER) };
-    let mut transaction = relay.transaction(envelope.sender.clone(), envelope.declared.clone());
+    let mut transaction = relay.transaction(None, Behalf::default(), envelope.sender.clone(), envelope.declared.clone());
     outcome(transaction.deliver(envelope, message, until, &mut std::future::pending()).await)
 }
 
@@ -144,6 +144,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::config::{Connections, Route};
     use crate::relay::{NextHop, Settings};
     use crate::smtp::envelope::{Declared, Envelope};
     use crate::smtp::path::Path;
@@ -183,18 +184,13 @@ mod tests {
 
     fn relay(address: SocketAddr) -> Relay {
         let second = Duration::from_secs(10);
+        let connections =
+            Connections { max: 2, idle: 2, idle_time: second, wait: second, hold: second, connect: second, ..Connections::default() };
+        let next_hops = vec![NextHop::tcp(address.ip().to_string(), address.port())];
         Relay::new(Settings {
             hostname: "filter.example".into(),
             token: "TOKEN".into(),
-            next_hops: vec![NextHop::tcp(address.ip().to_string(), address.port())],
-            spread: false,
-            max: 2,
-            idle: 2,
-            messages: 100,
-            idle_time: second,
-            wait: second,
-            hold: second,
-            connect: second,
+            routes: vec![Route { next_hops, connections, ..Route::default() }.into()],
             next_hop: second,
             after_dot: second,
             min_data_rate: 1,

@@ -1,24 +1,39 @@
-//! Which next hop is asked: in order, those in trouble last, and the next one only on trouble before anything was said about the mail (CONFIG `next_hops`).
+//! Which next hop is asked: in order or the less busy one, those in trouble last, and the next one only on trouble before anything was said about the mail
+//! (CONFIG `next_hops`).
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::connection::{Connection, Trouble};
-use super::pool::{Pool, Slot, discard};
-use super::{NextHop, Offered, RelayError, Settings};
-use crate::smtp::client::{Answer, Capabilities, Stage};
+use super::handshake::Unopened;
+use super::pool::{Pool, Pools, Slot, discard};
+use super::reach;
+use super::target::Target;
+use super::{NextHop, RelayError, Settings};
+use crate::base::random;
+use crate::config::{self, Balance};
+use crate::smtp::client::Answer;
 use crate::smtp::reply::Enhanced;
 
-/// The next hops of a relay, with their pools.
+/// Next hops, one of which takes a mail.
 #[derive(Debug)]
 pub struct Route {
+    pub config: Arc<config::Route>,
     pub settings: Arc<Settings>,
-    pools: Vec<Arc<Pool>>,
-    /// What each offered when it was last connected to; in the order of `pools`.
-    seen: Mutex<Vec<Option<Capabilities>>>,
-    /// Where `spread` begins next.
-    turn: AtomicUsize,
+    targets: Vec<Arc<Target>>,
+}
+
+/// On whose behalf next hops are talked to.
+#[derive(Clone, Debug, Default)]
+pub struct Behalf {
+    /// Whose connections are counted; none where there is no sharing out.
+    pub client: Option<IpAddr>,
 }
 
 /// A connection and the right to have it.
@@ -29,9 +44,11 @@ pub struct Lease {
 }
 
 /// The next hops that may still be asked for one mail.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Attempts {
-    left: VecDeque<Arc<Pool>>,
+    /// The one that is asked now.
+    now: Option<usize>,
+    given_up: Vec<usize>,
     /// A pooled connection failed: no other one is trusted.
     fresh: bool,
     last: Option<RelayError>,
@@ -41,7 +58,7 @@ pub struct Attempts {
 #[derive(Debug)]
 pub struct Failed {
     pub trouble: Trouble,
-    pub pool: Arc<Pool>,
+    pub target: Arc<Target>,
     /// The connection had been idle, in the pool or between two commands of a transaction.
     pub stale: bool,
     /// A recipient had been accepted on it.
@@ -50,104 +67,213 @@ pub struct Failed {
 
 impl Route {
     #[must_use]
-    pub fn new(settings: Settings) -> Route {
-        let settings = Arc::new(settings);
-        let pools: Vec<_> = settings.next_hops.iter().map(|next_hop| Pool::new(next_hop.clone(), Arc::clone(&settings))).collect();
-        Route { seen: Mutex::new(vec![None; pools.len()]), pools, settings, turn: AtomicUsize::new(0) }
+    pub fn new(config: &Arc<config::Route>, settings: &Arc<Settings>, pools: &Arc<Pools>) -> Route {
+        let target = |next_hop: &NextHop| Target::new(next_hop.clone(), Arc::clone(config), Arc::clone(settings), pools);
+        Route { targets: config.next_hops.iter().map(target).collect(), config: Arc::clone(config), settings: Arc::clone(settings) }
+    }
+
+    /// One that the configuration does not have any more: nothing goes there, and the log says why.
+    #[must_use]
+    pub fn missing(name: &str, settings: &Arc<Settings>) -> Route {
+        let config = config::Route { name: name.into(), ..config::Route::default() };
+        Route { targets: Vec::new(), config: Arc::new(config), settings: Arc::clone(settings) }
     }
 
     #[must_use]
-    pub fn pools(&self) -> &[Arc<Pool>] {
-        &self.pools
+    pub fn targets(&self) -> &[Arc<Target>] {
+        &self.targets
     }
 
-    /// All next hops, in the order in which they are asked.
-    #[must_use]
-    pub fn attempts(&self) -> Attempts {
-        let mut left: Vec<_> = self.pools.clone();
-        if self.settings.spread && !left.is_empty() {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % left.len();
-            left.rotate_left(turn);
+    /// The next hop that is to be asked now, those in trouble after the others.
+    fn choose(&self, attempts: &mut Attempts) -> Option<usize> {
+        if attempts.now.is_none() {
+            let left = || (0..self.targets.len()).filter(|at| !attempts.given_up.contains(at));
+            let sound = || left().filter(|at| !self.targets[*at].is_troubled());
+            attempts.now = match (self.targets.len(), self.config.balance) {
+                (1, _) => left().next(),
+                (_, Balance::Order) => sound().next().or_else(|| left().next()),
+                (_, Balance::Spread) => self.less_busy(sound().collect()).or_else(|| self.less_busy(left().collect())),
+            };
         }
-        left.sort_by_key(|pool| pool.is_troubled());
-        Attempts { left: left.into(), fresh: false, last: None }
+        attempts.now
+    }
+
+    /// Of two at random the one with less to do: nearly as good as the best of all, and no crowd runs to the same one.
+    fn less_busy(&self, mut among: Vec<usize>) -> Option<usize> {
+        let mut draw = || (!among.is_empty()).then(|| among.swap_remove(random::below(among.len())));
+        let (one, other) = (draw()?, draw());
+        let load = |at: usize| self.targets[at].load();
+        Some(other.filter(|other| load(*other) < load(one)).unwrap_or(one))
     }
 
     /// A connection to the first next hop that gives one.
     ///
     /// # Errors
     /// None does.
-    pub async fn lease(&self, attempts: &mut Attempts) -> Result<Lease, RelayError> {
-        while let Some(pool) = attempts.left.front().cloned() {
-            let Some(slot) = pool.slot().await else { return Err(self.busy(&pool.next_hop)) };
-            if attempts.fresh {
-                slot.make_room();
-            } else if let Some(connection) = slot.idle() {
+    pub async fn lease(&self, attempts: &mut Attempts, behalf: &Behalf) -> Result<Lease, RelayError> {
+        while let Some(at) = self.choose(attempts) {
+            let target = &self.targets[at];
+            if !attempts.fresh
+                && let Some((slot, connection)) = target.at_known(|pool| pool.idle(target, behalf.client, &any))
+            {
                 return Ok(Lease { connection, slot });
             }
-            match self.connect(&pool).await {
-                Ok(connection) => return Ok(Lease { connection, slot }),
-                Err(error @ RelayError::Loop(_)) => return Err(error),
-                Err(error) => attempts.give_up(&pool, error),
+            match Box::pin(self.open(target, attempts.fresh, behalf)).await {
+                Ok(lease) => return Ok(lease),
+                Err(error @ (RelayError::Loop(_) | RelayError::Busy(_))) => return Err(error),
+                Err(error) => self.give_up(attempts, at, error),
             }
         }
-        Err(attempts.last.take().unwrap_or_else(|| RelayError::Unavailable("there is no next hop; see relay.next_hops".to_owned())))
+        Err(attempts.last.take().unwrap_or_else(|| {
+            let text = format!("there is no next hop; see {}", self.config.key());
+            tracing::error!("{text}");
+            RelayError::Unavailable(text)
+        }))
     }
 
-    /// A new connection, its capabilities noted.
+    /// A new connection to this next hop.
     ///
     /// # Errors
-    /// Trouble, noted with the pool; a loop.
-    pub async fn connect(&self, pool: &Arc<Pool>) -> Result<Connection, RelayError> {
-        match Connection::open(&pool.next_hop, &self.settings).await {
-            Ok(connection) => {
-                pool.note_success();
-                self.remember(&pool.next_hop, &connection.capabilities);
-                if connection.capabilities.token.as_deref() == Some(self.settings.token.as_str()) {
-                    let text = format!(
-                        "next hop {} is this Transom itself: mail would go round in circles; correct relay.next_hops",
-                        pool.next_hop
-                    );
-                    tracing::error!("{text}");
-                    discard(connection);
-                    return Err(RelayError::Loop(text));
+    /// As [`Route::lease`].
+    pub async fn connect(&self, target: &Arc<Target>, behalf: &Behalf) -> Result<Lease, RelayError> {
+        self.open(target, true, behalf).await
+    }
+
+    /// A connection to this next hop, when there is a slot at one of its addresses; a new one, if none came back meanwhile.
+    async fn open(&self, target: &Arc<Target>, fresh: bool, behalf: &Behalf) -> Result<Lease, RelayError> {
+        let mut left = self.told(target, target.resolved().await)?;
+        let within = self.config.connections.connect;
+        loop {
+            let (slot, stream) = match reach::first(&mut left, behalf.client, within).await {
+                Ok(reached) => reached,
+                Err(Some(trouble)) if left.is_empty() => return self.told(target, Err(trouble)),
+                Err(_) => {
+                    let Some(slot) = self.in_turn(&left, behalf.client).await else { return Err(self.busy(&target.next_hop)) };
+                    let idle = if fresh { None } else { slot.idle(target, &any) };
+                    match idle {
+                        Some(connection) => return Ok(Lease { connection, slot }),
+                        None => match reach::to(slot, within).await {
+                            Ok(reached) => reached,
+                            Err((pool, trouble)) => {
+                                left.retain(|other| !Arc::ptr_eq(other, &pool));
+                                if left.is_empty() {
+                                    return self.told(target, Err(trouble));
+                                }
+                                continue;
+                            }
+                        },
+                    }
                 }
-                Ok(connection)
-            }
-            Err(trouble) => {
-                pool.note_trouble();
-                if matches!(&trouble, Trouble::Said(Stage::Greeting, Answer { code: 421, .. })) {
-                    pool.lower();
+            };
+            let pool = Arc::clone(slot.pool());
+            match Connection::open(stream, target).await {
+                Ok(connection) => return self.welcome(connection, slot),
+                Err(Unopened { trouble, greeted }) => {
+                    note(&pool, &trouble, greeted);
+                    left.retain(|other| !Arc::ptr_eq(other, &pool));
+                    if left.is_empty() {
+                        return self.told(target, Err(trouble));
+                    }
+                    tracing::warn!("next hop {} at {} {trouble}; another address of it is tried", target.next_hop, pool.place);
                 }
-                Err(unavailable(&pool.next_hop, &trouble))
             }
         }
+    }
+
+    /// A new connection, its capabilities noted; no loop.
+    fn welcome(&self, connection: Connection, slot: Slot) -> Result<Lease, RelayError> {
+        let target = Arc::clone(&connection.target);
+        slot.pool().note_success();
+        target.note_success(&connection.capabilities);
+        if connection.capabilities.token.as_deref() != Some(self.settings.token.as_str()) {
+            return Ok(Lease { connection, slot });
+        }
+        let text =
+            format!("next hop {} is this Transom itself: mail would go round in circles; correct {}", target.next_hop, self.config.key());
+        tracing::error!("{text}");
+        discard(connection);
+        Err(RelayError::Loop(text))
+    }
+
+    /// Trouble with all addresses of a next hop, noted.
+    fn told<T>(&self, target: &Arc<Target>, result: Result<T, Trouble>) -> Result<T, RelayError> {
+        result.map_err(|trouble| {
+            target.note_trouble();
+            unavailable(&target.next_hop, &trouble)
+        })
+    }
+
+    /// A slot at one of these addresses, after all who waited there before; none when it takes longer than `connections.wait`.
+    async fn in_turn(&self, pools: &[Arc<Pool>], client: Option<IpAddr>) -> Option<Slot> {
+        let mut queues: Vec<oneshot::Receiver<Slot>> = pools.iter().map(|pool| pool.queue(client)).collect();
+        let first = poll_fn(|context| {
+            for queue in &mut queues {
+                if let Poll::Ready(Ok(slot)) = Pin::new(queue).poll(context) {
+                    return Poll::Ready(slot);
+                }
+            }
+            Poll::Pending
+        });
+        timeout(self.config.connections.wait, first).await.ok()
     }
 
     fn busy(&self, next_hop: &NextHop) -> RelayError {
         let text = format!(
             "all {} connections to next hop {next_hop} were busy for {} s; raise relay.connections.max or see why it is slow",
-            self.settings.max,
-            self.settings.wait.as_secs_f32()
+            self.settings.max(),
+            self.config.connections.wait.as_secs_f32()
         );
         tracing::error!("{text}");
         RelayError::Busy(text)
     }
 
-    fn remember(&self, next_hop: &NextHop, capabilities: &Capabilities) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for (pool, seen) in self.pools.iter().zip(seen.iter_mut()) {
-            if pool.next_hop == *next_hop {
-                *seen = Some(capabilities.clone());
-            }
-        }
+    /// Whether somebody waits for a connection to one of its next hops.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        let pressed = |target: &Arc<Target>| target.at_known(|pool| pool.is_pressed().then_some(())).is_some();
+        self.targets.iter().any(pressed)
     }
 
-    /// What may be promised whichever next hop it will be (DESIGN decision 10).
-    #[must_use]
-    pub fn offered(&self) -> Offered {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Offered::by_all(seen.iter().flatten())
+    /// Whether it may be tried again after this (SEMANTICS 11): once on a new connection where the old one was stale, and at the next next hop where
+    /// one closed down before it accepted a recipient.
+    ///
+    /// # Errors
+    /// It may not; why, for the log of the mail.
+    pub fn after(&self, attempts: &mut Attempts, failed: Failed) -> Result<(), RelayError> {
+        let Failed { trouble, target, stale, accepted } = failed;
+        let error = || unavailable(&target.next_hop, &trouble);
+        let at = self.targets.iter().position(|known| Arc::ptr_eq(known, &target));
+        match &trouble {
+            Trouble::Closed if stale && !attempts.fresh => attempts.again(at),
+            Trouble::Said(_, answer) if stale && !attempts.fresh && !accepted && is_farewell(answer) => attempts.again(at),
+            Trouble::Said(_, Answer { code: 421, .. }) if !accepted => {
+                let error = error();
+                match at {
+                    Some(at) => self.give_up(attempts, at, error),
+                    // Of another route; nobody here has said no.
+                    None => attempts.last = Some(error),
+                }
+            }
+            _ => return Err(error()),
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, attempts: &mut Attempts, at: usize, error: RelayError) {
+        attempts.given_up.push(at);
+        attempts.now = None;
+        attempts.last = Some(error);
+        if let Some(next) = self.choose(attempts) {
+            tracing::warn!("the next one is tried: {}", self.targets[next].next_hop);
+        }
+    }
+}
+
+impl Attempts {
+    /// The same next hop, on a new connection.
+    fn again(&mut self, at: Option<usize>) {
+        self.fresh = true;
+        self.now = at;
     }
 }
 
@@ -158,8 +284,8 @@ impl Lease {
     }
 
     #[must_use]
-    pub fn pool(&self) -> &Arc<Pool> {
-        self.slot.pool()
+    pub fn target(&self) -> &Arc<Target> {
+        &self.connection.target
     }
 
     #[must_use]
@@ -176,30 +302,11 @@ impl Lease {
     }
 }
 
-impl Attempts {
-    /// Whether it may be tried again after this (SEMANTICS 11): once on a new connection where the old one was stale, and at the next next hop where
-    /// one closed down before it accepted a recipient.
-    ///
-    /// # Errors
-    /// It may not; why, for the log of the mail.
-    pub fn after(&mut self, failed: Failed) -> Result<(), RelayError> {
-        let Failed { trouble, pool, stale, accepted } = failed;
-        let error = || unavailable(&pool.next_hop, &trouble);
-        match &trouble {
-            Trouble::Closed if stale && !self.fresh => self.fresh = true,
-            Trouble::Said(_, answer) if stale && !self.fresh && !accepted && is_farewell(answer) => self.fresh = true,
-            Trouble::Said(_, Answer { code: 421, .. }) if !accepted => self.give_up(&pool, error()),
-            _ => return Err(error()),
-        }
-        Ok(())
-    }
-
-    fn give_up(&mut self, pool: &Arc<Pool>, error: RelayError) {
-        self.left.retain(|left| !Arc::ptr_eq(left, pool));
-        if let Some(next) = self.left.front() {
-            tracing::warn!("the next one is tried: {}", next.next_hop);
-        }
-        self.last = Some(error);
+/// Notes that an address took a connection and nothing came of it; one that takes no more, or has no word for it, gets no more for a while.
+fn note(pool: &Arc<Pool>, trouble: &Trouble, greeted: bool) {
+    pool.note_trouble();
+    if !greeted || matches!(trouble, Trouble::Said(_, Answer { code: 421, .. })) {
+        pool.lower();
     }
 }
 
@@ -207,6 +314,11 @@ impl Attempts {
 #[must_use]
 pub fn is_farewell(answer: &Answer) -> bool {
     answer.code == 421 || (answer.code == 554 && matches!(answer.enhanced, None | Some(Enhanced(_, 0 | 5, _))))
+}
+
+/// Any connection will do.
+fn any(_: &Connection) -> bool {
+    true
 }
 
 /// Trouble as an error for the caller, logged once, here.

@@ -2,12 +2,13 @@
 //! (DESIGN decision 1). What goes wrong before the dot is tried again where SEMANTICS 11 allows it, and nowhere else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::sleep_until;
 
 use super::content::Pace;
 use super::dialog::{Answers, Offered, Opened, Ready};
-use super::route::{Attempts, Lease, Route};
+use super::route::{Attempts, Behalf, Lease, Route};
 use super::{Delivery, RelayError, Unfit, Until};
 use crate::message::{Fault, Message};
 use crate::smtp::client::{Answer, Capabilities, declared_anew};
@@ -22,6 +23,7 @@ const SMALL: u64 = 256 * 1024;
 #[derive(Debug)]
 pub struct Transaction {
     route: Arc<Route>,
+    behalf: Behalf,
     sender: Path,
     declared: Declared,
     /// Recipients that were accepted, on this connection or an earlier one.
@@ -35,8 +37,8 @@ pub struct Transaction {
 type Prepared = (Ready, Option<Message>);
 
 impl Transaction {
-    pub(super) fn new(route: Arc<Route>, sender: Path, declared: Declared) -> Transaction {
-        Transaction { route, sender, declared, accepted: Vec::new(), refused: None, open: None }
+    pub(super) fn new(route: Arc<Route>, behalf: Behalf, sender: Path, declared: Declared) -> Transaction {
+        Transaction { route, behalf, sender, declared, accepted: Vec::new(), refused: None, open: None }
     }
 
     /// Asks the next hop about recipients (at most 100 unanswered), opening or reopening the transaction when needed. One result each, in order;
@@ -58,19 +60,19 @@ impl Transaction {
     }
 
     async fn ask(&mut self, paths: &[Recipient]) -> Result<Answers, RelayError> {
-        let mut attempts = self.route.attempts();
+        let mut attempts = Attempts::default();
         if let Some(open) = self.open.take() {
             match open.add(paths).await {
                 Ok((open, answers)) => {
                     self.open = Some(open);
                     return Ok(answers);
                 }
-                Err(failed) => attempts.after(failed)?,
+                Err(failed) => self.route.after(&mut attempts, failed)?,
             }
         }
         let all: Vec<Recipient> = self.accepted.iter().chain(paths).cloned().collect();
         loop {
-            let lease = self.route.lease(&mut attempts).await?;
+            let lease = self.route.lease(&mut attempts, &self.behalf).await?;
             if !lease.connection.capabilities.can_say(all.iter().map(Recipient::path).chain([&self.sender])) {
                 let text = format!(
                     "next hop {} takes no SMTPUTF8, which these addresses need; ask its operator for it",
@@ -90,9 +92,21 @@ impl Transaction {
                     self.refused = Some(answer.clone());
                     return Ok(vec![Ok(answer); paths.len()]);
                 }
-                Err(failed) => attempts.after(failed)?,
+                Err(failed) => self.route.after(&mut attempts, failed)?,
             }
         }
+    }
+
+    /// How long a silent client may keep its connection.
+    #[must_use]
+    pub fn hold(&self) -> Duration {
+        self.route.config.connections.hold
+    }
+
+    /// Whether others wait for a connection to its next hops.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.route.is_pressed()
     }
 
     /// Whether it holds a connection now.
@@ -147,13 +161,13 @@ impl Transaction {
 
     /// Everything up to the 354. Trouble of a stale connection is overcome here.
     async fn prepare(&mut self, envelope: &Envelope, message: &Message) -> Result<Prepared, Delivery> {
-        let mut attempts = self.route.attempts();
+        let mut attempts = Attempts::default();
         loop {
             let (open, converted) = self.offered(envelope, message, &mut attempts).await?;
             match open.data().await {
                 Ok(Ok(ready)) => return Ok((ready, converted)),
                 Ok(Err(refused)) => return Err(refused),
-                Err(failed) => attempts.after(failed).map_err(Delivery::Unavailable)?,
+                Err(failed) => self.route.after(&mut attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
     }
@@ -178,13 +192,13 @@ impl Transaction {
             }
             match open.reset().await {
                 Ok(reset) => lease = Some(reset),
-                Err(failed) => attempts.after(failed).map_err(Delivery::Unavailable)?,
+                Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
         loop {
             let lease: Lease = match lease.take() {
                 Some(lease) => lease,
-                None => self.route.lease(attempts).await.map_err(Delivery::Unavailable)?,
+                None => self.route.lease(attempts, &self.behalf).await.map_err(Delivery::Unavailable)?,
             };
             let converted = match fit(&lease.connection.capabilities, envelope, message).await {
                 Ok(converted) => converted,
@@ -197,7 +211,7 @@ impl Transaction {
             match Offered::open(lease, &envelope.sender, &declared_anew(envelope, size), &envelope.recipients).await {
                 Ok(Opened::Offered(open, answers)) => return self.all_accepted(*open, envelope, answers).map(|open| (open, converted)),
                 Ok(Opened::MailRefused { next_hop, answer }) => return Err(Delivery::RefusedBefore { next_hop, answer }),
-                Err(failed) => attempts.after(failed).map_err(Delivery::Unavailable)?,
+                Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
     }

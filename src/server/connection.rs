@@ -25,6 +25,7 @@ use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::{Client, Origin, Protocol};
+use crate::relay::Behalf;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 use recipients::Asked;
@@ -151,7 +152,7 @@ impl Connection {
                     () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
                 }
             });
-            holding(held, &shared.relay, shared.hold, work).await
+            holding(held, work).await
         };
         self.output.clear();
         written
@@ -174,7 +175,7 @@ impl Connection {
                 },
             }
         });
-        holding(held, &shared.relay, shared.hold, work).await
+        holding(held, work).await
     }
 
     /// Answers all whole lines of the input.
@@ -268,6 +269,11 @@ impl Connection {
             id: random::ulid(),
             token: Arc::clone(&self.shared.terms.token),
         })
+    }
+
+    /// For whom next hops are asked. Connections are shared out among addresses as sessions are: not for the machine itself.
+    fn behalf(&self) -> Behalf {
+        Behalf { client: self.peer.map(|peer| peer.to_canonical()).filter(|peer| !peer.is_loopback()) }
     }
 
     fn client_text(&self) -> String {

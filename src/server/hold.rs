@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::base::clock;
-use crate::relay::{Relay, Transaction};
+use crate::relay::Transaction;
 
 /// After this long a connection goes back already when another session waits for one.
 const WHEN_PRESSED: Duration = Duration::from_millis(200);
@@ -33,12 +33,12 @@ impl Held {
 /// Waits for `work`; when that takes so long that the held connection is due, gives it back meanwhile.
 ///
 /// It is given pinned: what is given by value is moved and kept again in each future it goes through.
-pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> T {
+pub async fn holding<T>(held: &mut Option<Held>, mut work: Pin<&mut impl Future<Output = T>>) -> T {
     let Some(open) = held.as_mut().filter(|held| held.transaction.is_open()) else { return work.await };
     tokio::select! {
         biased;
         done = &mut work => return done,
-        () = due(open.since, relay, limit) => {}
+        () = due(open) => {}
     }
     // The client does not wait for the next hop's answer to RSET: when it goes on before that, the connection is closed instead.
     tokio::select! {
@@ -48,10 +48,11 @@ pub async fn holding<T>(held: &mut Option<Held>, relay: &Relay, limit: Duration,
     }
 }
 
-async fn due(since: Instant, relay: &Relay, limit: Duration) {
+async fn due(held: &Held) {
+    let limit = held.transaction.hold();
     loop {
-        let age = clock::monotonic().saturating_duration_since(since);
-        if age >= limit || (age >= WHEN_PRESSED && relay.pressed()) {
+        let age = clock::monotonic().saturating_duration_since(held.since);
+        if age >= limit || (age >= WHEN_PRESSED && held.transaction.is_pressed()) {
             return;
         }
         sleep(WHEN_PRESSED.min(limit.saturating_sub(age))).await;

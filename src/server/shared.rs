@@ -44,8 +44,6 @@ pub struct Entrance {
 pub struct Shared {
     pub terms: Arc<Terms>,
     pub timeouts: Timeouts,
-    /// `relay.connections.hold`.
-    pub hold: std::time::Duration,
     pub relay: Relay,
     pub store: Store,
     pub sessions: Arc<Sessions>,
@@ -66,6 +64,8 @@ pub struct Door {
     pub permission: Permission,
     pub chain: Arc<Chain>,
     pub intake: Intake,
+    /// Where its mail goes; none: as in `relay:`.
+    pub route: Option<Arc<str>>,
     pub behind_queue: bool,
     pub malformed: Malformed,
     pub received: Received,
@@ -121,7 +121,6 @@ impl Shared {
         Shared {
             terms: terms(config, &store),
             timeouts: config.timeouts.clone(),
-            hold: config.relay.connections.hold,
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
             rulings: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
@@ -143,7 +142,6 @@ impl Shared {
         Shared {
             terms: terms(config, &self.store),
             timeouts: config.timeouts.clone(),
-            hold: config.relay.connections.hold,
             relay,
             store: self.store.clone(),
             sessions: Arc::clone(&self.sessions),
@@ -184,6 +182,7 @@ impl Shared {
                 silence: config.timeouts.command,
                 leaves_unread: listener.behind_queue,
             },
+            route: listener.route.clone(),
             behind_queue: listener.behind_queue,
             malformed: listener.malformed,
             received: listener.received,

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use transom::base::budget::Budget;
-use transom::config::Place;
+use transom::config::{Connections, Place, Route};
 use transom::message::{Limits, Message, Receiver, Room};
-use transom::relay::{Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
+use transom::relay::{Behalf, Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
 use transom::smtp::client::Answer;
 use transom::smtp::envelope::{Declared, Envelope, Recipient};
 use transom::smtp::path::Path;
@@ -18,23 +18,32 @@ use crate::support::next_hop::{Act, NextHop, Script};
 /// Short, so that silence is over soon.
 const SILENCE: Duration = Duration::from_millis(250);
 
+fn route(hops: &[&NextHop]) -> Route {
+    let next_hops = hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect();
+    let connections = Connections { wait: SILENCE, connect: Duration::from_secs(5), ..Connections::default() };
+    Route { next_hops, connections, ..Route::default() }
+}
+
 fn settings(hops: &[&NextHop]) -> Settings {
     Settings {
         hostname: "filter.example.org".to_owned(),
         token: "OURTOKENXX".to_owned(),
-        next_hops: hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect(),
-        spread: false,
-        max: 20,
-        idle: 10,
-        messages: 100,
-        idle_time: Duration::from_secs(30),
-        wait: SILENCE,
-        hold: Duration::from_secs(5),
-        connect: Duration::from_secs(5),
+        routes: vec![Arc::new(route(hops))],
         next_hop: SILENCE,
         after_dot: SILENCE,
         min_data_rate: 500,
     }
+}
+
+/// With other connections than usual.
+fn connecting(hop: &NextHop, change: impl FnOnce(&mut Connections)) -> Settings {
+    let mut route = route(&[hop]);
+    change(&mut route.connections);
+    Settings { routes: vec![Arc::new(route)], ..settings(&[hop]) }
+}
+
+fn one_at_a_time(connections: &mut Connections) {
+    (connections.max, connections.wait) = (1, Duration::from_secs(10));
 }
 
 fn relay(hops: &[&NextHop]) -> Relay {
@@ -46,7 +55,7 @@ fn path(address: &str) -> Path {
 }
 
 fn transaction(relay: &Relay) -> Transaction {
-    relay.transaction(path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
+    relay.transaction(None, Behalf::default(), path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
 }
 
 fn paths(recipients: &[&str]) -> Vec<Recipient> {
@@ -355,7 +364,7 @@ async fn a_next_hop_that_is_down_is_asked_last_for_a_while() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_used_again_and_retired() {
     let hop = NextHop::start([Script::good()]);
-    let relay = Relay::new(Settings { messages: 3, ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, |connections| connections.messages = 3));
     for _ in 0..7 {
         assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
     }
@@ -389,7 +398,7 @@ async fn a_stale_pooled_connection_costs_nothing() {
         assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
         let sender = path("second@example.org");
         let second = Envelope { sender: sender.clone(), ..envelope(&["c@example.org"]) };
-        let mut transaction = relay.transaction(sender, Declared::default());
+        let mut transaction = relay.transaction(None, Behalf::default(), sender, Declared::default());
         let delivery = transaction.deliver(&second, &small(), soon(), &mut std::future::pending()).await;
         assert_eq!(word(&delivery), "accepted 250", "{script:?}: {delivery:?}");
         assert_eq!((hop.log().connections, hop.log().messages.len()), (2, 2));
@@ -426,7 +435,7 @@ async fn one_that_talks_in_the_pause_is_closed_and_not_tried_again() {
 async fn one_that_talked_in_the_pause_does_not_go_back_to_the_pool() {
     let hop =
         NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("250 2.1.5 ok\r\n", "250 2.0.0 what\r\n")), Script::good()]);
-    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, one_at_a_time));
     let mut first = transaction(&relay);
     assert_eq!(codes(&first.recipients(&paths(&["b@example.org"])).await), [250]);
     hop.say_it_now();
@@ -474,7 +483,7 @@ async fn a_refused_first_recipient_does_not_end_a_reused_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_for_recipients_that_is_given_up_leaves_no_connection_behind() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("", "250 2.1.5 late\r\n")), Script::good()]);
-    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), next_hop: Duration::from_secs(10), ..settings(&[&hop]) });
+    let relay = Relay::new(Settings { next_hop: Duration::from_secs(10), ..connecting(&hop, one_at_a_time) });
     let mut first = transaction(&relay);
     let asked = paths(&["b@example.org"]);
     tokio::select! {
@@ -542,7 +551,10 @@ async fn what_does_not_fit_is_not_sent() {
     let utf8 = message("Subject: \u{fc}\r\n\r\nx\r\n".as_bytes());
     let declared = Declared { smtputf8: true, ..Declared::default() };
     let envelope = Envelope { declared: declared.clone(), ..envelope(&["b@example.org"]) };
-    let delivery = relay.transaction(path("a@example.org"), declared).deliver(&envelope, &utf8, soon(), &mut std::future::pending()).await;
+    let delivery = relay
+        .transaction(None, Behalf::default(), path("a@example.org"), declared)
+        .deliver(&envelope, &utf8, soon(), &mut std::future::pending())
+        .await;
     assert_eq!(word(&delivery), word(&Delivery::Unfit(Unfit::NeedsSmtpUtf8)));
     assert_eq!(hop.log().count("MAIL"), 0);
 }
@@ -553,8 +565,10 @@ async fn smtputf8_that_nothing_needs_is_dropped() {
     let relay = relay(&[&hop]);
     let declared = Declared { smtputf8: true, ..Declared::default() };
     let envelope = Envelope { declared: declared.clone(), ..envelope(&["b@example.org"]) };
-    let delivery =
-        relay.transaction(path("a@example.org"), declared).deliver(&envelope, &small(), soon(), &mut std::future::pending()).await;
+    let delivery = relay
+        .transaction(None, Behalf::default(), path("a@example.org"), declared)
+        .deliver(&envelope, &small(), soon(), &mut std::future::pending())
+        .await;
     assert_eq!(word(&delivery), "accepted 250");
     assert_eq!(hop.log().of(0)[1], "MAIL FROM:<a@example.org>");
 }
@@ -562,26 +576,26 @@ async fn smtputf8_that_nothing_needs_is_dropped() {
 #[tokio::test]
 async fn no_more_connections_than_allowed_and_those_who_wait_are_served() {
     let hop = NextHop::start([Script::good()]);
-    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, one_at_a_time));
     let mut first = transaction(&relay);
     first.recipients(&paths(&["b@example.org"])).await;
     let waiting = tokio::spawn({
         let relay = relay.clone();
         async move { codes(&transaction(&relay).recipients(&paths(&["c@example.org"])).await) }
     });
-    while !relay.pressed() {
+    while !first.is_pressed() {
         tokio::task::yield_now().await;
     }
     first.give_back().await;
     assert_eq!(waiting.await.unwrap(), [250]);
-    assert!(!relay.pressed());
+    assert!(!first.is_pressed());
     assert_eq!(hop.log().connections, 1);
 }
 
 #[tokio::test]
 async fn who_waits_too_long_hears_of_it() {
     let hop = NextHop::start([Script::good()]);
-    let relay = Relay::new(Settings { max: 1, ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, |connections| connections.max = 1));
     let mut first = transaction(&relay);
     first.recipients(&paths(&["b@example.org"])).await;
     let answers = transaction(&relay).recipients(&paths(&["c@example.org"])).await;
@@ -617,7 +631,7 @@ async fn a_probe_that_reaches_nobody_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_is_closed_when_its_time_is_over() {
     let hop = NextHop::start([Script::good()]);
-    let relay = Relay::new(Settings { idle_time: SILENCE, ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, |connections| connections.idle_time = SILENCE));
     assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
     assert_eq!(hop.wait_for(|log| log.closed == 1).count("QUIT"), 1);
 }
@@ -639,7 +653,7 @@ async fn a_421_greeting_lowers_what_is_opened_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_transaction_leaves_a_clean_connection_behind() {
     let hop = NextHop::start([Script::good()]);
-    let relay = Relay::new(Settings { max: 1, wait: Duration::from_secs(10), ..settings(&[&hop]) });
+    let relay = Relay::new(connecting(&hop, one_at_a_time));
     let mut dropped = transaction(&relay);
     dropped.recipients(&paths(&["b@example.org"])).await;
     drop(dropped);
@@ -674,7 +688,10 @@ async fn a_next_hop_may_be_a_unix_socket() {
             assert!(stream.read(&mut heard).unwrap() > 0);
         }
     });
-    let relay = Relay::new(Settings { next_hops: vec![Address { place: Place::Unix(socket), lmtp: false }], ..settings(&[]) });
+    let relay = Relay::new(Settings {
+        routes: vec![Arc::new(Route { next_hops: vec![Address { place: Place::Unix(socket), lmtp: false }], ..route(&[]) })],
+        ..settings(&[])
+    });
     assert_eq!(word(&deliver(&mut transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
     relay.close().await;
     server.join().unwrap();

@@ -140,7 +140,7 @@ impl Setting {
         };
         let standing = listener.and_then(|listener| listener.origin.standing());
         let standing = standing.unwrap_or_else(|| by_address(config.inside.as_ref().unwrap_or(&Inside::default())));
-        let next_hop = config.relay.next_hops.first().map(ToString::to_string);
+        let next_hop = config.relay.route.next_hops.first().map(ToString::to_string);
         let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
         Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop, listener: listener.cloned() })
     }

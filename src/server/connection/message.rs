@@ -27,7 +27,7 @@ impl Connection {
         let Connection { stream, input, held, shared, door, .. } = self;
         let received = {
             let coming = pin!(receive(stream, input, &door.intake, &shared.hurry));
-            holding(held, &shared.relay, shared.hold, coming).await
+            holding(held, coming).await
         };
         self.conclude(envelope, began, received).await
     }
@@ -46,7 +46,7 @@ impl Connection {
         let mut coming = chunks.take().unwrap_or_else(begin);
         let taken = {
             let work = pin!(coming.take(size, stream, input, &door.intake, &shared.hurry));
-            holding(held, &shared.relay, shared.hold, work).await
+            holding(held, work).await
         };
         let began = coming.began;
         match (taken, whole) {
@@ -84,7 +84,7 @@ impl Connection {
         let Connection { stream, input, held, shared, door, .. } = self;
         let swallowed = {
             let work = pin!(swallow(size, stream, input, &door.intake, &shared.hurry));
-            holding(held, &shared.relay, shared.hold, work).await
+            holding(held, work).await
         };
         match swallowed {
             Ok(()) => Ok(self.say(&reply)),
@@ -108,11 +108,11 @@ impl Connection {
                 reply
             }
             Received::Message(message, unread) => {
-                let Connection { stream, input, held, shared, door, taken, .. } = self;
-                let mut transaction = match held.take() {
+                let mut transaction = match self.held.take() {
                     Some(held) => held.transaction,
-                    None => shared.relay.transaction(envelope.sender.clone(), envelope.declared.clone()),
+                    None => self.begun(&envelope),
                 };
+                let Connection { stream, input, shared, door, taken, .. } = self;
                 let (door, recipients) = (door.clone(), std::mem::take(taken));
                 let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
                 judge::judge(shared, &case, &mut transaction, stream, input).await

@@ -6,9 +6,9 @@ use super::super::hold::Held;
 use super::Connection;
 use crate::chain::class::{Mailboxes, Offer, RecipientRuling};
 use crate::chain::ruling::Outcome;
-use crate::relay::RelayError;
+use crate::relay::{RelayError, Transaction};
 use crate::smtp::client::{Answer, Stage};
-use crate::smtp::envelope::Recipient;
+use crate::smtp::envelope::{Envelope, Recipient};
 use crate::smtp::reply::{self, Class, Reply};
 
 /// A recipient that waits for its answer.
@@ -124,12 +124,19 @@ impl Connection {
         ControlFlow::Continue(())
     }
 
+    /// A transaction with the next hops of this one's route.
+    pub(super) fn begun(&self, envelope: &Envelope) -> Transaction {
+        let route = self.door.route.as_deref();
+        self.shared.relay.transaction(route, self.behalf(), envelope.sender.clone(), envelope.declared.clone())
+    }
+
     /// # Errors
     /// The reply to all of them where there is no time left.
     async fn ask_next_hop(&mut self, paths: &[Recipient]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
-        let Some(envelope) = self.session.transaction().filter(|_| !paths.is_empty()) else { return Ok(Vec::new()) };
-        let relay = &self.shared.relay;
-        let held = self.held.get_or_insert_with(|| Held::new(relay.transaction(envelope.sender.clone(), envelope.declared.clone())));
+        if self.held.is_none() && !paths.is_empty() {
+            self.held = self.session.transaction().map(|envelope| Held::new(self.begun(envelope)));
+        }
+        let Some(held) = self.held.as_mut().filter(|_| !paths.is_empty()) else { return Ok(Vec::new()) };
         let answers = tokio::select! {
             biased;
             () = self.shared.hurry.cancelled() => return Err(reply::shutting_down()),
