@@ -1,8 +1,9 @@
 //! Transom, a content filter and mail-transform proxy. The map, in reading order: each layer imports only what stands below it here.
 //!
-//! `cli` > `server` > `relay` > `config` > { `chain`, `store` } > `mail` > { `message`, `smtp`, `yaml` } > `base`
+//! `cli` > `admin` > `server` > `relay` > `config` > { `chain`, `store` } > `mail` > { `message`, `smtp`, `yaml` } > `base`
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod base;
 pub mod chain;
 pub mod cli;

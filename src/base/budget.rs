@@ -35,10 +35,22 @@ impl Budget {
         Share { of: Arc::clone(self), bytes: 0 }
     }
 
+    /// Bytes there are in all.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are taken.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Bytes not taken.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed).saturating_sub(self.used.load(Ordering::Relaxed))
+        self.limit().saturating_sub(self.used())
     }
 }
 

@@ -6,7 +6,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Global, complain};
+use crate::admin::Admin;
 use crate::base::log;
+use crate::base::metrics::COUNTS;
 use crate::config::{self, Config, Options};
 use crate::server::{self, Reload, Server, StartError};
 use crate::yaml::{Level, Problems};
@@ -70,6 +72,10 @@ async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(),
         return server::run(&config, shutdown).await;
     };
     let server = Server::start(&config).await?;
+    let mut admin = Admin::new(server.view());
+    if let Some(config::Admin { address }) = &config.admin {
+        admin.listen(Some(address)).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    }
     let stop = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -82,18 +88,22 @@ async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(),
     let mut other = server.reload(config);
     let reloads = async {
         while hangup.recv().await.is_some() {
-            again(&path, options, &mut other, log).await;
+            let counter = if again(&path, options, &mut other, &mut admin, log).await { &COUNTS.reloads } else { &COUNTS.reloads_refused };
+            counter.add(1);
         }
         std::future::pending().await
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = server.serve(shutdown) => result,
         result = reloads => result,
-    }
+    };
+    // It tells how the server is until that has ended.
+    admin.close().await;
+    result
 }
 
-/// Reads the configuration again and puts it in force, or says why not.
-async fn again(path: &Path, options: Options, reload: &mut Reload, log: &log::Guard) {
+/// Reads the configuration again and puts it in force, or says why not; then it is false.
+async fn again(path: &Path, options: Options, reload: &mut Reload, admin: &mut Admin, log: &log::Guard) -> bool {
     tracing::info!("reloading {}", path.display());
     let path = path.to_owned();
     // It reads files, compiles patterns and runs the tests of the rules.
@@ -102,24 +112,31 @@ async fn again(path: &Path, options: Options, reload: &mut Reload, log: &log::Gu
         Ok(Err(problems)) => {
             tell(&problems);
             tracing::error!("{}", problems.summary("not reloaded: the old configuration stays in force"));
-            return;
+            return false;
         }
         Err(panic) => {
             tracing::error!(error = %panic, "reading the configuration broke; the old one stays in force; please report this");
-            return;
+            return false;
         }
     };
     tell(&loaded.warnings);
-    let lines = loaded.config.log;
+    let (lines, health) = (loaded.config.log, loaded.config.admin.as_ref().map(|admin| admin.address.clone()));
     match reload.take(loaded.config).await {
         Ok(waiting) => {
             log.change(lines.format, lines.level);
+            if let Err(error) = admin.listen(health.as_ref()).await {
+                tracing::error!("health and metrics stay where they were: the new admin.address cannot be listened on: {error}");
+            }
             for change in waiting {
                 tracing::warn!("{change}: that takes a restart; until then it stays as it is");
             }
             tracing::info!("reloaded");
+            true
         }
-        Err(error) => tracing::error!("not reloaded: the old configuration stays in force: {error}"),
+        Err(error) => {
+            tracing::error!("not reloaded: the old configuration stays in force: {error}");
+            false
+        }
     }
 }
 

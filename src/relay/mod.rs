@@ -4,6 +4,7 @@ mod connection;
 mod content;
 mod dialog;
 mod handshake;
+pub mod health;
 mod offered;
 mod pool;
 mod reach;
@@ -145,6 +146,14 @@ impl Relay {
         let name = name.unwrap_or_default();
         let known = self.ways.routes.iter().find(|route| *route.config.name == *name);
         known.map_or_else(|| Arc::new(Route::missing(name, &self.ways.settings)), Arc::clone)
+    }
+
+    /// The connections to each address.
+    #[must_use]
+    pub fn connections(&self) -> Vec<health::Connections> {
+        let mut all: Vec<_> = self.ways.pools.all().iter().map(|pool| pool.connections()).collect();
+        all.sort_by(|one, other| one.address.cmp(&other.address));
+        all
     }
 
     /// Closes connections with QUIT, idle ones now, others when their transaction is over: at shutdown, and when other next hops have taken their place.

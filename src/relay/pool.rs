@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
+use super::health::Connections;
 use super::target::Target;
 use crate::base::clock;
 
@@ -67,12 +68,15 @@ impl Pools {
         pool
     }
 
+    /// Those there are now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Closes idle connections with QUIT and waits for that; those that are under way when they come back.
     pub async fn close(&self) {
-        let all: Vec<Arc<Pool>> = {
-            let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            all.values().filter_map(Weak::upgrade).collect()
-        };
+        let all = self.all();
         let idle = all.iter().flat_map(|pool| pool.shut());
         let farewells: Vec<_> = idle.map(|connection| tokio::spawn(connection.quit())).collect();
         for farewell in farewells {
@@ -101,6 +105,8 @@ struct State {
     /// Not more than so many, until then.
     lowered: Option<(usize, Instant)>,
     troubled: Option<Instant>,
+    /// When a conversation last ended well.
+    reached: Option<Instant>,
     /// A task looks after the idle ones.
     swept: bool,
     /// What comes back is closed.
@@ -273,11 +279,22 @@ impl Pool {
 
     /// Nobody could be talked to there: other addresses of the same name are asked first for a while.
     pub fn note_trouble(&self) {
-        self.state().troubled = Some(clock::monotonic() + TROUBLED);
+        let mut state = self.state();
+        (state.troubled, state.reached) = (Some(clock::monotonic() + TROUBLED), None);
     }
 
     pub fn note_success(&self) {
         self.state().troubled = None;
+    }
+
+    /// As it stands now.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let mut state = self.state();
+        let most = self.most(&mut state);
+        let waiting = state.waiting.iter().filter(|waiter| !waiter.slot.is_closed()).count();
+        let State { taken, idle, reached, .. } = &*state;
+        Connections { address: self.place.to_string(), busy: *taken, idle: idle.len(), most, waiting, reached: *reached }
     }
 
     #[must_use]
@@ -345,6 +362,9 @@ impl Slot {
         let most = connection.target.route.connections.idle;
         let mut state = self.pool.state();
         let same = state.idle.iter().filter(|other| Arc::ptr_eq(&other.target, &connection.target)).count();
+        if fit {
+            state.reached = Some(connection.idle_since);
+        }
         // One that waits gets it, however few may lie idle.
         if fit && !state.closed && (same < most || !state.waiting.is_empty()) {
             state.idle.push(connection);

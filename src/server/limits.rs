@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::view::Usage;
+
 /// The sessions that are open.
 #[derive(Debug)]
 pub struct Sessions {
@@ -36,6 +38,13 @@ impl Sessions {
     pub fn set_limits(&self, most: usize, most_per_address: usize) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         (open.most, open.most_per_address) = (most, most_per_address);
+    }
+
+    /// How many there are now, of how many.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Usage { used: open.all as u64, limit: open.most as u64 }
     }
 
     /// A place for a session of this peer, if there is one. Loopback and Unix sockets (none) count in the total only.

@@ -16,6 +16,7 @@ mod receive;
 mod reload;
 mod shared;
 mod summary;
+pub mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,10 +30,10 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
 use self::cores::Cores;
-pub use self::listener::Socket;
-use self::listener::{Arrival, Listening};
+pub use self::listener::{Arrival, Listening, Socket};
 pub use self::reload::{Reload, ReloadError};
 use self::shared::{Entrance, Setup, Shared};
+use self::view::View;
 use crate::base::clock;
 use crate::config::{Address, Config};
 use crate::relay::{self, Relay, RelayError};
@@ -117,6 +118,12 @@ impl Server {
     #[must_use]
     pub fn reload(&self, config: Config) -> Reload {
         Reload::new(Arc::clone(&self.setup), config, self.addresses.clone())
+    }
+
+    /// How it stands, to be asked at any time.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::new(self.setup.subscribe())
     }
 
     /// What is in force now.

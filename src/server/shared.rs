@@ -189,6 +189,12 @@ impl Shared {
         }
     }
 
+    /// The budgets of all messages.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// What may be promised to a client now.
     #[must_use]
     pub fn offer(&self) -> Offer {

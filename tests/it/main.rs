@@ -14,6 +14,7 @@ mod demo;
 mod dialogs;
 mod disk;
 mod faults;
+mod health;
 mod hostile;
 mod kill;
 mod lint;
