@@ -5,17 +5,18 @@
 //!
 //! Whoever waits is served in order, but for clients that have a quarter of the connections already: they wait for the others.
 
+mod remote;
+mod usage;
+
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use self::remote::Remote;
 use super::connection::Connection;
-use super::health::Connections;
 use super::target::Target;
 use crate::base::clock;
 
@@ -23,22 +24,6 @@ use crate::base::clock;
 pub const TROUBLED: Duration = Duration::from_secs(10);
 /// The part of the connections that one client address may have while others wait: one in so many.
 const SHARE: usize = 4;
-
-/// Where connections lead to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Remote {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Remote::Tcp(address) => address.fmt(f),
-            Remote::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// The pools of all addresses, over all routes.
 #[derive(Debug)]
@@ -285,16 +270,6 @@ impl Pool {
 
     pub fn note_success(&self) {
         self.state().troubled = None;
-    }
-
-    /// As it stands now.
-    #[must_use]
-    pub fn connections(&self) -> Connections {
-        let mut state = self.state();
-        let most = self.most(&mut state);
-        let waiting = state.waiting.iter().filter(|waiter| !waiter.slot.is_closed()).count();
-        let State { taken, idle, reached, .. } = &*state;
-        Connections { address: self.place.to_string(), busy: *taken, idle: idle.len(), most, waiting, reached: *reached }
     }
 
     #[must_use]

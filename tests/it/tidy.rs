@@ -221,7 +221,8 @@ fn sources() -> Vec<Source> {
         let text = fs::read_to_string(&path).unwrap();
         let name = path.strip_prefix(&base).unwrap().to_str().unwrap().to_owned();
         // By house rule the tests stand at the end of a file.
-        let without_tests = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        let tests = ["mod tests {", "pub(super) mod tests {"].iter().find_map(|line| text.find(&format!("\n#[cfg(test)]\n{line}")));
+        let without_tests = tests.map_or(&*text, |at| &text[..at]);
         let code = without_tests.lines().enumerate().map(|(at, line)| (at + 1, without_comment(line).to_owned())).collect();
         Source { name, code }
     };
