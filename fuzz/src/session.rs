@@ -4,6 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use transom::base::secret::Secret;
+use transom::smtp::auth::Mechanism;
+use transom::smtp::auth::check::{Check, Unable};
+use transom::smtp::auth::policy::Policy;
 use transom::smtp::client::{Replies, Stage};
 use transom::smtp::command::LONGEST_LINE;
 use transom::smtp::data::{LineEnds, Progress, Unstuffer};
@@ -14,6 +18,16 @@ use transom::smtp::session::{Question, Session, Step, Terms};
 use transom::smtp::stuff::Stuffer;
 
 use super::case::{Case, with_crlf};
+
+/// Everybody's password is the name.
+#[derive(Debug)]
+struct Users;
+
+impl Check for Users {
+    fn password(&self, user: &str, password: &Secret) -> Result<bool, Unable> {
+        Ok(password.bytes() == user.as_bytes())
+    }
+}
 
 /// A BDAT of more bytes ends the session.
 const MOST_COUNTED: u64 = 2000;
@@ -86,8 +100,13 @@ struct Incoming {
 impl Dialog {
     fn new(offer: Offer, refused: u8, tell_early: bool) -> Dialog {
         let terms = Terms { hostname: "mx.example".into(), token: "TOKEN".into(), recipients: 5, commands: 60, errors: 8 };
+        let mut session = Session::new(Arc::new(terms));
+        // SCRAM says something else each time.
+        let mechanisms = vec![Mechanism::Plain, Mechanism::Login];
+        let policy = Policy { users: Arc::new(Users), mechanisms, required: refused == 3, without_tls: true };
+        session.admit((refused % 2 == 1).then(|| Arc::new(policy)).as_ref());
         Dialog {
-            session: Session::new(Arc::new(terms)),
+            session,
             offer,
             refused,
             tell_early,
@@ -139,8 +158,37 @@ impl Dialog {
 
     fn line(&mut self, line: &[u8]) {
         let early = self.tell_early && !self.buffer.is_empty();
-        match self.session.line(line, early, &self.offer) {
+        let step = self.session.line(line, early, &self.offer);
+        self.take(step);
+        if self.session.transaction().is_none() && self.counted.is_none() {
+            self.chunks = None;
+        }
+        match self.session.transaction() {
+            Some(envelope) => {
+                // RFC 5321 4.1.1.4: none but MAIL opens one, and none but RCPT adds to it.
+                self.accepted = if self.open { self.accepted } else { 0 };
+                self.open = true;
+                assert_eq!(envelope.recipients.len(), self.accepted);
+                assert!(envelope.recipients.len() <= 5);
+            }
+            None if self.message.is_none() && self.counted.is_none() => (self.open, self.accepted) = (false, 0),
+            None => {}
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
             Step::Reply(reply) => self.said(&reply),
+            Step::Denied(denied) => self.said(&denied.reply),
+            Step::Welcome(reply) => {
+                assert!(self.session.user().is_some(), "nobody was let in");
+                self.said(&reply);
+            }
+            Step::Ask(Question::Login(claim)) => {
+                let step = self.session.found(claim.check(&Users));
+                assert!(!matches!(step, Step::Ask(_) | Step::Swallow(..)), "a login that never ends");
+                self.take(step);
+            }
             Step::Ask(Question::Recipient(path)) => {
                 assert!(self.open, "a recipient without a sender");
                 let refuse = self.refused != 0 && path.local().len() % 8 == usize::from(self.refused);
@@ -160,20 +208,6 @@ impl Dialog {
                 self.said(&reply::send_data());
                 self.message = Some((envelope, Incoming { unstuffer: Unstuffer::new(), wire: Vec::new(), content: Vec::new() }));
             }
-        }
-        if self.session.transaction().is_none() && self.counted.is_none() {
-            self.chunks = None;
-        }
-        match self.session.transaction() {
-            Some(envelope) => {
-                // RFC 5321 4.1.1.4: none but MAIL opens one, and none but RCPT adds to it.
-                self.accepted = if self.open { self.accepted } else { 0 };
-                self.open = true;
-                assert_eq!(envelope.recipients.len(), self.accepted);
-                assert!(envelope.recipients.len() <= 5);
-            }
-            None if self.message.is_none() && self.counted.is_none() => (self.open, self.accepted) = (false, 0),
-            None => {}
         }
     }
 

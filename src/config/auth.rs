@@ -5,22 +5,9 @@ use std::sync::Arc;
 
 use super::users::Users;
 use crate::smtp::auth::Mechanism;
-use crate::smtp::auth::check::Check;
+pub use crate::smtp::auth::policy::Policy as Auth;
 use crate::yaml::manual::Key;
 use crate::yaml::{FromNode, Node, Problems, Reported, Settings};
-
-/// `listeners[].auth`
-#[derive(Clone, Debug)]
-pub struct Auth {
-    /// The users file, or what an embedder puts in its place.
-    pub users: Arc<dyn Check>,
-    /// In the order in which they are announced.
-    pub mechanisms: Vec<Mechanism>,
-    /// Mail is taken only from clients that have logged in.
-    pub required: bool,
-    /// Clients may log in over a connection that anybody can read.
-    pub without_tls: bool,
-}
 
 pub(super) const AUTH: &[Key] = &[
     Key::need("users", "a path", "users.yaml", "The file of users and their keys, made by `transom user add`; read again by a reload."),
@@ -35,9 +22,9 @@ pub(super) const AUTH: &[Key] = &[
 ];
 
 /// The `auth` of each listener, in their order; what is wrong with one has been reported.
-pub(super) fn listeners(configuration: &Node, base: &Path, problems: &mut Problems) -> Vec<Option<Auth>> {
+pub(super) fn listeners(configuration: &Node, base: &Path, problems: &mut Problems) -> Vec<Option<Arc<Auth>>> {
     let nodes = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
-    nodes.iter().map(|listener| auth(listener.get("auth")?, base, problems).ok()).collect()
+    nodes.iter().map(|listener| auth(listener.get("auth")?, base, problems).map(Arc::new).ok()).collect()
 }
 
 fn auth(node: &Node, base: &Path, problems: &mut Problems) -> Result<Auth, Reported> {

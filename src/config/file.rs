@@ -47,7 +47,7 @@ pub struct Listener {
     pub name: Arc<str>,
     pub address: Address,
     /// None: nobody can log in.
-    pub auth: Option<Auth>,
+    pub auth: Option<Arc<Auth>>,
     pub origin: OriginOf,
     /// A refusal of ours would make the mail server before us bounce: after the data we hold instead.
     pub behind_queue: bool,

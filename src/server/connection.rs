@@ -1,5 +1,6 @@
 //! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
 
+mod login;
 mod message;
 mod recipients;
 
@@ -86,11 +87,13 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
 impl Connection {
     pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, mut entrance: Entrance, place: Admitted) -> Connection {
         let (shared, door) = entrance.now();
+        let mut session = Session::new(Arc::clone(&shared.terms));
+        session.admit(door.auth.as_ref());
         Connection {
             stream,
             input: Input::default(),
             output: Vec::new(),
-            session: Session::new(Arc::clone(&shared.terms)),
+            session,
             asked: Vec::new(),
             taken: Vec::new(),
             mailboxes: Mailboxes::default(),
@@ -222,6 +225,9 @@ impl Connection {
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
             Step::Ask(Question::Chunk { size, whole }) => Box::pin(self.chunk(size, whole)).await,
             Step::Swallow(size, reply) => Box::pin(self.swallow(size, reply)).await,
+            Step::Ask(Question::Login(claim)) => Ok(Box::pin(self.login(claim)).await),
+            Step::Welcome(reply) => Ok(self.welcome(&reply)),
+            Step::Denied(denied) => Ok(Box::pin(self.denied(denied)).await),
             Step::Reply(reply) => {
                 if self.settle().await.is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -249,6 +255,7 @@ impl Connection {
             && let Some((shared, door)) = self.entrance.changed()
         {
             self.session.under(Arc::clone(&shared.terms));
+            self.session.admit(door.auth.as_ref());
             (self.shared, self.door) = (shared, door);
         }
     }
@@ -258,11 +265,11 @@ impl Connection {
         Arc::new(Origin {
             peer: self.peer,
             client: Client { address: self.peer, ..Client::default() },
-            standing: self.door.permission.standing(self.peer),
+            standing: self.door.permission.standing(self.peer, self.session.user().is_some()),
             helo: greeting.map(|greeting| Arc::clone(&greeting.name)).unwrap_or_default(),
             protocol: if greeting.is_some_and(|greeting| greeting.extended) { Protocol::Esmtp } else { Protocol::Smtp },
             tls: None,
-            user: None,
+            user: self.session.user().cloned(),
             listener: Arc::clone(&self.door.name),
             time: self.began.unwrap_or_else(clock::now),
             session: self.id,

@@ -22,14 +22,14 @@ impl Permission {
         Permission { inside, origin }
     }
 
-    /// Whether a client may send to a recipient, as given. `peer` is none on a Unix socket.
+    /// Whether a client may send to a recipient, as given. `peer` is none on a Unix socket. Who has logged in may send to anyone, wherever it stands.
     ///
     /// # Errors
     /// The refusal.
-    pub fn check(&self, peer: Option<IpAddr>, recipient: &Path) -> Result<(), Reply> {
+    pub fn check(&self, peer: Option<IpAddr>, logged_in: bool, recipient: &Path) -> Result<(), Reply> {
         let Some(inside) = &self.inside else { return Ok(()) };
         // RFC 5321 4.5.1: postmaster is always reached.
-        if self.may_relay(inside, peer) || recipient.is_bare_postmaster() {
+        if logged_in || self.is_inside(inside, peer) || recipient.is_bare_postmaster() {
             return Ok(());
         }
         // `user%else.where@inside` and its like ask the next hop to relay in our name.
@@ -40,12 +40,13 @@ impl Permission {
 
     /// Where a client stands for the condition `direction`.
     #[must_use]
-    pub fn standing(&self, peer: Option<IpAddr>) -> Standing {
+    pub fn standing(&self, peer: Option<IpAddr>, logged_in: bool) -> Standing {
         let nobody = Inside::default();
-        if self.may_relay(self.inside.as_deref().unwrap_or(&nobody), peer) { Standing::Inside } else { Standing::Outside }
+        let by_login = logged_in && self.origin == OriginOf::Auto;
+        if by_login || self.is_inside(self.inside.as_deref().unwrap_or(&nobody), peer) { Standing::Inside } else { Standing::Outside }
     }
 
-    fn may_relay(&self, inside: &Inside, peer: Option<IpAddr>) -> bool {
+    fn is_inside(&self, inside: &Inside, peer: Option<IpAddr>) -> bool {
         match (self.origin, peer) {
             (OriginOf::Inside, _) | (OriginOf::Auto, None) => true,
             (OriginOf::Outside, _) => false,
@@ -65,7 +66,7 @@ mod tests {
 
     fn may(permission: &Permission, peer: &str, recipient: &str) -> bool {
         let peer = (peer != "unix").then(|| peer.parse().unwrap());
-        permission.check(peer, &Path::parse(recipient).unwrap()).is_ok()
+        permission.check(peer, false, &Path::parse(recipient).unwrap()).is_ok()
     }
 
     #[test]
@@ -100,6 +101,19 @@ mod tests {
         assert!(may(&permission(OriginOf::Inside), "192.0.2.1", "a@example.net"));
         assert!(!may(&permission(OriginOf::Outside), "10.1.2.3", "a@example.net"));
         assert!(!may(&permission(OriginOf::Outside), "unix", "a@example.net"));
+    }
+
+    #[test]
+    fn who_has_logged_in_sends_to_anyone_and_stands_where_the_listener_says() {
+        let (stranger, elsewhere) = (Some([192, 0, 2, 1].into()), Path::parse("a%b@example.net").unwrap());
+        for (origin, standing) in
+            [(OriginOf::Auto, Standing::Inside), (OriginOf::Inside, Standing::Inside), (OriginOf::Outside, Standing::Outside)]
+        {
+            assert!(permission(origin).check(stranger, true, &elsewhere).is_ok());
+            assert_eq!(permission(origin).standing(stranger, true), standing);
+        }
+        assert_eq!(permission(OriginOf::Auto).standing(stranger, false), Standing::Outside);
+        assert_eq!(Permission::new(None, OriginOf::Auto).standing(stranger, true), Standing::Inside);
     }
 
     #[test]

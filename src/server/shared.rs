@@ -16,7 +16,7 @@ use crate::base::budget::Budget;
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::ruling::Sight;
-use crate::config::{Config, Listener, Malformed, Received, Timeouts};
+use crate::config::{Auth, Config, Listener, Malformed, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
 use crate::smtp::extension::Offer;
@@ -49,6 +49,8 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// As many long rulings at once as there are cores.
     pub rulings: Arc<Semaphore>,
+    /// As many passwords checked at once.
+    pub logins: Arc<Semaphore>,
     /// Sessions that have nothing under way end.
     pub stop: CancellationToken,
     /// The rest ends, but for dots that are out.
@@ -62,6 +64,8 @@ pub struct Shared {
 pub struct Door {
     pub name: Arc<str>,
     pub permission: Permission,
+    /// None: nobody can log in.
+    pub auth: Option<Arc<Auth>>,
     pub chain: Arc<Chain>,
     pub intake: Intake,
     /// Where its mail goes; none: as in `relay:`.
@@ -98,6 +102,10 @@ impl Entrance {
     }
 }
 
+fn as_many_as_cores() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)))
+}
+
 fn terms(config: &Config, store: &Store) -> Arc<Terms> {
     Arc::new(Terms {
         hostname: config.hostname.clone(),
@@ -123,7 +131,8 @@ impl Shared {
             timeouts: config.timeouts.clone(),
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
-            rulings: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            rulings: as_many_as_cores(),
+            logins: as_many_as_cores(),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
             limits: Arc::new(config.limits.of_message()),
@@ -146,6 +155,7 @@ impl Shared {
             store: self.store.clone(),
             sessions: Arc::clone(&self.sessions),
             rulings: Arc::clone(&self.rulings),
+            logins: Arc::clone(&self.logins),
             stop: self.stop.clone(),
             hurry: self.hurry.clone(),
             limits: Arc::new(limits.of_message()),
@@ -173,6 +183,7 @@ impl Shared {
         Door {
             name: Arc::clone(&listener.name),
             permission: Permission::new(inside, listener.origin),
+            auth: listener.auth.clone(),
             chain: Arc::clone(listener.chain.as_ref().unwrap_or(&config.chain)),
             intake: Intake {
                 limits: Arc::clone(&self.limits),

@@ -67,6 +67,7 @@ impl Summary<'_> {
             id = &*origin.id.array_to_str(&mut id),
             session = &*origin.session.array_to_str(&mut session),
             client = texts.get(client),
+            user = origin.user.as_deref(),
             from = texts.get(from),
             to = texts.get(to),
             n = self.recipients.len(),

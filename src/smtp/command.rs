@@ -1,5 +1,6 @@
 //! Command lines → commands (RFC 5321 4.1.1).
 
+mod auth;
 mod bdat;
 mod mail;
 mod parameter;
@@ -9,10 +10,11 @@ use super::envelope::{Declared, Recipient};
 use super::extension::Offer;
 use super::path::Path;
 use super::reply::{self, Reply};
+use crate::base::secret::Secret;
 
 /// The longest line of MAIL and RCPT, CR LF included: 512 (RFC 5321 4.5.3.1.4) and what SIZE, BODY and SMTPUTF8 may add to it (RFC 1870 3, 6152 2, 6531 3.4).
 pub const LONGEST_LINE: usize = 1024;
-/// The longest line of any other command.
+/// The longest line of any other command, but for AUTH, whose first message may be as long as a later one.
 const LONGEST_PLAIN_LINE: usize = 512;
 const LONGEST_NAME: usize = 255;
 /// STARTTLS, XFORWARD.
@@ -33,6 +35,11 @@ pub enum Command {
     Bdat {
         size: u64,
         last: bool,
+    },
+    Auth {
+        mechanism: String,
+        /// In base64.
+        initial: Option<Secret>,
     },
     Rset,
     Noop,
@@ -113,7 +120,7 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
     let arguments = arguments.trim_matches([' ', '\t']);
     let mut letters = [0; LONGEST_VERB];
     let verb = upper(verb, &mut letters);
-    if line.len() > LONGEST_PLAIN_LINE && verb != "MAIL" && verb != "RCPT" {
+    if line.len() > LONGEST_PLAIN_LINE && !["MAIL", "RCPT", "AUTH"].contains(&verb) {
         return Err(SyntaxError::TooLong);
     }
     match verb {
@@ -123,13 +130,14 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
         "RCPT" => rcpt::read(arguments).map(Command::Rcpt),
         "DATA" => alone(arguments, Command::Data),
         "BDAT" => bdat::read(arguments),
+        "AUTH" => auth::read(arguments),
         "RSET" => alone(arguments, Command::Rset),
         "QUIT" => alone(arguments, Command::Quit),
         "NOOP" => Ok(Command::Noop),
         "HELP" => Ok(Command::Help),
         "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "AUTH" | "XCLIENT" | "XFORWARD" | "LHLO" => {
+        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "XCLIENT" | "XFORWARD" | "LHLO" => {
             Err(SyntaxError::NotImplemented)
         }
         _ => Err(SyntaxError::Unknown),
@@ -237,6 +245,18 @@ mod tests {
         assert_eq!(mail(None, "MAIL FROM:<> SMTPUTF8\r\n"), Err(SyntaxError::NotJudged));
         assert_eq!(mail(Some(true), "MAIL FROM:<grün@example.org>\r\n"), Err(SyntaxError::NeedsSmtpUtf8));
         assert!(mail(Some(true), "MAIL FROM:<grün@example.org> SMTPUTF8\r\n").is_ok());
+    }
+
+    #[test]
+    fn auth_is_a_mechanism_and_perhaps_a_message() {
+        let auth =
+            |mechanism: &str, initial: Option<&str>| Command::Auth { mechanism: mechanism.into(), initial: initial.map(Secret::new) };
+        assert_eq!(parse("auth plain"), Ok(auth("plain", None)));
+        assert_eq!(parse("AUTH PLAIN  ="), Ok(auth("PLAIN", Some("="))));
+        let long = "A".repeat(800);
+        assert_eq!(parse(&format!("AUTH PLAIN {long}")), Ok(auth("PLAIN", Some(&long))));
+        assert_eq!(parse("AUTH"), Err(SyntaxError::Arguments));
+        assert_eq!(parse("AUTH PLAIN a b"), Err(SyntaxError::Arguments));
     }
 
     #[test]

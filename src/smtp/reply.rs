@@ -1,5 +1,6 @@
 //! Every reply Transom gives, by name. The only files with reply codes: a `Reply` cannot be made anywhere but here and below.
 
+mod auth;
 mod command;
 mod message;
 mod passed;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use super::status::{class, in_one_line, push_codes};
 
+pub use self::auth::*;
 pub use self::command::*;
 pub use self::message::*;
 pub use self::passed::*;

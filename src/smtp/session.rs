@@ -13,13 +13,18 @@
 //! Chunks or Data drops sender, recipients and what was declared. The bytes behind a BDAT are swallowed whatever its answer is.
 
 mod chunk;
+mod login;
 
 use std::sync::Arc;
 
+use super::auth::Bindings;
+use super::auth::check::Claim;
 use super::command::{Command, SyntaxError};
 use super::envelope::{Envelope, Recipient};
 use super::extension::{self, Offer};
 use super::reply::{self, Class, Reply};
+pub use login::Denied;
+use login::Login;
 
 /// What holds for all sessions.
 #[derive(Clone, Debug)]
@@ -39,6 +44,10 @@ pub enum Step {
     Ask(Question),
     /// So many bytes that follow are no commands; once they have been swallowed, this is the answer.
     Swallow(u64, Reply),
+    /// The client has logged in.
+    Welcome(Reply),
+    /// A login has failed: the reply is not to come at once.
+    Denied(Denied),
 }
 
 /// What only the server can answer.
@@ -50,6 +59,8 @@ pub enum Question {
     Message(Envelope),
     /// Take so many bytes of the message in. Answered with [`Session::chunk_taken`]; with [`Session::message`] if it is whole now, and the envelope here.
     Chunk { size: u64, whole: Option<Envelope> },
+    /// Is the client who it says? Answered with [`Session::found`].
+    Login(Claim),
 }
 
 #[derive(Clone, Debug)]
@@ -84,12 +95,17 @@ pub struct Session {
     given: usize,
     commands: u64,
     errors: u64,
+    /// None: nobody can log in.
+    login: Option<Box<Login>>,
+    /// Under TLS: what a login can be bound to.
+    bindings: Option<Arc<Bindings>>,
 }
 
 impl Session {
     #[must_use]
     pub fn new(terms: Arc<Terms>) -> Session {
-        Session { terms, state: State::Connected, greeting: None, asked: 0, given: 0, commands: 0, errors: 0 }
+        let (login, bindings) = (None, None);
+        Session { terms, state: State::Connected, greeting: None, asked: 0, given: 0, commands: 0, errors: 0, login, bindings }
     }
 
     /// Goes on under other terms; between two transactions.
@@ -128,9 +144,13 @@ impl Session {
         if let Some(over) = self.count() {
             return Step::Reply(over);
         }
+        if self.is_logging_in() {
+            let step = self.answer(line, early);
+            return self.told(step);
+        }
         let step = match Command::parse(line, offer) {
             // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
-            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data) if early => Step::Reply(reply::out_of_step()),
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::Auth { .. }) if early => Step::Reply(reply::out_of_step()),
             // RFC 3030 2: whatever is wrong, the bytes behind it are content.
             Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
                 Step::Reply(reply) => Step::Swallow(size, reply),
@@ -139,16 +159,22 @@ impl Session {
             Ok(command) => self.command(command, offer),
             Err(error) => Step::Reply(self.refuse(error)),
         };
+        self.told(step)
+    }
+
+    /// The same step, its reply counted.
+    fn told(&mut self, step: Step) -> Step {
         match step {
             Step::Reply(reply) => Step::Reply(self.tell(reply)),
             Step::Swallow(size, reply) => Step::Swallow(size, self.tell(reply)),
-            Step::Ask(question) => Step::Ask(question),
+            Step::Denied(denied) => Step::Denied(Denied { reply: self.tell(denied.reply), ..denied }),
+            other @ (Step::Ask(_) | Step::Welcome(_)) => other,
         }
     }
 
     /// A line that grew over every limit and was thrown away.
     pub fn overlong_line(&mut self) -> Reply {
-        let reply = self.count().unwrap_or_else(reply::line_too_long);
+        let reply = self.count().or_else(|| self.overlong_answer()).unwrap_or_else(reply::line_too_long);
         self.tell(reply)
     }
 
@@ -178,6 +204,7 @@ impl Session {
             Command::Rcpt(path) => self.rcpt(path),
             Command::Data => self.data(),
             Command::Bdat { size, last } => self.chunk(size, last),
+            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial.as_ref()),
             Command::Rset => {
                 self.reset();
                 Step::Reply(reply::ok())
@@ -194,8 +221,13 @@ impl Session {
 
     fn greet(&mut self, greeting: Greeting, offer: &Offer) -> Step {
         let Terms { hostname, token, .. } = &*self.terms;
-        let hello =
-            if greeting.extended { reply::extended_hello(hostname, &extension::keywords(offer, token)) } else { reply::hello(hostname) };
+        let hello = if greeting.extended {
+            let mut keywords = extension::keywords(offer, token);
+            keywords.extend(self.announced_logins());
+            reply::extended_hello(hostname, &keywords)
+        } else {
+            reply::hello(hostname)
+        };
         self.greeting = Some(greeting);
         self.reset();
         Step::Reply(hello)
@@ -205,6 +237,7 @@ impl Session {
         let reply = match &self.state {
             State::Connected => reply::bad_sequence("Say EHLO first"),
             State::Mail(_) | State::Rcpt(_) | State::Chunks(_) | State::Data => reply::bad_sequence("A transaction is open"),
+            State::Greeted if self.needs_login() => reply::login_required(),
             State::Greeted => match envelope.declared.size {
                 Some(size) if size > offer.size => reply::too_large(),
                 Some(size) if size > offer.room => reply::no_room(),
@@ -287,15 +320,16 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::auth::check::testing::Known;
 
-    const OFFER: Offer = Offer { size: 1000, room: 900, smtputf8: Some(false) };
+    pub(super) const OFFER: Offer = Offer { size: 1000, room: 900, smtputf8: Some(false) };
 
-    fn session() -> Session {
+    pub(super) fn session() -> Session {
         Session::new(Arc::new(Terms { hostname: "mx.example".into(), token: "T".into(), recipients: 2, commands: 30, errors: 3 }))
     }
 
     /// Says a line; recipients are accepted unless they begin with `no`.
-    fn say(session: &mut Session, line: &str) -> u16 {
+    pub(super) fn say(session: &mut Session, line: &str) -> u16 {
         match session.line(format!("{line}\r\n").as_bytes(), false, &OFFER) {
             Step::Reply(reply) => reply.code(),
             Step::Ask(Question::Recipient(path)) => {
@@ -305,11 +339,15 @@ mod tests {
             Step::Ask(Question::Message(_)) => 354,
             Step::Ask(Question::Chunk { size, whole: None }) => session.chunk_taken(reply::chunk_taken(size)).code(),
             Step::Ask(Question::Chunk { whole: Some(_), .. }) => session.message(reply::ok()).code(),
-            Step::Swallow(_, reply) => reply.code(),
+            Step::Ask(Question::Login(claim)) => match session.found(claim.check(&Known::new())) {
+                Step::Reply(reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
+                other => panic!("{other:?}"),
+            },
+            Step::Swallow(_, reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
         }
     }
 
-    fn dialog(session: &mut Session, lines: &[(&str, u16)]) {
+    pub(super) fn dialog(session: &mut Session, lines: &[(&str, u16)]) {
         for (line, code) in lines {
             assert_eq!(say(session, line), *code, "{line}");
         }

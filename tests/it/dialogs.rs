@@ -4,7 +4,7 @@
 //! `C!` closes the client's sending side. `S:` is one reply (all its lines), `*` any text. `S!` says that the server has closed the connection. `-- again`
 //! is a new connection. `N:` is a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N= ` is a part of the last message
 //! it got, `N~` something that is not in it; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
-//! says, `# offers:` replaces what it offers, `# rules:` are the lines of a rule file.
+//! says, `# offers:` replaces what it offers, `# rules:` are the lines of a rule file. `users.yaml` lies beside the configuration.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use super::support::PATIENCE;
 use super::support::next_hop::{Act, NextHop, Script};
 use super::support::transom::Transom;
+
+/// Who may log in: `anna@example.org` with `pencil`, `bob` with `pass word`.
+const USERS: &str = include_str!("support/users.yaml");
 
 #[test]
 fn every_dialog_goes_as_written() {
@@ -170,7 +173,7 @@ fn play(dialog: &Dialog) -> Result<(), String> {
     let script = dialog.offers.as_ref().map_or_else(Script::good, |offers| Script::offering(offers));
     let script = dialog.acts.iter().fold(script, |script, (line, act)| script.at(line, *act));
     let next_hop = NextHop::start([script]);
-    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[("rules.yaml", &dialog.rules)]);
+    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[("rules.yaml", &dialog.rules), ("users.yaml", USERS)]);
     let mut client = Client::connect(transom.address());
     for (number, step) in &dialog.steps {
         let failed = |problem: String| format!("line {number}: {problem}\n{}", transom.log());

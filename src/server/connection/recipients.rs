@@ -54,7 +54,7 @@ impl Connection {
 
     /// A recipient with what is known of it before the next hop is asked.
     fn ruled(&self, path: &Recipient) -> Asked {
-        if let Err(refused) = self.door.permission.check(self.peer, path) {
+        if let Err(refused) = self.door.permission.check(self.peer, self.session.user().is_some(), path) {
             tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
             return Asked { ruling: RecipientRuling::untouched(path), known: Some(refused) };
         }

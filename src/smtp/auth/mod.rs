@@ -17,6 +17,7 @@ pub mod check;
 pub mod client;
 pub mod login;
 pub mod plain;
+pub mod policy;
 pub mod prepare;
 pub mod scram;
 pub mod server;

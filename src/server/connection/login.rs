@@ -1,0 +1,69 @@
+//! AUTH: the users are asked on a thread that may wait, and who fails waits for the answer.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::Connection;
+use crate::smtp::auth::check::{Claim, Found, Unable};
+use crate::smtp::reply::{self, Reply};
+use crate::smtp::session::{Denied, Step};
+
+/// How long a login waits until others are done.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What the first failed login waits for its answer; each further one as much longer. One guesses slowly, and who mistyped does not notice.
+const DELAY: Duration = Duration::from_millis(250);
+
+impl Connection {
+    /// A client says who it is.
+    pub(super) async fn login(&mut self, claim: Claim) -> ControlFlow<()> {
+        let found = self.find(claim).await;
+        match self.session.found(found) {
+            Step::Denied(denied) => self.denied(denied).await,
+            Step::Welcome(reply) => self.welcome(&reply),
+            Step::Reply(reply) => self.say(&reply),
+            Step::Ask(_) | Step::Swallow(..) => self.say(&reply::login_not_possible()),
+        }
+    }
+
+    /// A client has logged in.
+    pub(super) fn welcome(&mut self, reply: &Reply) -> ControlFlow<()> {
+        let user = self.session.user().map(|user| &**user);
+        tracing::info!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, "logged in");
+        self.say(reply)
+    }
+
+    /// Asks who knows the users: hashing a password takes a core for a while, so few do so at once.
+    async fn find(&mut self, claim: Claim) -> Result<Found, Unable> {
+        let Some(auth) = self.door.auth.clone() else { return Ok(Found::Nobody) };
+        let place = timeout(PATIENCE, self.shared.logins.clone().acquire_owned()).await;
+        let found = match place {
+            Ok(Ok(place)) => {
+                let asked = spawn_blocking(move || {
+                    let _place = place;
+                    claim.check(&*auth.users)
+                });
+                asked.await.unwrap_or_else(|panic| Err(Unable(format!("asking them broke: {panic}; please report this"))))
+            }
+            _ => Err(Unable(format!("too many want to log in at once: none of the cores was free within {PATIENCE:?}"))),
+        };
+        found.inspect_err(|Unable(error)| {
+            tracing::error!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, error, "the users cannot be asked");
+        })
+    }
+
+    /// A login has failed.
+    pub(super) async fn denied(&mut self, denied: Denied) -> ControlFlow<()> {
+        let Denied { user, failures, reply } = denied;
+        // Whatever a stranger says goes there: without what could make two lines of one, and not without end.
+        let user = user.map(|user| user.chars().take(100).collect::<String>());
+        tracing::warn!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, failures, "login failed");
+        tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => self.say(&reply::shutting_down()),
+            () = sleep(DELAY * failures) => self.say(&reply),
+        }
+    }
+}
