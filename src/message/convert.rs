@@ -1,4 +1,4 @@
-//! For a next hop without 8BITMIME (SEMANTICS 18).
+//! For a next hop without 8BITMIME or BINARYMIME (SEMANTICS 18).
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Message {
             }
         }
         for part in converted {
-            message.relabel(part)?;
+            message.relabel(part, &["8bit", "binary"], "7bit")?;
         }
         message.cover_between_parts()?;
         Ok(message)
@@ -50,12 +50,60 @@ impl Message {
         self.put_content(part.id, new)
     }
 
-    /// RFC 2045 6.4: what contains only 7-bit parts says 7bit itself.
-    fn relabel(&mut self, part: PartId) -> Result<(), Fault> {
+    /// This message for a next hop without BINARYMIME: parts that are not made of lines, or say so, become base64 (RFC 3030 3).
+    ///
+    /// # Errors
+    /// [`Fault::Message`] if such a part may not be edited (signed, encrypted, or not looked into), or something between the parts is like that.
+    pub fn in_lines(&self) -> Result<Message, Fault> {
+        let mut message = self.clone();
+        let mut converted = Vec::new();
+        for part in self.parts().iter().filter(|part| part.leaf) {
+            let (_, slot) = self.leaf(part.id)?;
+            let lines = is_in_lines(&self.slot_bytes(slot)?);
+            let inside = part.protection.is_some() || part.opaque;
+            if inside && !lines {
+                return Err(Fault::Message(format!("part {} is binary and may not be re-encoded", part.id.0)));
+            }
+            if !lines || part.encoding == "binary" && !inside {
+                message.convert_to_base64(part)?;
+                converted.push(part.id);
+            }
+        }
+        for part in converted {
+            message.relabel(part, &["binary"], "8bit")?;
+        }
+        let mut before = 0;
+        let mut lines = true;
+        message.for_each(&mut |piece| {
+            lines &= goes_on_in_lines(&mut before, piece);
+            Ok(())
+        })?;
+        if lines && before != b'\r' {
+            return Ok(message);
+        }
+        Err(Fault::Message("there are line ends or NULs outside of its parts that only BINARYMIME carries".to_owned()))
+    }
+
+    fn convert_to_base64(&mut self, part: &Part) -> Result<(), Fault> {
+        if part.media_type.starts_with("multipart/") {
+            return Err(Fault::Message(format!("part {} is binary, and a multipart cannot be encoded", part.id.0)));
+        }
+        let (_, slot) = self.leaf(part.id)?;
+        let encoded = self.slot_bytes(slot)?;
+        let transfer = Message::transfer(part)?;
+        let new = base64::encode_lines(&transfer.decode(&encoded));
+        if transfer != Transfer::Base64 {
+            self.set_part_field(part.id, "Content-Transfer-Encoding", "base64")?;
+        }
+        self.put_content(part.id, new)
+    }
+
+    /// RFC 2045 6.4: what contains no such parts any more says so itself.
+    fn relabel(&mut self, part: PartId, labels: &[&str], label: &str) -> Result<(), Fault> {
         let mut above = self.part(part).parent;
         while let Some(parent) = above {
-            if matches!(self.part(parent).encoding.as_str(), "8bit" | "binary") {
-                self.set_part_field(parent, "Content-Transfer-Encoding", "7bit")?;
+            if labels.contains(&self.part(parent).encoding.as_str()) {
+                self.set_part_field(parent, "Content-Transfer-Encoding", label)?;
             }
             above = self.part(parent).parent;
         }
@@ -72,5 +120,73 @@ impl Message {
             Arc::make_mut(&mut self.body).slots[index].replace(covered);
         }
         Ok(())
+    }
+}
+
+/// Lines with CR LF at their ends, and no NUL.
+fn is_in_lines(bytes: &[u8]) -> bool {
+    let mut before = 0;
+    goes_on_in_lines(&mut before, bytes) && before != b'\r'
+}
+
+/// The same, piece by piece; a CR at the end of one needs its LF in the next.
+fn goes_on_in_lines(before: &mut u8, bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| {
+        let before = std::mem::replace(before, byte);
+        byte != 0 && (before == b'\r') == (byte == b'\n')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::tests::limits;
+    use super::*;
+
+    fn message(bytes: &'static [u8]) -> Message {
+        Message::parse(Bytes::from_static(bytes), &Arc::new(limits())).unwrap()
+    }
+
+    fn written(message: &Message) -> Vec<u8> {
+        let mut all = Vec::new();
+        message
+            .for_each(&mut |piece| {
+                all.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    #[test]
+    fn what_is_not_made_of_lines_becomes_base64_and_all_else_stays() {
+        let binary = message(
+            b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n--b\r\n\r\nplain\r\n\
+              --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00a\nb\rc\xff\r\n--b--\r\n",
+        );
+        let lines = written(&binary.in_lines().unwrap());
+        assert_eq!(
+            String::from_utf8(lines).unwrap(),
+            "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b\r\n\r\nplain\r\n\
+             --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nAGEKYg1j/w==\r\n--b--\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_made_of_lines_and_says_nothing_else_is_not_touched() {
+        let plain = message(b"Subject: x\r\n\r\nhello\r\n");
+        assert!(plain.in_lines().unwrap().is_same_as(&plain));
+    }
+
+    #[test]
+    fn what_is_signed_is_refused_and_so_is_what_stands_between_parts() {
+        let signed = message(
+            b"Content-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\nContent-Transfer-Encoding: binary\r\n\r\na\nb\r\n\
+              --b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n",
+        );
+        assert!(matches!(signed.in_lines(), Err(Fault::Message(_))));
+        let between = message(b"Content-Type: multipart/mixed; boundary=b\r\n\r\npre\namble\r\n--b\r\n\r\nx\r\n--b--\r\n");
+        assert!(matches!(between.in_lines(), Err(Fault::Message(_))));
     }
 }

@@ -68,8 +68,11 @@ pub struct Connection {
     /// When it came back to the pool.
     pub idle_since: Instant,
     messages: u64,
+    mails: u64,
     resets: u32,
     refused: u32,
+    /// MAIL and RCPT were last answered 2.1.x: no such reply can be taken for one to a message.
+    pub tells_apart: bool,
     /// Taken from the pool, so that trouble may be its age.
     pub reused: bool,
     /// The thread whose runtime wakes who waits for it.
@@ -91,8 +94,10 @@ impl Connection {
             opened: now,
             idle_since: now,
             messages: 0,
+            mails: 0,
             resets: 0,
             refused: 0,
+            tells_apart: false,
             reused: false,
             home: thread::current().id(),
         }
@@ -253,9 +258,32 @@ impl Connection {
         self.resets = 0;
     }
 
-    /// Counts the end of the data as a command without reply.
-    pub fn count_dot(&mut self) {
-        self.unanswered += 1;
+    /// Counts MAIL.
+    pub fn count_mail(&mut self) {
+        self.mails += 1;
+    }
+
+    /// Counts the end of the data, and what was said in the same write, as commands without reply.
+    pub fn count_end(&mut self, answers: usize) {
+        self.unanswered += answers;
+    }
+
+    /// Whether there is more to read than was asked for.
+    #[must_use]
+    pub fn is_talking(&self) -> bool {
+        self.replies.waiting() > 0 || self.stream.look() == Seen::Unread
+    }
+
+    /// Whether it takes another MAIL (RFC 9422 4, MAILMAX).
+    #[must_use]
+    pub fn takes_another(&self) -> bool {
+        self.capabilities.limits.transactions.is_none_or(|most| self.mails < most)
+    }
+
+    /// Whether TLS protects it, towards a server whose certificate was verified.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.stream.is_verified()
     }
 
     /// Whether it has done enough: other servers lose patience with one that goes on (SEMANTICS 11).
@@ -263,7 +291,7 @@ impl Connection {
     pub fn is_spent(&self) -> bool {
         let age = clock::monotonic().duration_since(self.opened);
         let messages = self.target.route.connections.messages;
-        self.refused >= REFUSED || self.resets >= RESETS || self.messages >= messages || age >= AGE
+        !self.takes_another() || self.refused >= REFUSED || self.resets >= RESETS || self.messages >= messages || age >= AGE
     }
 
     /// Whether it is spent, or has lain idle for too long.

@@ -1,5 +1,7 @@
-//! A message's bytes on their way out: from memory without copying, from its file in pieces, dot-stuffed, in time, and never with a dot that is too late.
+//! A message's bytes on their way out: from memory without copying, from its file in pieces, dot-stuffed or counted, in time, and never with an end that is too
+//! late. The end is the dot, or the last byte of BDAT LAST.
 
+use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -26,11 +28,35 @@ const SLICES: usize = 64;
 /// How long a transfer may be slow before it is too slow.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Why the dot was not sent.
+/// Why the end was not sent.
 #[derive(Debug)]
 pub enum Stopped {
     ClientGone,
     Trouble(Trouble),
+    /// Trouble before the first byte.
+    Unsaid(Trouble),
+}
+
+/// How the content goes out.
+#[derive(Debug)]
+pub enum Form {
+    /// Behind the 354, with dots doubled and one at its end.
+    Dotted,
+    /// Counted (RFC 3030 2), behind this, which ends with BDAT LAST.
+    Counted(String),
+    /// The same, with commands before BDAT whose answers may come while it is written.
+    AtOnce(String),
+}
+
+impl Form {
+    /// BDAT LAST with so many bytes, behind these commands.
+    #[must_use]
+    pub fn counted(commands: Option<String>, size: u64) -> Form {
+        let at_once = commands.is_some();
+        let mut text = commands.unwrap_or_default();
+        write!(text, "BDAT {size} LAST\r\n").expect("a String takes all");
+        if at_once { Form::AtOnce(text) } else { Form::Counted(text) }
+    }
 }
 
 /// What a transfer has to keep to.
@@ -43,40 +69,21 @@ pub struct Pace {
     pub stall: Duration,
 }
 
-/// Sends everything, dot included. When it fails the dot was not sent, and must not be: the connection is closed.
+/// Sends everything, its end included. When it fails the end was not sent, and must not be: the connection is closed.
 pub async fn send(
     connection: &mut Connection,
     message: &Message,
+    form: Form,
     pace: Pace,
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
 ) -> Result<(), Stopped> {
-    let mut sender =
-        Sender { stuffer: Stuffer::default(), out: Vec::with_capacity(SLICES), waiting: 0, meter: Meter::new(pace, clock::monotonic()) };
-    for piece in message.pieces() {
-        match piece {
-            Piece::Memory(bytes) => sender.take(bytes),
-            Piece::File { file, span } => {
-                let mut at = span.start;
-                while at < span.end {
-                    let length = CHUNK.min(span.end - at);
-                    sender.take(read(&file, at, length).await.map_err(|error| {
-                        Stopped::Trouble(Trouble::Other(format!(
-                            "was not sent the content, which cannot be read: {error}; see to the disk of store.path"
-                        )))
-                    })?);
-                    at += length;
-                    sender.write(connection, gone, false).await?;
-                }
-            }
-        }
-        if sender.waiting >= CHUNK {
-            sender.write(connection, gone, false).await?;
-        }
-    }
-    sender.out.push(sender.stuffer.end());
-    sender.write(connection, gone, true).await?;
-    connection.count_dot();
-    Ok(())
+    let mut sender = Sender::new(form, pace);
+    let sent = sender.send(connection, message, gone).await;
+    sent.map_err(|stopped| match stopped {
+        // Behind the 354 the next hop waits for content, whatever was written of it.
+        Stopped::Trouble(trouble) if sender.stuffer.is_none() && sender.meter.total == 0 => Stopped::Unsaid(trouble),
+        stopped => stopped,
+    })
 }
 
 /// A piece of the content's file, read off the async threads.
@@ -90,40 +97,103 @@ async fn read(file: &Arc<Scratch>, at: u64, length: u64) -> io::Result<Bytes> {
 }
 
 struct Sender {
-    stuffer: Stuffer,
-    /// Stuffed and not yet written.
+    /// None where the content is counted.
+    stuffer: Option<Stuffer>,
+    /// What may be read while it is written.
+    last: Care,
+    /// As it goes out, and not yet written.
     out: Vec<Bytes>,
     /// Bytes of it.
     waiting: u64,
     meter: Meter,
 }
 
+/// What has to be looked after in a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    /// It does not carry the end.
+    Part,
+    /// It carries the end: a reply too many, read after it, would be taken for the end's (SEMANTICS 11).
+    End,
+    /// It carries everything, and the next hop may answer what stands at its beginning before it has the rest.
+    Whole,
+}
+
 impl Sender {
-    fn take(&mut self, bytes: Bytes) {
-        self.waiting += bytes.len() as u64;
-        self.stuffer.push(bytes, &mut self.out);
+    fn new(form: Form, pace: Pace) -> Sender {
+        let (stuffer, last, head) = match form {
+            Form::Dotted => (Some(Stuffer::default()), Care::End, None),
+            Form::Counted(head) => (None, Care::End, Some(head)),
+            Form::AtOnce(head) => (None, Care::Whole, Some(head)),
+        };
+        let mut out = Vec::with_capacity(SLICES);
+        out.extend(head.map(Bytes::from));
+        Sender { stuffer, last, out, waiting: 0, meter: Meter::new(pace, clock::monotonic()) }
     }
 
-    /// Writes what waits, the dot with it where it is the `last`. Stops at any word of the next hop: before the dot there is nothing it could have to say.
+    /// The last piece waits for the write that carries the end.
+    async fn send(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message,
+        gone: &mut (dyn Future<Output = ()> + Send + Unpin),
+    ) -> Result<(), Stopped> {
+        for piece in message.pieces() {
+            if self.waiting >= CHUNK {
+                self.write(connection, gone, Care::Part).await?;
+            }
+            match piece {
+                Piece::Memory(bytes) => self.take(bytes),
+                Piece::File { file, span } => {
+                    let mut at = span.start;
+                    while at < span.end {
+                        if self.waiting > 0 {
+                            self.write(connection, gone, Care::Part).await?;
+                        }
+                        let length = CHUNK.min(span.end - at);
+                        self.take(read(&file, at, length).await.map_err(|error| {
+                            Stopped::Trouble(Trouble::Other(format!(
+                                "was not sent the content, which cannot be read: {error}; see to the disk of store.path"
+                            )))
+                        })?);
+                        at += length;
+                    }
+                }
+            }
+        }
+        if let Some(stuffer) = &self.stuffer {
+            self.out.push(stuffer.end());
+        }
+        self.write(connection, gone, self.last).await
+    }
+
+    fn take(&mut self, bytes: Bytes) {
+        self.waiting += bytes.len() as u64;
+        match &mut self.stuffer {
+            Some(stuffer) => stuffer.push(bytes, &mut self.out),
+            None => self.out.push(bytes),
+        }
+    }
+
+    /// Writes what waits. Stops at any word of the next hop: before the end there is nothing it could have to say, unless it was asked something in the same write.
     async fn write(
         &mut self,
         connection: &mut Connection,
         gone: &mut (dyn Future<Output = ()> + Send + Unpin),
-        last: bool,
+        care: Care,
     ) -> Result<(), Stopped> {
         let mut out = Slices { all: std::mem::take(&mut self.out), done: 0 };
         self.waiting = 0;
         self.meter.last = clock::monotonic();
         while !out.is_empty() {
-            if last {
-                // This write may carry the dot. A reply too many, read after it, would be taken for the dot's (SEMANTICS 11).
+            if care == Care::End || care == Care::Whole && self.meter.total == 0 {
                 connection.quiet().map_err(Stopped::Trouble)?;
             }
             let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
             tokio::select! {
                 biased;
                 () = &mut *gone => return Err(Stopped::ClientGone),
-                written = write_some(connection.stream(), &out) => match written.map_err(Stopped::Trouble)? {
+                written = write_some(connection.stream(), &out, care != Care::Whole) => match written.map_err(Stopped::Trouble)? {
                     0 => return Err(Stopped::Trouble(Trouble::Closed)),
                     count => {
                         out.advance(count);
@@ -137,8 +207,8 @@ impl Sender {
     }
 }
 
-/// Writes as much as the next hop takes; it has nothing to say meanwhile.
-async fn write_some(stream: &mut Stream, out: &Slices) -> Result<usize, Trouble> {
+/// Writes as much as the next hop takes; if `listens`, it has nothing to say meanwhile.
+async fn write_some(stream: &mut Stream, out: &Slices, listens: bool) -> Result<usize, Trouble> {
     let mut slices = [IoSlice::new(&[]); SLICES];
     let next = &out.all[out.done..];
     slices.iter_mut().zip(next).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
@@ -146,7 +216,7 @@ async fn write_some(stream: &mut Stream, out: &Slices) -> Result<usize, Trouble>
     poll_fn(|context| {
         let mut byte = [0; 1];
         let mut said = ReadBuf::new(&mut byte);
-        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(context, &mut said) {
+        if listens && let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(context, &mut said) {
             return Poll::Ready(Err(interrupted(&read.map(|()| said.filled().len()))));
         }
         Pin::new(&mut *stream).poll_write_vectored(context, slices).map_err(|_: io::Error| Trouble::Closed)

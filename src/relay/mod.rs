@@ -3,6 +3,7 @@
 mod connection;
 mod content;
 mod dialog;
+mod fit;
 mod handshake;
 pub mod health;
 mod offered;
@@ -10,6 +11,7 @@ mod pool;
 mod reach;
 pub mod release;
 mod route;
+mod sent;
 mod settings;
 mod stream;
 mod target;
@@ -41,6 +43,12 @@ pub enum RelayError {
     /// The next hop's EHLO carries our own token.
     #[error("{0}")]
     Loop(String),
+    /// More recipients than the next hop takes in a transaction (LIMITS RCPTMAX), or than can have one reply between them (LMTP): 452 4.5.3.
+    #[error("the next hop takes no more recipients in this transaction")]
+    TooMany,
+    /// It could never be said to this next hop; it has been logged.
+    #[error("{}", .0.text())]
+    Unfit(Unfit),
 }
 
 /// What became of a transaction.
@@ -52,9 +60,11 @@ pub enum Delivery {
     Refused { next_hop: String, answer: Answer },
     /// MAIL or DATA were answered 4xx or 5xx, before the dot.
     RefusedBefore { next_hop: String, answer: Answer },
+    /// LMTP: the end was answered for each of several recipients.
+    Each { next_hop: String, words: Vec<(Recipient, Word)> },
     /// Recipients were refused when the transaction was opened anew; nothing was sent. Each with its answer.
     Recipients { next_hop: String, refused: Vec<(Recipient, Answer)> },
-    /// It could not be said in the next hop's terms: its SIZE is too small, SMTPUTF8 or 8BITMIME missing and not convertible. Nothing was sent; a final answer of ours.
+    /// It could not be said in the next hop's terms. Nothing was sent; a final answer of ours.
     Unfit(Unfit),
     /// Before the dot: unreachable, silent, unintelligible, 421, deadline over.
     Unavailable(RelayError),
@@ -62,6 +72,15 @@ pub enum Delivery {
     ClientGone,
     /// The dot was sent and not answered.
     InDoubt { next_hop: String, error: String },
+}
+
+/// What became of one recipient in LMTP.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// 2xx, 4xx or 5xx.
+    Said(Answer),
+    /// Nothing that tells; why.
+    Unknown(String),
 }
 
 /// Why a message cannot go to this next hop at all.
@@ -73,6 +92,24 @@ pub enum Unfit {
     NeedsSmtpUtf8,
     /// 8-bit content that may not be edited (signed): 554 5.6.3.
     EightBit,
+    /// Content that is not made of lines, and may not be edited (RFC 3030 3): 554 5.6.3.
+    Binary,
+    /// REQUIRETLS, and no verified TLS or no REQUIRETLS there (RFC 8689 4.2.1): 550 5.7.30.
+    NeedsTls,
+}
+
+impl Unfit {
+    /// For people.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Unfit::TooLarge => "it is larger than the next hop's SIZE",
+            Unfit::NeedsSmtpUtf8 => "it needs SMTPUTF8, which the next hop does not have",
+            Unfit::EightBit => "it needs 8BITMIME, which the next hop does not have, and a signed part may not be converted",
+            Unfit::Binary => "it needs BINARYMIME, which the next hop does not have, and a part of it may not be converted",
+            Unfit::NeedsTls => "its sender requires TLS, and the next hop offers no REQUIRETLS over verified TLS",
+        }
+    }
 }
 
 /// The way out; one for the process. Cheap to clone.

@@ -5,14 +5,15 @@
 //! | answers the dot 2xx | released |
 //! | refuses the sender, a recipient, DATA or the dot | held, with that reply |
 //! | cannot take a message like this, cannot be reached, is silent or unintelligible before the dot | held, with that trouble |
-//! | is silent after the dot | in doubt: sent again only by force |
+//! | is silent after the dot, or an LMTP one takes it for some recipients only | in doubt: sent again only by force |
 
 use std::time::Duration;
 
-use super::{Behalf, Delivery, Relay, Unfit, Until};
+use super::{Behalf, Delivery, Relay, Until, Word};
 use crate::base::clock;
 use crate::message::received::{self, Stamp};
 use crate::message::{Field, Message};
+use crate::smtp::envelope::Recipient;
 use crate::smtp::reply::Class;
 use crate::store::content::Form;
 use crate::store::desk::{Claim, DeskError, Row, Settled};
@@ -122,18 +123,27 @@ fn outcome(delivery: Delivery) -> Outcome {
             let told: Vec<_> = recipients.iter().map(|(path, answer)| format!("{path}: {}", answer.in_one_line())).collect();
             refused(if permanent { Class::Permanent } else { Class::Transient }, format!("{next_hop} refused {}", told.join("; ")))
         }
-        Delivery::Unfit(unfit) => Outcome::Refused(unfit_text(unfit).to_owned()),
+        Delivery::Each { next_hop, words } => of_each(&next_hop, &words),
+        Delivery::Unfit(unfit) => Outcome::Refused(unfit.text().to_owned()),
         Delivery::Unavailable(error) => Outcome::NotNow(error.to_string()),
         Delivery::ClientGone => Outcome::NotNow("it was called off before the dot".to_owned()),
         Delivery::InDoubt { next_hop, error } => Outcome::InDoubt(format!("{next_hop} did not answer the dot: {error}")),
     }
 }
 
-fn unfit_text(unfit: Unfit) -> &'static str {
-    match unfit {
-        Unfit::TooLarge => "it is larger than the next hop's SIZE",
-        Unfit::NeedsSmtpUtf8 => "it needs SMTPUTF8, which the next hop does not have",
-        Unfit::EightBit => "it needs 8BITMIME, which the next hop does not have, and a signed part may not be converted",
+/// Released only if all have it. Who has not cannot be told apart by a row: it stays in doubt, with the words that tell.
+fn of_each(next_hop: &str, words: &[(Recipient, Word)]) -> Outcome {
+    let told = |(path, word): &(Recipient, Word)| match word {
+        Word::Said(answer) => format!("{path}: {}", answer.in_one_line()),
+        Word::Unknown(error) => format!("{path}: {error}"),
+    };
+    let text = format!("{next_hop} said of {}", words.iter().map(told).collect::<Vec<_>>().join("; "));
+    let all = |wanted: &[Class]| words.iter().all(|(_, word)| matches!(word, Word::Said(answer) if wanted.contains(&answer.class())));
+    match () {
+        () if all(&[Class::Done]) => Outcome::Sent(text),
+        () if all(&[Class::Permanent]) => Outcome::Refused(text),
+        () if all(&[Class::Permanent, Class::Transient]) => Outcome::NotNow(text),
+        () => Outcome::InDoubt(text),
     }
 }
 

@@ -40,6 +40,14 @@ impl Stream {
         })
     }
 
+    /// Whether TLS protects it, towards a server whose certificate was verified. A socket as it is never does.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+        }
+    }
+
     /// Asks the kernel, not the runtime: what arrived a moment ago must be seen, too.
     #[must_use]
     pub fn look(&self) -> Seen {

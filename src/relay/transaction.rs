@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use tokio::time::sleep_until;
 
+use super::connection::Connection;
 use super::content::Pace;
-use super::dialog::{Answers, Offered, Opened, Ready};
+use super::dialog::{Answers, NotSent, Offered, Opened, Ready};
+use super::fit::{cannot_say, fit};
 use super::route::{Attempts, Behalf, Lease, Route};
-use super::{Delivery, RelayError, Unfit, Until};
-use crate::message::{Fault, Message};
-use crate::smtp::client::{Answer, Capabilities, declared_anew};
+use super::{Delivery, RelayError, Until};
+use crate::message::Message;
+use crate::smtp::client::{Answer, declared_anew};
 use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path::Path;
-use crate::smtp::reply::Class;
-
-/// Messages up to this size are converted where they are; larger ones off the async threads.
-const SMALL: u64 = 256 * 1024;
+use crate::smtp::reply::{Class, Enhanced};
 
 /// One session's transaction with the next hop. Holds at most one connection; dropping it abandons (RSET if DATA was not sent, else close).
 #[derive(Debug)]
@@ -30,39 +29,78 @@ pub struct Transaction {
     accepted: Vec<Recipient>,
     /// The sender was refused: that is every recipient's answer.
     refused: Option<Answer>,
+    /// Its client hears of each recipient after the end (LMTP).
+    tells_each: bool,
     open: Option<Offered>,
 }
+
+/// What a recipient beyond RCPTMAX is answered in the next hop's place (RFC 9422 4).
+const TOO_MANY: (u16, Enhanced, &str) = (552, Enhanced(5, 5, 3), "more recipients than LIMITS RCPTMAX allows");
 
 /// Ready for the content, and the form of it that this next hop takes, if not the given one.
 type Prepared = (Ready, Option<Message>);
 
+/// A transaction of exactly one envelope.
+enum Exact {
+    Offered(Offered),
+    /// It will be said together with the content.
+    AtOnce(Ready),
+}
+
 impl Transaction {
     pub(super) fn new(route: Arc<Route>, behalf: Behalf, sender: Path, declared: Declared) -> Transaction {
-        Transaction { route, behalf, sender, declared, accepted: Vec::new(), refused: None, open: None }
+        Transaction { route, behalf, sender, declared, accepted: Vec::new(), refused: None, tells_each: false, open: None }
+    }
+
+    /// For a client that hears of each recipient after the end: where the next hop does as well, more than one can be asked about.
+    #[must_use]
+    pub fn telling_each(mut self) -> Transaction {
+        self.tells_each = true;
+        self
     }
 
     /// Asks the next hop about recipients (at most 100 unanswered), opening or reopening the transaction when needed. One result each, in order;
     /// a refused MAIL is each one's answer. Recipients accepted are remembered.
     pub async fn recipients(&mut self, paths: &[Recipient]) -> Vec<Result<Answer, RelayError>> {
-        if let Some(answer) = &self.refused {
-            return vec![Ok(answer.clone()); paths.len()];
-        }
-        let answers = match self.ask(paths).await {
-            Ok(answers) => answers,
-            Err(error) => vec![Err(error); paths.len()],
-        };
-        for (path, answer) in paths.iter().zip(&answers) {
-            if answer.as_ref().is_ok_and(|answer| answer.class() == Class::Done) {
-                self.accepted.push(path.clone());
+        let mut answers = Vec::with_capacity(paths.len());
+        while answers.len() < paths.len() {
+            let left = &paths[answers.len()..];
+            if let Some(answer) = &self.refused {
+                answers.extend(left.iter().map(|_| Ok(answer.clone())));
+                break;
             }
+            let some = match self.ask(left).await {
+                Ok(some) => some,
+                Err(error) => vec![Err(error); left.len()],
+            };
+            for (path, answer) in left.iter().zip(&some) {
+                if answer.as_ref().is_ok_and(|answer| answer.class() == Class::Done) {
+                    self.accepted.push(path.clone());
+                }
+            }
+            answers.extend(some);
         }
         answers
     }
 
+    /// How many more may be asked about on this connection.
+    fn room(&self, connection: &Connection) -> usize {
+        // LMTP may refuse each after the end, and a client that hears one reply then could not be told.
+        let one = (connection.next_hop.lmtp && !self.tells_each).then_some(1);
+        let most = connection.capabilities.limits.recipients.into_iter().chain(one).min();
+        most.map_or(usize::MAX, |most| most.saturating_sub(self.accepted.len()))
+    }
+
+    /// The answers to the first of them, as many as may be asked about together; never none.
     async fn ask(&mut self, paths: &[Recipient]) -> Result<Answers, RelayError> {
         let mut attempts = Attempts::default();
         if let Some(open) = self.open.take() {
-            match open.add(paths).await {
+            let room = self.room(&open.lease().connection).min(paths.len());
+            if room == 0 {
+                self.open = Some(open);
+                return Err(RelayError::TooMany);
+            }
+            match open.add(&paths[..room]).await {
                 Ok((open, answers)) => {
                     self.open = Some(open);
                     return Ok(answers);
@@ -70,17 +108,18 @@ impl Transaction {
                 Err(failed) => self.route.after(&mut attempts, failed)?,
             }
         }
-        let all: Vec<Recipient> = self.accepted.iter().chain(paths).cloned().collect();
         loop {
             let lease = self.route.lease(&mut attempts, &self.behalf).await?;
-            if !lease.connection.capabilities.can_say(all.iter().map(Recipient::path).chain([&self.sender])) {
-                let text = format!(
-                    "next hop {} takes no SMTPUTF8, which these addresses need; ask its operator for it",
-                    lease.connection.next_hop
-                );
+            let room = self.room(&lease.connection).min(paths.len());
+            if room == 0 {
                 lease.give_back();
-                tracing::error!("{text}");
-                return Err(RelayError::Unavailable(text));
+                return Err(RelayError::TooMany);
+            }
+            let all: Vec<Recipient> = self.accepted.iter().chain(&paths[..room]).cloned().collect();
+            if let Some(unfit) = cannot_say(&lease.connection, &self.sender, &self.declared, &all) {
+                tracing::error!("next hop {}: {}; ask its operator for it", lease.connection.next_hop, unfit.text());
+                lease.give_back();
+                return Err(RelayError::Unfit(unfit));
             }
             match Offered::open(lease, &self.sender, &self.declared, &all).await {
                 Ok(Opened::Offered(open, mut answers)) => {
@@ -90,7 +129,7 @@ impl Transaction {
                 Ok(Opened::MailRefused { answer, .. }) => {
                     let answer = answer.told_at_rcpt();
                     self.refused = Some(answer.clone());
-                    return Ok(vec![Ok(answer); paths.len()]);
+                    return Ok(vec![Ok(answer); room]);
                 }
                 Err(failed) => self.route.after(&mut attempts, failed)?,
             }
@@ -143,47 +182,60 @@ impl Transaction {
     ) -> Delivery {
         let pace = Pace { until, min_data_rate: self.route.settings.min_data_rate, stall: self.route.settings.next_hop };
         let after_dot = self.route.settings.after_dot;
-        let prepared = tokio::select! {
-            biased;
-            () = &mut *gone => return Delivery::ClientGone,
-            () = sleep_until(until.deadline.into()) => return Delivery::Unavailable(late()),
-            prepared = self.prepare(envelope, message) => prepared,
-        };
-        let (ready, converted) = match prepared {
-            Ok(prepared) => prepared,
-            Err(delivery) => return delivery,
-        };
-        match ready.send(converted.as_ref().unwrap_or(message), pace, gone).await {
-            Ok(sent) => sent.outcome(after_dot).await,
-            Err(delivery) => delivery,
+        let mut attempts = Attempts::default();
+        loop {
+            let prepared = tokio::select! {
+                biased;
+                () = &mut *gone => return Delivery::ClientGone,
+                () = sleep_until(until.deadline.into()) => return Delivery::Unavailable(late()),
+                prepared = self.prepare(envelope, message, &mut attempts) => prepared,
+            };
+            let (ready, converted) = match prepared {
+                Ok(prepared) => prepared,
+                Err(delivery) => return delivery,
+            };
+            let failed = match ready.send(converted.as_ref().unwrap_or(message), pace, &mut *gone).await {
+                Ok(sent) => match sent.outcome(after_dot).await {
+                    Ok(delivery) => return delivery,
+                    Err(failed) => failed,
+                },
+                Err(NotSent::Given(delivery)) => return delivery,
+                Err(NotSent::Stale(failed)) => failed,
+            };
+            if let Err(error) = self.route.after(&mut attempts, failed) {
+                return Delivery::Unavailable(error);
+            }
         }
     }
 
-    /// Everything up to the 354. Trouble of a stale connection is overcome here.
-    async fn prepare(&mut self, envelope: &Envelope, message: &Message) -> Result<Prepared, Delivery> {
-        let mut attempts = Attempts::default();
+    /// Everything up to the content. Trouble of a stale connection is overcome here.
+    async fn prepare(&mut self, envelope: &Envelope, message: &Message, attempts: &mut Attempts) -> Result<Prepared, Delivery> {
         loop {
-            let (open, converted) = self.offered(envelope, message, &mut attempts).await?;
-            match open.data().await {
+            let (exact, converted) = self.exact(envelope, message, attempts).await?;
+            let open = match exact {
+                Exact::Offered(open) => open,
+                Exact::AtOnce(ready) => return Ok((ready, converted)),
+            };
+            match open.data(converted.as_ref().unwrap_or(message).size()).await {
                 Ok(Ok(ready)) => return Ok((ready, converted)),
                 Ok(Err(refused)) => return Err(refused),
-                Err(failed) => self.route.after(&mut attempts, failed).map_err(Delivery::Unavailable)?,
+                Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
     }
 
     /// A transaction of exactly this envelope.
-    async fn offered(
+    async fn exact(
         &mut self,
         envelope: &Envelope,
         message: &Message,
         attempts: &mut Attempts,
-    ) -> Result<(Offered, Option<Message>), Delivery> {
+    ) -> Result<(Exact, Option<Message>), Delivery> {
         let mut lease = None;
         if let Some(open) = self.open.take() {
             if open.is_for(&envelope.sender, &envelope.recipients) {
-                match fit(&open.lease().connection.capabilities, envelope, message).await {
-                    Ok(converted) => return Ok((open, converted)),
+                match fit(&open.lease().connection, envelope, message).await {
+                    Ok(converted) => return Ok((Exact::Offered(open), converted)),
                     Err(unfit) => {
                         open.abandon().await;
                         return Err(unfit);
@@ -191,7 +243,8 @@ impl Transaction {
                 }
             }
             match open.reset().await {
-                Ok(reset) => lease = Some(reset),
+                Ok(reset) if reset.connection.takes_another() => lease = Some(reset),
+                Ok(reset) => reset.give_back(),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
@@ -200,7 +253,13 @@ impl Transaction {
                 Some(lease) => lease,
                 None => self.route.lease(attempts, &self.behalf).await.map_err(Delivery::Unavailable)?,
             };
-            let converted = match fit(&lease.connection.capabilities, envelope, message).await {
+            let refused = self.beyond(&lease.connection, &envelope.recipients);
+            let fits = if refused.is_empty() {
+                fit(&lease.connection, envelope, message).await
+            } else {
+                Err(Delivery::Recipients { next_hop: lease.next_hop(), refused })
+            };
+            let converted = match fits {
                 Ok(converted) => converted,
                 Err(unfit) => {
                     lease.give_back();
@@ -208,12 +267,30 @@ impl Transaction {
                 }
             };
             let size = converted.as_ref().unwrap_or(message).size();
-            match Offered::open(lease, &envelope.sender, &declared_anew(envelope, size), &envelope.recipients).await {
-                Ok(Opened::Offered(open, answers)) => return self.all_accepted(*open, envelope, answers).map(|open| (open, converted)),
+            let declared = declared_anew(envelope, size);
+            let lease = match Ready::at_once(lease, &envelope.sender, &declared, &envelope.recipients, size) {
+                Ok(ready) => return Ok((Exact::AtOnce(ready), converted)),
+                Err(lease) => *lease,
+            };
+            match Offered::open(lease, &envelope.sender, &declared, &envelope.recipients).await {
+                Ok(Opened::Offered(open, answers)) => {
+                    return self.all_accepted(*open, envelope, answers).map(|open| (Exact::Offered(open), converted));
+                }
                 Ok(Opened::MailRefused { next_hop, answer }) => return Err(Delivery::RefusedBefore { next_hop, answer }),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
             }
         }
+    }
+
+    /// Those of an envelope for whom there is no room on this connection. Others than the client's may be refused after the end of LMTP.
+    fn beyond(&self, connection: &Connection, recipients: &[Recipient]) -> Vec<(Recipient, Answer)> {
+        let most = connection.capabilities.limits.recipients.unwrap_or(usize::MAX);
+        let one = connection.next_hop.lmtp && !self.tells_each;
+        let mut of_the_client = recipients.iter().filter(|recipient| self.accepted.contains(recipient));
+        let second = of_the_client.nth(1).filter(|_| one);
+        let (code, enhanced, text) = TOO_MANY;
+        let answer = Answer { code, enhanced: Some(enhanced), lines: vec![text.to_owned()] };
+        recipients.iter().skip(most).chain(second).map(|recipient| (recipient.clone(), answer.clone())).collect()
     }
 
     /// The transaction, if it has all recipients; otherwise it is kept, and told who was refused.
@@ -240,43 +317,6 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         self.abandon();
     }
-}
-
-/// Whether a next hop with these capabilities can take the mail; the message as it has to be changed for it.
-async fn fit(capabilities: &Capabilities, envelope: &Envelope, message: &Message) -> Result<Option<Message>, Delivery> {
-    let (header_eight_bit, body_eight_bit) = message.eight_bit();
-    let addresses = envelope.recipients.iter().map(Recipient::path).chain([&envelope.sender]);
-    let header_needs_it = envelope.declared.smtputf8 && header_eight_bit;
-    // RFC 6531 3.2; a declared SMTPUTF8 that nothing needs may be dropped (DESIGN decision 10).
-    if !capabilities.smtputf8 && (header_needs_it || !capabilities.can_say(addresses)) {
-        return Err(Delivery::Unfit(Unfit::NeedsSmtpUtf8));
-    }
-    let converted = if body_eight_bit && !capabilities.eight_bit { Some(seven_bit(message).await?) } else { None };
-    let size = converted.as_ref().unwrap_or(message).size();
-    if capabilities.largest.is_some_and(|largest| size > largest) {
-        return Err(Delivery::Unfit(Unfit::TooLarge));
-    }
-    Ok(converted)
-}
-
-/// RFC 6152 3: without 8BITMIME at the next hop it is converted, or refused.
-async fn seven_bit(message: &Message) -> Result<Message, Delivery> {
-    let converted = if message.in_file() || message.size() > SMALL {
-        let message = message.clone();
-        tokio::task::spawn_blocking(move || message.seven_bit())
-            .await
-            .unwrap_or_else(|error| Err(Fault::Disk(std::io::Error::other(error))))
-    } else {
-        message.seven_bit()
-    };
-    converted.map_err(|fault| match fault {
-        Fault::Message(_) => Delivery::Unfit(Unfit::EightBit),
-        fault @ (Fault::Disk(_) | Fault::NoMemory) => {
-            let text = format!("the message could not be converted for a next hop without 8BITMIME: {fault}; see to the disk of store.path and to limits.bytes_in_flight");
-            tracing::error!("{text}");
-            Delivery::Unavailable(RelayError::Unavailable(text))
-        }
-    })
 }
 
 fn late() -> RelayError {

@@ -19,12 +19,13 @@
 //! | the dot answered 2xx                                  | confirm                          | 250                | `deliver`      |
 //! | the dot answered 4xx, 5xx                             | undo                             | the next hop's     | `refused`      |
 //! | the dot not answered                                  | staged copies become held        | 451                | `in doubt`     |
+//! | LMTP: the dot answered for each recipient             | stage a copy for each that a rule brought in and that was not taken; as above, a reply for each | | |
 //!
 //! *Behind a queue* (`listeners[].behind_queue`): a refusal of ours would make the server before us bounce. *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
 
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
-use crate::relay::{Delivery, Transaction, Unfit, Until};
+use crate::relay::{Delivery, Transaction, Unfit, Until, Word};
 use crate::smtp::client::{Answer, Stage};
 use crate::smtp::envelope::{Envelope, Recipient};
 use crate::smtp::reply::{self, Class, Reply};
@@ -66,6 +67,16 @@ pub struct Told {
     pub in_doubt: bool,
     /// What lies in the quarantine now.
     pub holds: Vec<HoldId>,
+    /// Where the next hop answered for each recipient, the reply for each, by the address it was sent to; only a client that speaks LMTP hears them.
+    pub each: Vec<(Recipient, Reply)>,
+}
+
+/// What the next hop said of single recipients; its name first.
+enum Undecided {
+    /// They were refused before anything was sent.
+    Refused(String, Vec<(Recipient, Answer)>),
+    /// LMTP: each after the dot.
+    Each(String, Vec<(Recipient, Word)>),
 }
 
 /// The way to the next hop.
@@ -173,7 +184,8 @@ impl Work<'_> {
             }
             let (next_hop, refused) = match self.told(delivery) {
                 Ok(told) => break told,
-                Err(refused) => refused,
+                Err(Undecided::Each(next_hop, words)) => break self.told_of_each(next_hop, words, &mut staged, holds).await,
+                Err(Undecided::Refused(next_hop, refused)) => (next_hop, refused),
             };
             match self.go_without(&mut envelope, refused, holds).await {
                 Ok(id) => staged.push(id),
@@ -184,6 +196,42 @@ impl Work<'_> {
             }
         };
         settled(told, staged, holds).await
+    }
+
+    /// LMTP (RFC 2033 4.2). What the client hears is the word for its own recipients; those whom a rule brought in have no veto.
+    async fn told_of_each(&self, next_hop: String, words: Vec<(Recipient, Word)>, staged: &mut Vec<HoldId>, holds: &impl Holds) -> Told {
+        let delivered = words.iter().any(|(_, word)| matches!(word, Word::Said(answer) if answer.class() == Class::Done));
+        let (of_client, by_rules): (Vec<_>, Vec<_>) = words.into_iter().partition(|(path, _)| self.asked.contains(path));
+        let not_taken = |word: &Word| match word {
+            Word::Said(answer) if answer.class() == Class::Done => None,
+            Word::Said(answer) => Some(format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line())),
+            Word::Unknown(error) => Some(format!("in doubt: {error}")),
+        };
+        for (path, reason) in by_rules.into_iter().filter_map(|(path, word)| not_taken(&word).map(|reason| (path, reason))) {
+            let envelope = Envelope { recipients: vec![path], ..self.ruling.mail.envelope.clone() };
+            let reason = Reason { rule: NEXT_HOP.to_owned(), reason };
+            match holds.stage(self.new_hold(vec![reason], envelope)).await {
+                Ok(id) => staged.push(id),
+                // The others may have it twice then: better than that nobody has it.
+                Err(error) => return Told { next_hop: Some(next_hop), ..self.not_stored(&error) },
+            }
+        }
+        let each: Vec<(Recipient, Told)> = of_client
+            .into_iter()
+            .map(|(path, word)| {
+                let told = match word {
+                    Word::Said(answer) if answer.class() == Class::Done => self.passed_on("deliver", Stage::Dot, next_hop.clone(), &answer),
+                    Word::Said(answer) => self.passed_on("refused", Stage::Dot, next_hop.clone(), &answer),
+                    Word::Unknown(error) => in_doubt(next_hop.clone(), error),
+                };
+                (path, told)
+            })
+            .collect();
+        // One that was taken: a 4xx would bring it again. The others' words are in `each`, for a client that hears them.
+        let taken = each.iter().find(|(_, told)| told.reply.class() == Class::Done).or(each.first());
+        let none_of_the_client = || Told::new(self.taken(), if delivered { "deliver" } else { "quarantine" });
+        let told = taken.map_or_else(none_of_the_client, |(_, told)| told.clone());
+        Told { each: each.into_iter().map(|(path, told)| (path, told.reply)).collect(), ..told }
     }
 
     /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
@@ -234,20 +282,19 @@ impl Work<'_> {
         Told::new(reply, "not stored")
     }
 
-    /// What a delivery comes to; recipients that were refused need a decision first.
-    fn told(&self, delivery: Delivery) -> Result<Told, (String, Vec<(Recipient, Answer)>)> {
+    /// What a delivery comes to; where recipients had words of their own they need a decision first.
+    fn told(&self, delivery: Delivery) -> Result<Told, Undecided> {
         Ok(match delivery {
             Delivery::Accepted { next_hop, answer } => self.passed_on("deliver", Stage::Dot, next_hop, &answer),
             Delivery::Refused { next_hop, answer } => self.passed_on("refused", Stage::Dot, next_hop, &answer),
             // What DATA was answered and is no verdict has become `Unavailable` before.
             Delivery::RefusedBefore { next_hop, answer } => self.passed_on("refused", Stage::Mail, next_hop, &answer),
-            Delivery::Recipients { next_hop, refused } => return Err((next_hop, refused)),
+            Delivery::Recipients { next_hop, refused } => return Err(Undecided::Refused(next_hop, refused)),
+            Delivery::Each { next_hop, words } => return Err(Undecided::Each(next_hop, words)),
             Delivery::Unfit(unfit) => Told::new(never_fits(unfit), "refused"),
             Delivery::Unavailable(error) => Told { answer: Some(error.to_string()), ..Told::new(reply::trouble(), "unavailable") },
             Delivery::ClientGone => Told::new(reply::trouble(), "gone"),
-            Delivery::InDoubt { next_hop, error } => {
-                Told { next_hop: Some(next_hop), answer: Some(error), in_doubt: true, ..Told::new(reply::outcome_unknown(), "in doubt") }
-            }
+            Delivery::InDoubt { next_hop, error } => in_doubt(next_hop, error),
         })
     }
 
@@ -292,17 +339,24 @@ pub fn not_told(reply: &Reply) -> String {
     format!("{reply} (not answered: behind a queue)")
 }
 
-fn never_fits(unfit: Unfit) -> Reply {
+/// What the client hears where it can never be said to the next hop.
+#[must_use]
+pub fn never_fits(unfit: Unfit) -> Reply {
     match unfit {
         Unfit::TooLarge => reply::too_large(),
         Unfit::NeedsSmtpUtf8 => reply::smtputf8_not_possible(),
-        Unfit::EightBit => reply::cannot_convert(),
+        Unfit::EightBit | Unfit::Binary => reply::cannot_convert(),
+        Unfit::NeedsTls => reply::tls_not_possible(),
     }
+}
+
+fn in_doubt(next_hop: String, error: String) -> Told {
+    Told { next_hop: Some(next_hop), answer: Some(error), in_doubt: true, ..Told::new(reply::outcome_unknown(), "in doubt") }
 }
 
 impl Told {
     fn new(reply: Reply, outcome: &'static str) -> Told {
-        Told { reply, outcome, next_hop: None, answer: None, in_doubt: false, holds: Vec::new() }
+        Told { reply, outcome, next_hop: None, answer: None, in_doubt: false, holds: Vec::new(), each: Vec::new() }
     }
 }
 

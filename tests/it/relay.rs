@@ -8,7 +8,7 @@ use bytes::Bytes;
 use transom::base::budget::Budget;
 use transom::config::{Connections, Place, Route};
 use transom::message::{Limits, Message, Receiver, Room};
-use transom::relay::{Behalf, Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until};
+use transom::relay::{Behalf, Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until, Word};
 use transom::smtp::client::Answer;
 use transom::smtp::envelope::{Declared, Envelope, Recipient};
 use transom::smtp::path::Path;
@@ -105,10 +105,20 @@ fn word(delivery: &Delivery) -> String {
         Delivery::Recipients { refused, .. } => {
             format!("recipients {}", refused.iter().map(|(_, answer)| answer.code.to_string()).collect::<Vec<_>>().join(" "))
         }
+        Delivery::Each { words, .. } => {
+            words.iter().map(|(to, word)| format!("{} {}", to.address(), of_one(word))).collect::<Vec<_>>().join(", ")
+        }
         Delivery::Unfit(unfit) => format!("{unfit:?}"),
         Delivery::Unavailable(_) => "unavailable".to_owned(),
         Delivery::ClientGone => "gone".to_owned(),
         Delivery::InDoubt { .. } => "in doubt".to_owned(),
+    }
+}
+
+fn of_one(word: &Word) -> String {
+    match word {
+        Word::Said(answer) => answer.code.to_string(),
+        Word::Unknown(_) => "in doubt".to_owned(),
     }
 }
 

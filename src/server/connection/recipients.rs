@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::super::commit::never_fits;
 use super::super::hold::Held;
 use super::Connection;
 use crate::chain::class::{Mailboxes, Offer, RecipientRuling};
@@ -143,9 +144,9 @@ impl Connection {
             answers = held.transaction.recipients(paths) => answers,
         };
         held.touch();
-        let troubled = answers.iter().filter(|answer| answer.is_err()).count();
+        let troubled = answers.iter().filter(|answer| answer.as_ref().is_err_and(|error| !matches!(error, RelayError::TooMany))).count();
         if troubled > 0 {
-            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken for now, for the trouble with the next hop told above");
+            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken, for the trouble with the next hop told above");
         }
         Ok(answers)
     }
@@ -170,5 +171,10 @@ fn open(asked: &[Asked], may_become_one: bool) -> (Vec<Recipient>, Vec<usize>) {
 /// What goes wrong on the way to the next hop has been logged there. Its text may show the address that a rule wrote in the place of the given one.
 fn recipient_reply(answer: Option<&Result<Answer, RelayError>>, rewritten: bool) -> Reply {
     let pass = if rewritten { reply::passed_silently } else { reply::passed };
-    answer.and_then(|answer| answer.as_ref().ok()).map_or_else(reply::trouble, |answer| pass(Stage::Recipient, answer))
+    match answer {
+        Some(Ok(answer)) => pass(Stage::Recipient, answer),
+        Some(Err(RelayError::TooMany)) => reply::too_many_recipients(),
+        Some(Err(RelayError::Unfit(unfit))) => never_fits(*unfit),
+        Some(Err(RelayError::Unavailable(_) | RelayError::Busy(_) | RelayError::Loop(_))) | None => reply::trouble(),
+    }
 }

@@ -14,7 +14,7 @@ mod capabilities;
 mod words;
 
 pub use capabilities::{Capabilities, Limits};
-pub use words::{declared_anew, rcpt};
+pub use words::declared_anew;
 
 use super::status::{self, Class, Enhanced};
 

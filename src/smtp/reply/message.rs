@@ -82,6 +82,11 @@ pub fn smtputf8_not_possible() -> Reply {
     Reply::new(550, Enhanced(5, 6, 7), "Message needs SMTPUTF8, which is not available on its way")
 }
 
+/// REQUIRETLS, which cannot be kept towards the next hop (RFC 8689 4.2.1).
+pub fn tls_not_possible() -> Reply {
+    Reply::new(550, Enhanced(5, 7, 30), "REQUIRETLS support required")
+}
+
 /// What a rule's `reject` or `defer` says. A code that is neither becomes 451, which loses nothing.
 pub fn ruled(code: u16, enhanced: Enhanced, text: &str) -> Reply {
     match class(code) {

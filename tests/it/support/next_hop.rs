@@ -31,6 +31,10 @@ pub enum Act {
 #[derive(Clone, Debug)]
 pub struct Script {
     keywords: Vec<&'static str>,
+    /// MAIL and RCPT are answered 2.1.x, the rest 2.0.0.
+    tells_apart: bool,
+    /// The end is answered for each recipient.
+    lmtp: bool,
     acts: Vec<(&'static str, Act)>,
 }
 
@@ -54,7 +58,7 @@ struct Heard {
 pub struct Log {
     /// Number of the connection, from 0, and the line.
     pub lines: Vec<(usize, String)>,
-    /// Content up to a dot, still stuffed.
+    /// Content up to a dot, still stuffed; or all chunks of a message.
     pub messages: Vec<Vec<u8>>,
     /// The recipients of each message that was accepted, as far as they were.
     pub taken: Vec<Vec<String>>,
@@ -78,14 +82,27 @@ impl Log {
 
 impl Script {
     pub fn good() -> Script {
-        Script { keywords: vec!["PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"], acts: Vec::new() }
+        Script::offering(&["PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"])
     }
 
     pub fn offering(keywords: &[&'static str]) -> Script {
-        Script { keywords: keywords.to_vec(), acts: Vec::new() }
+        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, acts: Vec::new() }
     }
 
-    /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content, `.` the dot.
+    /// MAIL and RCPT are answered 2.1.0 and 2.1.5, as by most servers.
+    pub fn telling_apart(mut self) -> Script {
+        self.tells_apart = true;
+        self
+    }
+
+    /// Speaks LMTP: the end has a reply for each recipient.
+    pub fn lmtp(mut self) -> Script {
+        self.lmtp = true;
+        self
+    }
+
+    /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content (or the first chunk), `.` the
+    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent.
     pub fn at(mut self, line: &'static str, act: Act) -> Script {
         self.acts.push((line, act));
         self
@@ -182,7 +199,7 @@ impl Session {
             return Ok(());
         }
         let mut line = String::new();
-        let mut recipients = Vec::new();
+        let (mut recipients, mut chunks) = (Vec::new(), None);
         loop {
             line.clear();
             if input.read_line(&mut line)? == 0 {
@@ -190,23 +207,88 @@ impl Session {
             }
             let text = line.trim_end();
             self.heard.note(|log| log.lines.push((self.number, text.to_owned())));
-            let usual = match text.get(..4).unwrap_or_default() {
-                "EHLO" => self.capabilities(),
-                "DATA" => "354 go on\r\n".to_owned(),
-                "QUIT" => "221 bye\r\n".to_owned(),
-                _ => "250 2.0.0 ok\r\n".to_owned(),
-            };
-            let goes_on = self.reply(stream, text, &usual)?;
+            let verb = text.get(..4).unwrap_or_default();
+            if verb == "BDAT" {
+                if !self.chunk(stream, &mut input, text, &mut chunks, &mut recipients)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let goes_on = self.reply(stream, text, &self.usual(verb))?;
             if !goes_on || text == "QUIT" {
                 return Ok(());
             }
-            match text.get(..4).unwrap_or_default() {
-                "MAIL" | "RSET" | "EHLO" => recipients.clear(),
-                "RCPT" if self.says(text, "250") => recipients.push(text["RCPT TO:<".len()..].trim_end_matches('>').to_owned()),
+            match verb {
+                "MAIL" | "RSET" | "EHLO" | "LHLO" => (recipients, chunks) = (Vec::new(), None),
+                "RCPT" if self.says(text, "250") => {
+                    recipients.push(text["RCPT TO:<".len()..].split('>').next().unwrap_or_default().to_owned());
+                }
                 "DATA" if self.says(text, "354") && !self.content(stream, &mut input, &mut recipients)? => return Ok(()),
                 _ => {}
             }
         }
+    }
+
+    fn usual(&self, verb: &str) -> String {
+        match verb {
+            "EHLO" | "LHLO" => self.capabilities(),
+            "DATA" => "354 go on\r\n".to_owned(),
+            "QUIT" => "221 bye\r\n".to_owned(),
+            "MAIL" if self.script.tells_apart => "250 2.1.0 ok\r\n".to_owned(),
+            "RCPT" if self.script.tells_apart => "250 2.1.5 ok\r\n".to_owned(),
+            _ => "250 2.0.0 ok\r\n".to_owned(),
+        }
+    }
+
+    /// BDAT (RFC 3030 2); whether the connection goes on.
+    fn chunk(
+        &self,
+        stream: &TcpStream,
+        input: &mut impl BufRead,
+        text: &str,
+        chunks: &mut Option<Vec<u8>>,
+        recipients: &mut Vec<String>,
+    ) -> std::io::Result<bool> {
+        if let Some(Act::Close | Act::Reset | Act::Silence) = self.act(text) {
+            return self.reply(stream, text, "");
+        }
+        let size: u64 = text.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("BDAT has a size");
+        if chunks.is_none() && !self.reply(stream, "content", "")? {
+            return Ok(false);
+        }
+        let message = chunks.get_or_insert_with(Vec::new);
+        if input.take(size).read_to_end(message)? as u64 != size {
+            return Ok(false);
+        }
+        if recipients.is_empty() {
+            *chunks = None;
+            return self.reply(stream, text, "554 5.5.1 no valid recipients\r\n");
+        }
+        if self.act(text).is_some() || !text.ends_with(" LAST") {
+            return self.reply(stream, text, "250 2.0.0 ok\r\n");
+        }
+        self.end(stream, std::mem::take(message), recipients)
+    }
+
+    /// The answers to the end of a message; whether the connection goes on.
+    fn end(&self, stream: &TcpStream, message: Vec<u8>, recipients: &mut Vec<String>) -> std::io::Result<bool> {
+        let recipients = std::mem::take(recipients);
+        let lines: Vec<String> =
+            if self.script.lmtp { recipients.iter().map(|to| format!(".{to}")).collect() } else { vec![".".to_owned()] };
+        let taken: Vec<String> = recipients
+            .into_iter()
+            .filter(|to| self.says(&if self.script.lmtp { format!(".{to}") } else { ".".to_owned() }, "250"))
+            .collect();
+        self.heard.note(|log| {
+            log.messages.push(message);
+            log.taken.extend(Some(taken).filter(|taken| !taken.is_empty()));
+        });
+        for line in lines {
+            if !self.reply(stream, &line, "250 2.0.0 taken\r\n")? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn act(&self, line: &str) -> Option<Act> {
@@ -241,12 +323,7 @@ impl Session {
             }
             message.extend_from_slice(&line);
         }
-        let taken = self.says(".", "250").then(|| std::mem::take(recipients));
-        self.heard.note(|log| {
-            log.messages.push(message);
-            log.taken.extend(taken);
-        });
-        self.reply(stream, ".", "250 2.0.0 taken\r\n")
+        self.end(stream, message, recipients)
     }
 
     /// Whether the connection goes on.

@@ -1,0 +1,201 @@
+//! A message that is out with its end: what the next hop says now decides.
+//!
+//! | answers                                | SMTP                | LMTP, several recipients |
+//! |----------------------------------------|---------------------|--------------------------|
+//! | 2xx                                    | accepted            | that recipient has it    |
+//! | 4xx, 5xx                               | refused             | that recipient has not   |
+//! | 3xx, none, no reply                    | in doubt            | in doubt, with all after it |
+//! | MAIL or RCPT refused in the same write | refused as by itself |                         |
+
+use std::time::Duration;
+
+use super::connection::Trouble;
+use super::dialog::tells_of_addresses;
+use super::route::{Failed, Lease, is_farewell, unavailable};
+use super::{Delivery, Word};
+use crate::smtp::client::{Answer, Meaning, Stage};
+use crate::smtp::envelope::Recipient;
+use crate::smtp::reply::Class;
+
+/// The setting that bounds the answer to the end.
+const AFTER_DOT: &str = "timeouts.after_dot";
+
+/// The end is out.
+#[derive(Debug)]
+pub struct Sent {
+    lease: Lease,
+    /// In LMTP, who is answered, in order (RFC 2033 4.2).
+    each: Vec<Recipient>,
+    /// MAIL and RCPT went out with it, for this one.
+    opens: Option<Recipient>,
+}
+
+impl Sent {
+    /// Counts what is to be answered.
+    pub(super) fn of(mut lease: Lease, each: Vec<Recipient>, opens: Option<Recipient>) -> Sent {
+        if opens.is_some() {
+            lease.connection.count_mail();
+        }
+        lease.connection.count_end(each.len().max(1) + if opens.is_some() { 2 } else { 0 });
+        Sent { lease, each, opens }
+    }
+
+    /// Its answer, however long it takes within `timeouts.after_dot`.
+    ///
+    /// # Errors
+    /// It said goodbye to MAIL or RCPT and took nothing.
+    pub async fn outcome(mut self, after_dot: Duration) -> Result<Delivery, Failed> {
+        if let Some(recipient) = self.opens.take() {
+            return self.opened(recipient, after_dot).await;
+        }
+        if self.each.len() > 1 {
+            return Ok(self.of_each(after_dot).await);
+        }
+        Ok(match self.answer(Stage::Dot, after_dot).await {
+            Ok(answer) => self.decided(answer),
+            Err(trouble) => in_doubt(self.lease.next_hop(), &trouble),
+        })
+    }
+
+    async fn answer(&mut self, stage: Stage, after_dot: Duration) -> Result<Answer, Trouble> {
+        self.lease.connection.answer_within(stage, after_dot, AFTER_DOT).await
+    }
+
+    /// By the answer to the end.
+    fn decided(mut self, answer: Answer) -> Delivery {
+        let next_hop = self.lease.next_hop();
+        match answer.class() {
+            Class::Done => {
+                self.lease.connection.count_message();
+                self.lease.give_back();
+                Delivery::Accepted { next_hop, answer }
+            }
+            // Another 354: it may still wait for content, or have mixed up its replies.
+            Class::Continue => in_doubt(next_hop, &Trouble::Said(Stage::Dot, answer)),
+            Class::Transient | Class::Permanent => {
+                if answer.meaning(Stage::Dot) == Meaning::Trouble {
+                    tracing::error!("next hop {next_hop} {}", Trouble::Said(Stage::Dot, answer.clone()));
+                } else {
+                    tokio::spawn(self.lease.abandon());
+                }
+                Delivery::Refused { next_hop, answer }
+            }
+        }
+    }
+
+    /// Each recipient's answer (RFC 2033 4.2).
+    async fn of_each(mut self, after_dot: Duration) -> Delivery {
+        let next_hop = self.lease.next_hop();
+        let (mut words, mut whole) = (Vec::with_capacity(self.each.len()), true);
+        for recipient in std::mem::take(&mut self.each) {
+            let answer = if whole { self.answer(Stage::Dot, after_dot).await } else { Err(Trouble::Closed) };
+            let word = match answer {
+                Ok(answer) if answer.class() != Class::Continue => {
+                    whole &= answer.meaning(Stage::Dot) != Meaning::Trouble;
+                    Word::Said(answer)
+                }
+                Ok(answer) => {
+                    whole = false;
+                    Word::Unknown(in_doubt_text(&next_hop, &Trouble::Said(Stage::Dot, answer)))
+                }
+                Err(trouble) => {
+                    whole = false;
+                    Word::Unknown(in_doubt_text(&next_hop, &trouble))
+                }
+            };
+            words.push((recipient, word));
+        }
+        if whole {
+            self.lease.connection.count_message();
+            self.lease.give_back();
+        }
+        Delivery::Each { next_hop, words }
+    }
+
+    /// The answers to MAIL and RCPT, then that to the end.
+    async fn opened(mut self, recipient: Recipient, after_dot: Duration) -> Result<Delivery, Failed> {
+        let next_hop = self.lease.next_hop();
+        let mail = match self.answer(Stage::Mail, after_dot).await {
+            Ok(mail) => mail,
+            Err(trouble) => return Ok(in_doubt(next_hop, &trouble)),
+        };
+        if self.ends_here(&mail) {
+            return Err(self.failed(Stage::Mail, mail));
+        }
+        let rcpt = match self.answer(Stage::Recipient, after_dot).await {
+            Ok(rcpt) => rcpt,
+            // A server may close behind its refusal.
+            Err(_) if mail.meaning(Stage::Mail) != Meaning::Accepted => return Ok(self.refused(mail, None)),
+            Err(trouble) => return Ok(in_doubt(next_hop, &trouble)),
+        };
+        if mail.meaning(Stage::Mail) == Meaning::Accepted && self.ends_here(&rcpt) {
+            return Err(self.failed(Stage::Recipient, rcpt));
+        }
+        let refused = mail.meaning(Stage::Mail) != Meaning::Accepted || rcpt.meaning(Stage::Recipient) != Meaning::Accepted;
+        let end = match self.answer(Stage::Dot, after_dot).await {
+            Ok(end) => end,
+            Err(_) if refused => return Ok(self.refused(mail, Some((recipient, rcpt)))),
+            Err(trouble) => return Ok(in_doubt(next_hop, &trouble)),
+        };
+        let apart = tells_of_addresses(&mail) && tells_of_addresses(&rcpt) && !tells_of_addresses(&end);
+        if end.class() == Class::Done && (refused || !apart || self.lease.connection.is_talking()) {
+            let text = format!(
+                "answered MAIL, RCPT and the message with `{}`, `{}`, `{}`, which cannot be told apart",
+                mail.in_one_line(),
+                rcpt.in_one_line(),
+                end.in_one_line()
+            );
+            return Ok(in_doubt(next_hop, &Trouble::Other(text)));
+        }
+        if !refused {
+            return Ok(self.decided(end));
+        }
+        let delivery = self.refused(mail, Some((recipient, rcpt)));
+        self.lease.connection.count_refused();
+        if !matches!(delivery, Delivery::Unavailable(_)) {
+            tokio::spawn(self.lease.abandon());
+        }
+        Ok(delivery)
+    }
+
+    /// What a refused MAIL or RCPT comes to; nothing was taken.
+    fn refused(&self, mail: Answer, rcpt: Option<(Recipient, Answer)>) -> Delivery {
+        let next_hop = self.lease.next_hop();
+        let (stage, answer) = match &rcpt {
+            Some((_, answer)) if mail.meaning(Stage::Mail) == Meaning::Accepted => (Stage::Recipient, answer),
+            _ => (Stage::Mail, &mail),
+        };
+        if answer.meaning(stage) == Meaning::Trouble {
+            return Delivery::Unavailable(unavailable(&self.lease.connection.next_hop, &Trouble::Said(stage, answer.clone())));
+        }
+        match rcpt {
+            Some(refused) if stage == Stage::Recipient => Delivery::Recipients { next_hop, refused: vec![refused] },
+            _ => Delivery::RefusedBefore { next_hop, answer: mail },
+        }
+    }
+
+    /// It closes behind this, and has taken nothing.
+    fn ends_here(&self, answer: &Answer) -> bool {
+        answer.code == 421 || self.lease.connection.reused && is_farewell(answer)
+    }
+
+    fn failed(&self, stage: Stage, answer: Answer) -> Failed {
+        Failed {
+            trouble: Trouble::Said(stage, answer),
+            target: self.lease.target().clone(),
+            stale: self.lease.connection.reused,
+            accepted: false,
+        }
+    }
+}
+
+fn in_doubt(next_hop: String, trouble: &Trouble) -> Delivery {
+    let error = in_doubt_text(&next_hop, trouble);
+    Delivery::InDoubt { next_hop, error }
+}
+
+fn in_doubt_text(next_hop: &str, trouble: &Trouble) -> String {
+    let error = format!("{trouble}; whether it has the message is not known, its log will tell");
+    tracing::error!("next hop {next_hop} was sent the end of the data and {error}");
+    error
+}
