@@ -7,6 +7,7 @@
 //! | the answers of `recipient` and `direction`, rule by rule   | a rule fires for one and not for another        |
 //! | tags, scores and holds that `at: recipient` rules left     | later rules ask for them                        |
 //! | `at: recipient` rules that wait for the size, with answers | they decide in the run                          |
+//! | its route                                                  | where its mail goes by a rule or by its domain  |
 //! | the recipient itself                                       | a text of the message stage names `${recipient}`, or a group of a `recipient` test |
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,8 +31,8 @@ use crate::yaml::{Problems, Reported};
 /// What a rule at RCPT may ask, and do.
 pub(super) const CONDITIONS: [&str; 11] =
     ["all", "any", "not", "true", "false", "condition", "client", "sender", "recipient", "direction", "size"];
-const ACTIONS: [&str; 10] =
-    ["recipient.set", "recipient.replace", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
+const ACTIONS: [&str; 11] =
+    ["recipient.set", "recipient.replace", "route", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
 
 /// A recipient as a client gives it.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Class {
     pub(super) tags: Vec<String>,
     pub(super) scores: BTreeMap<String, f64>,
     pub(super) holds: Vec<Hold>,
+    /// Where its mail goes, by a rule or by its domain; none: as the listener says.
+    pub route: Option<Arc<str>>,
     /// Rules that ask for a size that was not announced.
     pub(super) late: Vec<Arc<str>>,
     /// With the rule whose text names it.
@@ -209,7 +212,9 @@ impl Chain {
     pub fn looks_at_recipients(&self) -> bool {
         let at_recipient = |link: &Link| link.mode != Mode::Disabled && link.rules().any(|rule| rule.at_recipient);
         let apart = |rule: &Rule| rule.mode == Mode::Enforce && (rule.tells_apart || rule.names_recipient);
-        self.links.iter().any(|link| at_recipient(link)) || self.in_force().any(|link| link.tells_apart() || link.rules().any(apart))
+        self.routes.by_domain()
+            || self.links.iter().any(|link| at_recipient(link))
+            || self.in_force().any(|link| link.tells_apart() || link.rules().any(apart))
     }
 
     /// What the rules at RCPT say of a recipient, and its class.
@@ -265,6 +270,8 @@ impl Chain {
                 }
             }
         }
+        // It is asked as whom the rules have left, for that one the next hop hears of.
+        class.route = run.route.clone().or_else(|| self.routes.of(run.this_recipient()));
         run.trace = trace;
         Ok(class)
     }
@@ -296,6 +303,7 @@ impl Chain {
 
     fn part(&self, mail: &Mail, rulings: &[RecipientRuling], before: &[Trace], traced: bool, by: Option<Arc<str>>) -> Part {
         let recipients: Vec<Recipient> = rulings.iter().map(|ruling| ruling.given.clone()).collect();
+        let listener = Arc::clone(&mail.origin.listener);
         let mut mail = mail.clone();
         mail.envelope.recipients.clone_from(&recipients);
         let mut trace = before[0].clone();
@@ -310,6 +318,7 @@ impl Chain {
             let RecipientRuling { outcome, fired, seen, .. } = rulings[0].clone();
             Ruling { outcome, fired, seen, ..Ruling::discarded(mail) }
         };
+        ruling.route.get_or_insert_with(|| self.routes.of_listener(&listener));
         // The server has told these when the recipients came.
         ruling.logs.splice(0..0, rulings.iter().flat_map(|ruling| ruling.logs.iter().cloned()));
         ruling.failures.splice(0..0, rulings.iter().flat_map(|ruling| ruling.failures.iter().cloned()));
@@ -353,7 +362,7 @@ pub fn check_at_recipient<'r>(steps: impl Iterator<Item = &'r Step>, load: &mut 
             Err(load.problems.error(span, "a rule with `at: recipient` runs before the message is here: there is no header yet", label));
     }
     for step in steps.filter(|step| !ACTIONS.contains(&step.name)) {
-        let label = "at RCPT: reject, defer, discard, deliver, recipient.set, recipient.replace, tag, score, quarantine, log";
+        let label = "at RCPT: reject, defer, discard, deliver, recipient.set, recipient.replace, route, tag, score, quarantine, log";
         wrong = Err(load.problems.error(&step.span, format!("a rule with `at: recipient` cannot do `{}`", step.name), label));
     }
     wrong
@@ -446,6 +455,77 @@ mod tests {
             part(&["x@outside.example"], "discard", Some("out")),
         ];
         assert_eq!(parts(&chain, &given), wanted);
+    }
+
+    /// Where the mail of these recipients goes.
+    fn routes(chain: &Chain, recipients: &[&str]) -> Vec<(Vec<String>, Option<String>)> {
+        let mut mail = example::run("Subject: hi\r\n\r\nbody\r\n").mail;
+        mail.envelope.recipients = recipients.iter().copied().map(|address| path(address).into()).collect();
+        let told = |part: Part| {
+            let recipients = part.ruling.mail.envelope.recipients.iter().map(ToString::to_string).collect();
+            (recipients, part.ruling.route.map(|route| route.to_string()))
+        };
+        chain.parts(&mail, false).into_iter().map(told).collect()
+    }
+
+    /// The same where a route has a domain.
+    fn by_domain(chain: Chain) -> Chain {
+        let routes = crate::chain::route::Routes::new(vec![("partner".into(), vec!["partner.example".to_owned()])], Vec::new());
+        Chain { routes: Arc::new(routes), ..chain }
+    }
+
+    fn way(recipients: &[&str], route: &str) -> (Vec<String>, Option<String>) {
+        (recipients.iter().map(|path| format!("<{path}>")).collect(), Some(route.to_owned()))
+    }
+
+    #[test]
+    fn a_domain_that_has_a_route_parts_recipients_though_no_rule_does() {
+        let chain = by_domain(rules(&["name: a, then: [tag: x]"]));
+        assert!(chain.looks_at_recipients());
+        let given = ["a@inside.example", "b@partner.example", "c@outside.example", "d@Partner.example."];
+        let wanted =
+            [way(&["a@inside.example", "c@outside.example"], "relay"), way(&["b@partner.example", "d@Partner.example."], "partner")];
+        assert_eq!(routes(&chain, &given), wanted);
+        assert_eq!(ask(&chain, "b@partner.example", None).class.route.as_deref(), Some("partner"));
+        assert_eq!(ask(&chain, "a@inside.example", None).class.route, None);
+    }
+
+    #[test]
+    fn a_rule_at_rcpt_says_where_its_recipient_goes_whatever_the_domain() {
+        let chain = by_domain(rules(&[
+            "name: back, at: recipient, when: {recipient: {local: back}}, then: [{route: relay}]",
+            "name: there, at: recipient, when: {recipient: {local: there}}, then: [{route: partner}]",
+            "name: anew, at: recipient, when: {recipient: {local: anew}}, then: [{recipient.set: new@partner.example}]",
+        ]));
+        let given = ["back@partner.example", "there@inside.example", "anew@inside.example", "x@partner.example"];
+        let wanted = [
+            way(&["back@partner.example"], "relay"),
+            way(&["there@inside.example", "new@partner.example", "x@partner.example"], "partner"),
+        ];
+        // By its domain and by a rule is the same way.
+        assert_eq!(routes(&chain, &given), wanted);
+    }
+
+    #[test]
+    fn in_the_message_stage_a_route_moves_all_and_what_is_rewritten_stays() {
+        let chain = rules(&["name: moved, then: [{route: partner}]"]);
+        assert_eq!(routes(&chain, &["a@inside.example"]), [way(&["a@inside.example"], "partner")]);
+        let chain = by_domain(rules(&["name: anew, then: [{recipient.set: x@partner.example}]"]));
+        assert_eq!(routes(&chain, &["a@inside.example"]), [way(&["x@partner.example"], "relay")]);
+        let chain = rules(&[
+            "name: seen, mode: observe, then: [{route: partner}]",
+            "name: broken, on_error: skip, then: [{route: partner}, {recipient.set: '${header:Subject}'}]",
+        ]);
+        assert_eq!(routes(&chain, &["a@inside.example"]), [way(&["a@inside.example"], "relay")]);
+    }
+
+    #[test]
+    fn a_route_that_waits_for_the_size_comes_too_late() {
+        let chain = rules(&["name: late, at: recipient, when: {size: {over: 1}}, then: [{route: partner}]"]);
+        let ruling = chain.run(example::run("Subject: hi\r\n\r\nbody\r\n").mail, &[ask(&chain, "a@inside.example", None)]);
+        assert_eq!((ruling.word(), ruling.route, ruling.failures.len()), ("quarantine", None, 1));
+        let told = ask(&chain, "a@inside.example", Some(1000));
+        assert_eq!(told.class.route.as_deref(), Some("partner"));
     }
 
     /// One entry of the chain.

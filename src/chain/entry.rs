@@ -7,6 +7,7 @@ use super::Limits;
 use super::condition::Condition;
 use super::list::Lists;
 use super::pattern::Patterns;
+use super::route::Routes;
 use crate::mail::Inside;
 use crate::yaml::{Kind, Node, Problems, Reported, Settings, Span, nearest};
 
@@ -88,6 +89,8 @@ pub struct Load<'a> {
     pub conditions: &'a NamedConditions,
     /// Named lists that may be used here.
     pub lists: &'a Lists,
+    /// Named next hops.
+    pub routes: &'a Routes,
     /// All patterns of the chain, each compiled once.
     pub patterns: &'a mut Patterns,
     /// Named groups captured so far: complete when the actions are read.

@@ -39,6 +39,7 @@ use link::Link;
 use list::Lists;
 use named::NamedPatterns;
 use pattern::Patterns;
+use route::Routes;
 use rule::{Rule, RuleFile, Shared};
 
 /// What a run may spend (CONFIG `limits.chain`). What a limit cuts is an error of the rule, never a shorter look.
@@ -78,6 +79,7 @@ pub struct Chain {
     without_inside: bool,
     conditions: NamedConditions,
     lists: Lists,
+    routes: Arc<Routes>,
     patterns: NamedPatterns,
 }
 
@@ -106,6 +108,7 @@ impl Chain {
             without_inside: shared.without_inside,
             conditions: shared.conditions.clone(),
             lists: shared.lists.clone(),
+            routes: Arc::clone(&shared.routes),
             patterns: shared.patterns.named.clone(),
         }
     }
@@ -120,6 +123,7 @@ impl Chain {
             without_inside: self.without_inside,
             conditions: self.conditions.clone(),
             lists: self.lists.clone(),
+            routes: Arc::clone(&self.routes),
             patterns,
         }
     }

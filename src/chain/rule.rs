@@ -13,6 +13,7 @@ use super::facts::Facts;
 use super::link::{self, Mode, When};
 use super::list::Lists;
 use super::pattern::Patterns;
+use super::route::Routes;
 use super::run::{Action, ActionError};
 use super::string::word;
 use super::test::{self, Test};
@@ -180,6 +181,8 @@ pub struct Shared {
     pub conditions: NamedConditions,
     /// `lists:` of transom.yaml.
     pub lists: Lists,
+    /// `routes:` of transom.yaml.
+    pub routes: Arc<Routes>,
     pub patterns: Patterns,
 }
 
@@ -225,6 +228,7 @@ impl Shared {
             inside: &self.inside,
             conditions,
             lists: &self.lists,
+            routes: &self.routes,
             patterns: &mut self.patterns,
             groups: BTreeSet::default(),
             rule: Arc::from(""),

@@ -68,6 +68,8 @@ pub struct Ruling {
     pub outcome: Outcome,
     /// Non-empty: this copy is held (unless the outcome is a reject, defer or discard). In order; the first reason stands.
     pub holds: Vec<Hold>,
+    /// The route that rules or the recipients' domain gave it; none: as the listener says.
+    pub route: Option<Arc<str>>,
     /// Names of the rules in force that fired, in order.
     pub fired: Vec<Arc<str>>,
     pub failures: Vec<Failure>,
@@ -96,6 +98,7 @@ impl Ruling {
             mail,
             outcome: Outcome::Deliver,
             holds: Vec::new(),
+            route: None,
             fired: Vec::new(),
             failures: Vec::new(),
             last: Arc::from(""),

@@ -97,6 +97,7 @@ pub struct Run {
     raw: RefCell<Option<(Bytes, Arc<str>)>>,
     rule: Arc<str>,
     holds: Vec<Hold>,
+    pub(super) route: Option<Arc<str>>,
     logs: Vec<(Arc<str>, String)>,
     fired: Vec<Arc<str>>,
     failures: Vec<Failure>,
@@ -147,6 +148,7 @@ impl Run {
             raw: RefCell::default(),
             rule: Arc::from(""),
             holds: Vec::new(),
+            route: None,
             logs: Vec::new(),
             fired: Vec::new(),
             failures: Vec::new(),
@@ -184,8 +186,8 @@ impl Run {
             }
         }
         if let Some(first) = recipients.iter().find(|ruling| ruling.goes_on()) {
-            let Class { tags, scores, holds, late, .. } = Class::clone(&first.class);
-            (self.tags, self.scores, self.holds, self.late) = (tags, scores, holds, late);
+            let Class { tags, scores, holds, route, late, .. } = Class::clone(&first.class);
+            (self.tags, self.scores, self.holds, self.route, self.late) = (tags, scores, holds, route, late);
         }
         self
     }
@@ -235,6 +237,11 @@ impl Run {
     /// Marks this copy as held. The chain goes on.
     pub fn hold(&mut self, reason: impl Into<String>) {
         self.holds.push(Hold { rule: Arc::clone(&self.rule), reason: reason.into() });
+    }
+
+    /// Where this copy goes: at RCPT for this recipient, later the whole mail.
+    pub fn take_route(&mut self, route: &Arc<str>) {
+        self.route = Some(Arc::clone(route));
     }
 
     pub fn add_tag(&mut self, tag: impl Into<String>) {

@@ -381,13 +381,14 @@ mod tests {
         let mut problems = Problems::default();
         let node = parse(&Source::new("test.yaml", text), &mut problems).unwrap();
         let (inside, conditions, mut patterns) = (Inside::default(), NamedConditions::new(), Patterns::default());
-        let lists = lists();
+        let (lists, routes) = (lists(), crate::chain::route::Routes::default());
         let mut load = Load {
             problems: &mut problems,
             limits: Limits::default(),
             inside: &inside,
             conditions: &conditions,
             lists: &lists,
+            routes: &routes,
             patterns: &mut patterns,
             groups: std::collections::BTreeSet::default(),
             rule: Arc::from("r"),

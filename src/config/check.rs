@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::address::{Address, NextHop};
 use super::file::{Limits, Listener, OriginOf};
-use crate::chain::route::no_route;
+use crate::chain::route::Routes;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
@@ -48,12 +48,14 @@ pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
 }
 
 /// Listeners name routes that there are; two routes do not share a domain, for only the first would ever have it.
-pub(super) fn routes(configuration: &Node, problems: &mut Problems) {
+pub(super) fn routes(configuration: &Node, known: &Routes, problems: &mut Problems) {
     let routes = configuration.get("routes").and_then(Node::map).unwrap_or_default();
     let listeners = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
     for node in listeners.iter().filter_map(|listener| listener.get("route")) {
-        let Some(name) = node.scalar().filter(|name| !routes.iter().any(|(key, _)| key.text == **name)) else { continue };
-        no_route(name, routes.iter().map(|(key, _)| key.text.as_str()), &node.span, problems);
+        if let Some(name) = node.scalar() {
+            // It has been reported.
+            let _ = known.named(name, &node.span, problems);
+        }
     }
     let mut domains = HashMap::new();
     for (key, route) in routes {

@@ -133,7 +133,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let limits = settings.or("limits", Limits::default(), problems);
     let timeouts = settings.or("timeouts", Timeouts::default(), problems);
     let relay = settings.need::<Relay>("relay", problems);
-    let routes = read_routes(settings.node("routes"), relay.as_ref().ok(), base, problems);
+    let named = settings.node("routes");
+    let routes = read_routes(named, relay.as_ref().ok(), base, problems);
     let definitions = Definitions::take(&mut settings);
     // Read together with the chains of the listeners.
     let _ = settings.node("chain");
@@ -145,7 +146,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
 
     check::listeners(node, problems);
     check::next_hops(node, problems);
-    check::routes(node, problems);
+    let known = relay::known(named, routes.as_deref().unwrap_or_default(), listeners.as_deref().unwrap_or_default());
+    check::routes(node, &known, problems);
     check::inside(node, problems);
     check::admin(node, problems);
     check::limits(node, &limits, problems);
@@ -153,8 +155,13 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let without_inside = shared_inside.is_none();
-    let mut shared =
-        Shared { limits: limits.chain.of_chain(), inside: shared_inside.unwrap_or_default(), without_inside, ..Shared::default() };
+    let mut shared = Shared {
+        limits: limits.chain.of_chain(),
+        inside: shared_inside.unwrap_or_default(),
+        without_inside,
+        routes: Arc::new(known),
+        ..Shared::default()
+    };
     let chains = if options.without_chain {
         let empty = Arc::new(Chain::build(Vec::new(), &shared, problems));
         Chains { common: empty, own: Vec::new(), tests: Vec::new() }
@@ -397,6 +404,38 @@ routes:
         assert_eq!((a.identity, a.connections.idle, a.connections.max), (Identity::XForward, 4, 7));
         assert_eq!(a.next_hops, config.relay.route.next_hops);
         assert_eq!(config.listeners[0].route.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn rules_and_tests_know_routes_by_name() {
+        let text = "
+listeners: [{address: '127.0.0.1:25'}, {name: b, address: '127.0.0.1:26', route: other}]
+relay: {next_hops: ['mx:25']}
+routes: {partner: {domains: [partner.example]}, other: {}}
+chain: [{include: a.yaml}]
+chain_tests: t.yaml
+";
+        let rules = "
+rules: [{name: moved, when: {subject: x}, then: [route: other]}]
+tests:
+  - {name: moved, inline: 'Subject: x', expect: {route: other}}
+  - {name: by its domain only in the whole chain, inline: 'Subject: y', envelope: {to: a@partner.example}, expect: {route: relay}}
+";
+        let tests = "
+tests:
+  - {name: by domain, inline: 'Subject: y', envelope: {to: [a@partner.example, b@x.example]}, expect: {for: {a@partner.example: {route: partner}, b@x.example: {route: relay}}}}
+  - {name: by listener, inline: 'Subject: y', client: {listener: b}, expect: {route: other}}
+  - {name: by rule, inline: 'Subject: x', envelope: {to: a@partner.example}, expect: {route: other}}
+";
+        let with = |rules: &str| {
+            let files = [("transom.yaml", text), ("a.yaml", rules), ("t.yaml", tests)];
+            load_files(&files, Options::default()).map(|_| ())
+        };
+        assert_eq!(with(rules), Ok(()));
+        let told = with(&rules.replace("expect: {route: other}", "expect: {route: partner}")).unwrap_err();
+        assert_eq!(told, ["the test `moved` fails"]);
+        let told = with(&rules.replace("[route: other]", "[route: othr]")).unwrap_err();
+        assert_eq!(told[0], "no route is called `othr`");
     }
 
     #[test]

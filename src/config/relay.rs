@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::NextHop;
+use super::file::Listener;
 use super::section::{Domain, positive};
+use crate::chain::route::{DEFAULT, Routes};
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 
@@ -21,7 +23,7 @@ pub struct Relay {
 /// Next hops and how they are reached: those of `relay:`, or named ones of `routes:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Empty for those of `relay:`.
+    /// `relay` for those of `relay:`.
     pub name: Arc<str>,
     /// Recipients' domains that go there, unless a rule says otherwise. Lower case; with a leading dot: its subdomains.
     pub domains: Vec<String>,
@@ -99,7 +101,7 @@ impl Default for Connections {
 impl Default for Route {
     fn default() -> Route {
         Route {
-            name: Arc::from(""),
+            name: Arc::from(DEFAULT),
             domains: Vec::new(),
             next_hops: Vec::new(),
             balance: Balance::default(),
@@ -118,7 +120,7 @@ impl Route {
     /// The key that names its next hops, for messages.
     #[must_use]
     pub fn key(&self) -> String {
-        if self.name.is_empty() { "relay.next_hops".to_owned() } else { format!("routes.{}.next_hops", self.name) }
+        if *self.name == *DEFAULT { "relay.next_hops".to_owned() } else { format!("routes.{}.next_hops", self.name) }
     }
 }
 
@@ -207,6 +209,8 @@ pub(super) fn routes(node: &Node, relay: &Route, problems: &mut Problems) -> Res
     for (key, node) in entries {
         let route = if key.text.is_empty() {
             Err(problems.error(&key.span, "a route without a name", "such as `partner: {next_hops: [mx.partner.example:25]}`"))
+        } else if key.text == DEFAULT {
+            Err(problems.error(&key.span, "no route can be called `relay`", "that is what rules call the next hops of `relay:`"))
         } else {
             route(&key.text, node, relay, problems)
         };
@@ -217,6 +221,18 @@ pub(super) fn routes(node: &Node, relay: &Route, problems: &mut Problems) -> Res
         }
     }
     routes
+}
+
+/// What rules know of them; where one could not be read, the names as they are written.
+pub(super) fn known(node: Option<&Node>, routes: &[Arc<Route>], listeners: &[Listener]) -> Routes {
+    let named = if routes.is_empty() {
+        let entries = node.and_then(Node::map).unwrap_or_default();
+        entries.iter().map(|(key, _)| (Arc::from(key.text.as_str()), Vec::new())).collect()
+    } else {
+        routes.iter().map(|route| (Arc::clone(&route.name), route.domains.clone())).collect()
+    };
+    let listeners = listeners.iter().filter_map(|listener| Some((Arc::clone(&listener.name), listener.route.clone()?)));
+    Routes::new(named, listeners.collect())
 }
 
 fn route(name: &str, node: &Node, relay: &Route, problems: &mut Problems) -> Result<Route, Reported> {

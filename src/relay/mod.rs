@@ -26,6 +26,7 @@ use self::route::Route;
 pub use self::settings::Settings;
 use self::target::Target;
 pub use self::transaction::Transaction;
+use crate::chain::route::DEFAULT;
 pub use crate::config::NextHop;
 use crate::smtp::client::Answer;
 use crate::smtp::envelope::{Declared, Recipient};
@@ -122,7 +123,7 @@ pub struct Relay {
 struct Ways {
     settings: Arc<Settings>,
     pools: Arc<Pools>,
-    /// As in the settings: the one without a name first.
+    /// As in the settings.
     routes: Vec<Arc<Route>>,
 }
 
@@ -167,20 +168,21 @@ impl Relay {
         Offered::by_all(seen.iter().map(AsRef::as_ref))
     }
 
-    /// Whether there is a route of this name; none is the one of `relay:`.
-    #[must_use]
-    pub fn has(&self, route: Option<&str>) -> bool {
-        self.ways.routes.iter().any(|known| *known.config.name == *route.unwrap_or_default())
-    }
-
     /// A transaction on a route, none being that of `relay:`, that has not been opened yet.
     #[must_use]
     pub fn transaction(&self, route: Option<&str>, behalf: Behalf, sender: Path, declared: Declared) -> Transaction {
         Transaction::new(self.route(route), behalf, sender, declared)
     }
 
+    /// Sends a transaction another way, none being that of `relay:`; whether it went there before does not matter.
+    pub fn direct(&self, transaction: &mut Transaction, route: Option<&str>) {
+        if transaction.route() != route.unwrap_or(DEFAULT) {
+            transaction.take_route(self.route(route));
+        }
+    }
+
     fn route(&self, name: Option<&str>) -> Arc<Route> {
-        let name = name.unwrap_or_default();
+        let name = name.unwrap_or(DEFAULT);
         let known = self.ways.routes.iter().find(|route| *route.config.name == *name);
         known.map_or_else(|| Arc::new(Route::missing(name, &self.ways.settings)), Arc::clone)
     }

@@ -17,6 +17,7 @@ use crate::smtp::envelope::Recipient;
 use crate::smtp::reply::Class;
 use crate::store::content::Form;
 use crate::store::desk::{Claim, DeskError, Row, Settled};
+use crate::store::quarantine::Record;
 use crate::store::{Store, StoreError};
 
 /// How long a transfer that keeps its rate may run (DESIGN decision 4).
@@ -104,10 +105,10 @@ fn received_field(store: &Store, row: &Row, hostname: &str) -> Field {
 }
 
 async fn send(relay: &Relay, claim: &Claim, message: &Message, deadline: Duration) -> Outcome {
-    let envelope = &claim.row.record.envelope;
+    let Record { envelope, route, .. } = &claim.row.record;
     let now = clock::monotonic();
     let until = Until { deadline: now + deadline, hard_deadline: now + deadline.max(LONGEST_TRANSFER) };
-    let mut transaction = relay.transaction(None, Behalf::default(), envelope.sender.clone(), envelope.declared.clone());
+    let mut transaction = relay.transaction(Some(route), Behalf::default(), envelope.sender.clone(), envelope.declared.clone());
     outcome(transaction.deliver(envelope, message, until, &mut std::future::pending()).await)
 }
 
@@ -238,6 +239,7 @@ mod tests {
             client: "192.0.2.1".into(),
             helo: "client.example".into(),
             with: "ESMTP".into(),
+            route: "relay".into(),
             session: "S".into(),
             message: "M".into(),
             time: clock::now(),

@@ -125,7 +125,7 @@ impl Route {
             }
         }
         Err(attempts.last.take().unwrap_or_else(|| {
-            let text = format!("there is no next hop; see {}", self.config.key());
+            let text = format!("there is no route called `{}` any more: put it back under `routes:`", self.config.name);
             tracing::error!("{text}");
             RelayError::Unavailable(text)
         }))

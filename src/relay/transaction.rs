@@ -136,6 +136,20 @@ impl Transaction {
         }
     }
 
+    /// The route it goes by.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route.config.name
+    }
+
+    /// Goes another way from now on: nobody there has heard of it.
+    pub(super) fn take_route(&mut self, route: Arc<Route>) {
+        self.abandon();
+        self.accepted.clear();
+        self.refused = None;
+        self.route = route;
+    }
+
     /// How long a silent client may keep its connection.
     #[must_use]
     pub fn hold(&self) -> Duration {

@@ -50,6 +50,8 @@ pub struct Work<'a> {
     pub received_envelope: &'a Envelope,
     /// The same recipients as the rules at RCPT left them: whom the next hop accepted.
     pub asked: &'a [Recipient],
+    /// Where it goes: what is held goes there when it is released.
+    pub route: &'a str,
     pub until: Until,
     pub behind_queue: bool,
 }
@@ -267,6 +269,7 @@ impl Work<'_> {
             client: origin.client.address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
             helo: origin.helo.to_string(),
             with: origin.with(self.received_envelope.declared.smtputf8).to_owned(),
+            route: self.route.to_owned(),
             session: origin.session.to_string(),
             message: origin.id.to_string(),
             time: origin.time,
@@ -553,6 +556,7 @@ mod tests {
                 received: &received,
                 received_envelope: &self.received,
                 asked: &self.asked,
+                route: "relay",
                 until,
                 behind_queue: self.behind_queue,
             };

@@ -16,6 +16,7 @@ use super::summary::{Summary, Times};
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::class::{self, RecipientRuling};
+use crate::chain::route::DEFAULT;
 use crate::chain::ruling::{Hold, Ruling};
 use crate::config::{self, Malformed};
 use crate::mail::{Mail, Origin};
@@ -74,12 +75,16 @@ pub async fn judge(
         ruling.mail.message.insert_field(0, stamp);
     }
     let until = Until { deadline, hard_deadline: case.ended + HARD_DEADLINE };
-    let (received_envelope, asked) = (case.kept(), class::left(&case.recipients));
+    let (route, received_envelope) = (case.route(&ruling), case.kept());
+    // Where a rule sends it elsewhere, nobody was asked about anyone.
+    let asked = if transaction.route() == route { class::left(&case.recipients) } else { Vec::new() };
+    shared.relay.direct(transaction, Some(route));
     let work = Work {
         ruling: &ruling,
         received: &case.message,
         received_envelope: &received_envelope,
         asked: &asked,
+        route,
         until,
         behind_queue: case.door.behind_queue,
     };
@@ -195,6 +200,12 @@ impl Case {
     /// The mail as the chain gets it, for whom the rules at RCPT left.
     fn mail(&self) -> Mail {
         Mail { origin: Arc::clone(&self.origin), envelope: self.envelope_for(class::left(&self.recipients)), message: self.message.clone() }
+    }
+
+    /// Where the mail goes: as rules or the recipients' domain say, else the listener.
+    fn route<'a>(&'a self, ruling: &'a Ruling) -> &'a str {
+        let at_rcpt = || self.recipients.iter().find(|one| one.goes_on())?.class.route.as_deref();
+        ruling.route.as_deref().or_else(at_rcpt).or(self.door.route.as_deref()).unwrap_or(DEFAULT)
     }
 
     /// The envelope as given, without those that a rule dropped.

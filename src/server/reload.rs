@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::probe;
 use super::shared::Setup;
+use crate::chain::route::DEFAULT;
 use crate::config::{Address, Config, Listener};
 use crate::relay::{self, Relay};
 
@@ -32,6 +33,9 @@ pub enum ReloadError {
     OpenRelay(Address),
     #[error("a next hop is this server itself: {0}")]
     Loop(String),
+    /// What is bound goes on, and its mail would have nowhere to go.
+    #[error("the listener `{listener}` stays until a restart, and its route `{route}` is gone: keep it under `routes:` until then")]
+    Route { listener: Arc<str>, route: Arc<str> },
 }
 
 impl Reload {
@@ -49,6 +53,12 @@ impl Reload {
             && let Some(open) = self.bound.iter().find(|address| !address.is_local())
         {
             return Err(ReloadError::OpenRelay(open.clone()));
+        }
+        let there = |route: &str| route == DEFAULT || config.routes.iter().any(|known| *known.name == *route);
+        for Listener { name, route, .. } in &config.listeners {
+            if let Some(route) = route.as_ref().filter(|route| !there(route)) {
+                return Err(ReloadError::Route { listener: Arc::clone(name), route: Arc::clone(route) });
+            }
         }
         let old = Arc::clone(&self.setup.borrow().shared);
         let settings = relay::Settings::of(&config, old.store.token());

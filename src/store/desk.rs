@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(store.find(&row.id.0[..4].to_ascii_lowercase()).unwrap().id, row.id);
         assert_eq!(store.find(&format!("{}A", row.id)), Err(DeskError::NotFound(format!("{}A", row.id))));
         assert!(matches!(store.find("%"), Err(DeskError::NotFound(_))));
-        store.change_blocking(|bench| Ok(bench.sql.execute_batch("INSERT INTO hold SELECT seq + 1, 'ZZZZ1', state, owner, confirmed, reply, history, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, session, message, 0 FROM hold")?)).unwrap();
+        store.change_blocking(|bench| Ok(bench.sql.execute_batch("INSERT INTO hold SELECT seq + 1, 'ZZZZ1', state, owner, confirmed, reply, history, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, route, session, message, 0 FROM hold")?)).unwrap();
         store.change_blocking(|bench| Ok(bench.sql.execute_batch("UPDATE hold SET id = 'ZZZZ2' WHERE id <> 'ZZZZ1'")?)).unwrap();
         assert_eq!(store.find("zzzz"), Err(DeskError::Ambiguous("zzzz".into())));
     }

@@ -54,6 +54,8 @@ pub struct NewHold {
     pub helo: String,
     /// As `Received` says it: `ESMTPS`.
     pub with: String,
+    /// Where it goes when it is released.
+    pub route: String,
     pub session: String,
     /// The id of the message, in logs and in `Received`.
     pub message: String,

@@ -30,6 +30,8 @@ pub struct Record {
     pub helo: String,
     /// As `Received` says it: `ESMTPS`.
     pub with: String,
+    /// Where it goes when it is released.
+    pub route: String,
     pub session: String,
     pub message: String,
     pub time: Timestamp,
@@ -37,7 +39,7 @@ pub struct Record {
 
 /// In the order of [`read`].
 pub(super) const COLUMNS: &str =
-    "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, session, message";
+    "time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, route, session, message";
 
 impl Record {
     /// Looks at header and sizes only.
@@ -55,6 +57,7 @@ impl Record {
             client: hold.client.clone(),
             helo: hold.helo.clone(),
             with: hold.with.clone(),
+            route: hold.route.clone(),
             session: hold.session.clone(),
             message: hold.message.clone(),
             time: hold.time,
@@ -65,8 +68,8 @@ impl Record {
     pub(super) fn insert(&self, sql: &rusqlite::Connection, id: &str, owner: &str, stored: u64) -> Result<i64, StoreError> {
         let reasons: Vec<_> = self.reasons.iter().map(|one| (&one.rule, &one.reason)).collect();
         let mut statement = sql.prepare_cached(
-            "INSERT INTO hold (id, state, owner, stored, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, session, message)
-             VALUES (:id, 'pending', :owner, :stored, :time, :reasons, :rules, :received_envelope, :envelope, :from, :subject, :size, :client, :helo, :spoken, :session, :message)",
+            "INSERT INTO hold (id, state, owner, stored, time, reasons, rules, received_envelope, envelope, from_field, subject, size, client, helo, spoken, route, session, message)
+             VALUES (:id, 'pending', :owner, :stored, :time, :reasons, :rules, :received_envelope, :envelope, :from, :subject, :size, :client, :helo, :spoken, :route, :session, :message)",
         )?;
         Ok(statement.insert(named_params! {
             ":id": id,
@@ -83,6 +86,7 @@ impl Record {
             ":client": self.client,
             ":helo": self.helo,
             ":spoken": self.with,
+            ":route": self.route,
             ":session": self.session,
             ":message": self.message,
         })?)
@@ -105,8 +109,9 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Record, StoreError> {
         client: text(8)?,
         helo: text(9)?,
         with: text(10)?,
-        session: text(11)?,
-        message: text(12)?,
+        route: text(11)?,
+        session: text(12)?,
+        message: text(13)?,
     })
 }
 
@@ -154,6 +159,7 @@ pub(super) mod tests {
             client: "192.0.2.1".into(),
             helo: "client.example".into(),
             with: "ESMTP".into(),
+            route: "partner".into(),
             session: "S".into(),
             message: "M".into(),
             time: "2026-11-21T10:14:03.120Z".parse().unwrap(),

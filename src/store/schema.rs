@@ -40,6 +40,7 @@ CREATE TABLE hold (
     client TEXT NOT NULL,
     helo TEXT NOT NULL,
     spoken TEXT NOT NULL,
+    route TEXT NOT NULL,
     session TEXT NOT NULL,
     message TEXT NOT NULL,
     stored INTEGER NOT NULL

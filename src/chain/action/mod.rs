@@ -8,6 +8,7 @@ mod found;
 mod header;
 mod log;
 mod quarantine;
+mod route;
 mod score;
 mod settings;
 mod tag;
@@ -44,6 +45,7 @@ pub const ENTRIES: &[&Entry<dyn Action>] = &[
     &envelope::recipient::REMOVE,
     &envelope::recipient::REPLACE,
     &envelope::recipient::SORT,
+    &route::ENTRY,
     &tag::ENTRY,
     &score::ENTRY,
     &log::ENTRY,

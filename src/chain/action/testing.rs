@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::chain::link::Link;
+use crate::chain::route::Routes;
 use crate::chain::rule::{RuleFile, Shared};
 use crate::chain::ruling::Ruling;
 use crate::chain::trace::Trace;
@@ -34,7 +35,8 @@ pub fn file(yaml: &str) -> Result<RuleFile, Vec<String>> {
 }
 
 fn shared() -> Shared {
-    Shared { inside: example::inside(), ..Shared::default() }
+    let routes = Routes::new(vec![("partner".into(), Vec::new())], Vec::new());
+    Shared { inside: example::inside(), routes: Arc::new(routes), ..Shared::default() }
 }
 
 /// A chain of one rule file.

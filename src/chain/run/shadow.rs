@@ -52,7 +52,7 @@ impl Effect {
         match flow {
             Flow::End(Outcome::Deliver) => Effect::Delivers(Box::new(run.mail.clone()), !run.holds.is_empty()),
             Flow::End(outcome) => Effect::Ends(outcome.clone()),
-            _ if !same(&before.mail, &run.mail) => Effect::Edits,
+            _ if !same(&before.mail, &run.mail) || before.route != run.route => Effect::Edits,
             _ if run.holds.len() > before.holds.len() => Effect::Holds,
             _ => Effect::None,
         }

@@ -28,6 +28,7 @@ pub(super) struct State {
     tags: Vec<String>,
     scores: BTreeMap<String, f64>,
     pub(super) holds: Vec<Hold>,
+    pub(super) route: Option<Arc<str>>,
     logs: Vec<(Arc<str>, String)>,
     added: u64,
 }
@@ -44,6 +45,7 @@ impl Run {
             mail: self.mail,
             outcome,
             holds: self.holds,
+            route: self.route,
             fired: self.fired,
             failures: self.failures,
             last: self.rule,
@@ -234,7 +236,7 @@ impl Run {
 
     /// What was not announced cannot be made up for: the next hop has been asked about the recipient.
     fn is_late(&self, step: &Step) -> bool {
-        self.announced.is_none() && self.late.contains(&self.rule) && step.name.starts_with("recipient.")
+        self.announced.is_none() && self.late.contains(&self.rule) && (step.name == "route" || step.name.starts_with("recipient."))
     }
 
     /// A recipient whose class cannot be told must come again.
@@ -278,6 +280,7 @@ impl Run {
             tags: self.tags.clone(),
             scores: self.scores.clone(),
             holds: self.holds.clone(),
+            route: self.route.clone(),
             logs: self.logs.clone(),
             added: self.added,
         }
@@ -288,6 +291,7 @@ impl Run {
         self.tags = state.tags;
         self.scores = state.scores;
         self.holds = state.holds;
+        self.route = state.route;
         self.logs = state.logs;
         self.added = state.added;
     }

@@ -10,6 +10,7 @@ use crate::chain::class::Part;
 use crate::chain::condition::mailbox::MailboxTest;
 use crate::chain::condition::{self, Condition};
 use crate::chain::entry::{Load, find};
+use crate::chain::route::DEFAULT;
 use crate::chain::ruling::{Outcome, Ruling};
 use crate::chain::string::{StringTest, word};
 use crate::chain::{Limits, Run};
@@ -38,6 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::may("sender", "the settings of the condition `sender`", "{domain: example.org}", "Holds for the result's sender."),
     Key::may("recipients", "an address or a list of them", "[anna@example.org]", "The recipients, in this order."),
     Key::may("tags", "a text or a list of them", "[newsletter]", "The tags, in this order."),
+    Key::may("route", "a name under `routes`, or relay", "relay", "Where it goes; `relay` is the next hops of `relay:`."),
     Key::may(
         "for",
         "recipients, each with keys of `expect`",
@@ -62,6 +64,7 @@ pub(super) struct Expect {
     sender: Option<MailboxTest>,
     recipients: Option<Vec<String>>,
     tags: Option<Vec<String>>,
+    route: Option<std::sync::Arc<str>>,
     /// What is expected of single recipients, each with what stands beside `for` and is not said anew.
     of_one: Vec<(Path, Expect)>,
 }
@@ -90,6 +93,7 @@ impl Expect {
         let sender = settings.node("sender").map(|node| MailboxTest::load("`sender`", node, load)).transpose();
         let recipients = texts(&mut settings, "recipients", load);
         let tags = texts(&mut settings, "tags", load);
+        let route = settings.node("route").map(|node| named(node, load)).transpose();
         let of_one = settings.node("for");
         settings.finish(load.problems)?;
         let mut expect = Expect {
@@ -104,6 +108,7 @@ impl Expect {
             sender: sender?,
             recipients: recipients?,
             tags: tags?,
+            route: route?,
             of_one: Vec::new(),
         };
         if let Some(of_one) = of_one {
@@ -177,6 +182,7 @@ impl Expect {
     fn judge_ruling(&self, ruling: &Ruling, failures: &mut Vec<Failure>) {
         let fired: Vec<&str> = ruling.all_fired().map(AsRef::as_ref).collect();
         differs("outcome", self.outcome, ruling.word(), failures);
+        differs("route", self.route.as_deref(), ruling.route.as_deref().unwrap_or(DEFAULT), failures);
         if let Some(expected) = &self.fired
             && *expected != fired
         {
@@ -339,6 +345,12 @@ fn visible(bytes: &[u8]) -> String {
 fn letter(bytes: &[u8]) -> Option<char> {
     let chunk = bytes[..bytes.len().min(4)].utf8_chunks().next()?;
     chunk.valid().chars().next().filter(|letter| !letter.is_ascii() && !letter.is_control())
+}
+
+/// The name of a route.
+fn named(node: &Node, load: &mut Load<'_>) -> Result<std::sync::Arc<str>, Reported> {
+    let name = String::from_node(node, load.problems)?;
+    load.routes.named(&name, &node.span, load.problems)
 }
 
 fn string(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<'_>) -> Result<Option<StringTest>, Reported> {

@@ -142,8 +142,10 @@ fn outcome(part: &chain::Part, explained: &Explained, out: &mut String) {
         parts.push("body changed".to_owned());
     }
     parts.push(format!("{} of {} bytes as received", grouped(kept.bytes), grouped(kept.received)));
+    let (route, next_hop) = explained.way(part);
+    parts.extend(route.map(|route| format!("route {route}")));
     if ruling.word() == "deliver" {
-        parts.extend(explained.next_hop.iter().map(|next_hop| format!("next hop {next_hop}")));
+        parts.extend(next_hop.map(|next_hop| format!("next hop {next_hop}")));
     }
     let _ = writeln!(out, " {}", parts.join(" · "));
     let observed: Vec<_> = ruling.observed().collect();
@@ -246,7 +248,8 @@ fn of_part(part: &chain::Part, explained: &Explained) -> Value {
         "logs": ruling.logs.iter().map(|(rule, text)| object!({ "rule": &**rule, "text": text })).collect::<Vec<_>>(),
         "sender": envelope.sender.address(),
         "recipients": envelope.recipients.iter().map(Recipient::address).collect::<Vec<_>>(),
-        "next_hop": explained.next_hop,
+        "route": part.ruling.route.as_deref(),
+        "next_hop": explained.way(part).1,
         "rules": part.trace.rules,
         "bytes": { "received": kept.received, "as_received": kept.bytes, "sent": ruling.mail.message.size() },
         "fields_changed": kept.fields,

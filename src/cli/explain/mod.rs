@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Exit, Global, complain, say, test};
 use crate::base::{clock, disk};
 use crate::chain::class::Part;
+use crate::chain::route::DEFAULT;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
 use crate::config::{Listener, Malformed, Options};
@@ -71,11 +72,21 @@ struct Explained {
     received: Message,
     /// Recipients that the rules tell apart, each kind with its ruling.
     parts: Vec<Part>,
-    next_hop: Option<String>,
+    /// First next hops of the routes, by name.
+    next_hops: Vec<(Arc<str>, String)>,
     /// What the listener does with this message before any rule sees it.
     before: Option<&'static str>,
     /// Whether what the rules refuse is held (`behind_queue`).
     behind_queue: bool,
+}
+
+impl Explained {
+    /// Where a part would go: its route, if it is a named one, and the next hop that is asked first.
+    fn way<'a>(&'a self, part: &'a Part) -> (Option<&'a str>, Option<&'a str>) {
+        let route = part.ruling.route.as_deref().unwrap_or(DEFAULT);
+        let next_hop = self.next_hops.iter().find(|(name, _)| **name == *route);
+        (Some(route).filter(|route| *route != DEFAULT), next_hop.map(|(_, next_hop)| next_hop.as_str()))
+    }
 }
 
 /// Runs it.
@@ -106,7 +117,7 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
         Malformed::Wrap => Some("its header cannot be read, so rules see it as the text of a new message (`malformed: wrap`); as it came"),
     };
     let behind_queue = setting.listener.is_some_and(|listener| listener.behind_queue);
-    let explained = Explained { parts: setting.chain.parts(&mail, true), received, next_hop: setting.next_hop, before, behind_queue };
+    let explained = Explained { parts: setting.chain.parts(&mail, true), received, next_hops: setting.next_hops, before, behind_queue };
     Ok(if args.json { draw::json(&explained) } else { draw::text(&explained) })
 }
 
@@ -115,8 +126,8 @@ struct Setting {
     chain: Arc<Chain>,
     limits: Arc<message::Limits>,
     standing: Standing,
-    /// Where it would go.
-    next_hop: Option<String>,
+    /// First next hops of the routes, by name.
+    next_hops: Vec<(Arc<str>, String)>,
     listener: Option<Listener>,
 }
 
@@ -126,7 +137,7 @@ impl Setting {
         if !args.rules.is_empty() {
             let chain = test::chain(&args.rules, global)?;
             let standing = by_address(&chain.shared().inside);
-            return Ok(Setting { chain, limits: example::limits(), standing, next_hop: None, listener: None });
+            return Ok(Setting { chain, limits: example::limits(), standing, next_hops: Vec::new(), listener: None });
         }
         let config = global.load(Options { without_tests: true, ..Options::default() })?;
         let listener = match (&args.listener, &config.listeners[..]) {
@@ -140,9 +151,10 @@ impl Setting {
         };
         let standing = listener.and_then(|listener| listener.origin.standing());
         let standing = standing.unwrap_or_else(|| by_address(config.inside.as_ref().unwrap_or(&Inside::default())));
-        let next_hop = config.relay.route.next_hops.first().map(ToString::to_string);
+        let routes = [&config.relay.route].into_iter().chain(&config.routes);
+        let next_hops = routes.filter_map(|route| Some((Arc::clone(&route.name), route.next_hops.first()?.to_string()))).collect();
         let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
-        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hop, listener: listener.cloned() })
+        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hops, listener: listener.cloned() })
     }
 }
 

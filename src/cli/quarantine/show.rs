@@ -117,6 +117,7 @@ fn whole(row: &Row, inside: Option<&Inside>) -> Value {
     value["reply"] = row.reply.clone().into();
     value["history"] = row.history.iter().map(|deed| json!({"time": deed.time.to_string(), "who": deed.who, "what": deed.what})).collect();
     value["helo"] = record.helo.clone().into();
+    value["route"] = record.route.clone().into();
     value["session"] = record.session.clone().into();
     value["message"] = record.message.clone().into();
     value["received_sender"] = record.received_envelope.sender.address().into();
@@ -172,6 +173,7 @@ fn summary(row: &Row) -> String {
         let received = &record.received_envelope;
         line("as received", &format!("{} to {}", received.sender, addresses(received).join(", ")));
     }
+    line("route", &record.route);
     line("from", &record.from);
     line("subject", &record.subject);
     line("size", &format!("{} bytes", record.size));

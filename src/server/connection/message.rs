@@ -110,7 +110,7 @@ impl Connection {
             Received::Message(message, unread) => {
                 let mut transaction = match self.held.take() {
                     Some(held) => held.transaction,
-                    None => self.begun(&envelope),
+                    None => self.begun(None, &envelope),
                 };
                 let Connection { stream, input, shared, door, taken, .. } = self;
                 let (door, recipients) = (door.clone(), std::mem::take(taken));

@@ -104,7 +104,9 @@ impl Connection {
         let asked = std::mem::take(&mut self.asked);
         let may_become_one = self.door.chain.looks_at_recipients();
         let (paths, places) = open(&asked, may_become_one);
-        let answers = Box::pin(self.ask_next_hop(&paths)).await;
+        // Those that wait are of one class, and so of one route.
+        let route = asked.iter().find(|one| one.known.is_none()).and_then(|one| one.ruling.class.route.clone());
+        let answers = Box::pin(self.ask_next_hop(route.as_deref(), &paths)).await;
         let mut places = places.into_iter();
         for Asked { mut ruling, known } in asked {
             let reply = match (known, &answers) {
@@ -125,19 +127,21 @@ impl Connection {
         ControlFlow::Continue(())
     }
 
-    /// A transaction with the next hops of this one's route.
-    pub(super) fn begun(&self, envelope: &Envelope) -> Transaction {
-        let route = self.door.route.as_deref();
+    /// A transaction with the next hops of this route, none being the listener's.
+    pub(super) fn begun(&self, route: Option<&str>, envelope: &Envelope) -> Transaction {
+        let route = route.or(self.door.route.as_deref());
         self.shared.relay.transaction(route, self.behalf(), envelope.sender.clone(), envelope.declared.clone())
     }
 
     /// # Errors
     /// The reply to all of them where there is no time left.
-    async fn ask_next_hop(&mut self, paths: &[Recipient]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
+    async fn ask_next_hop(&mut self, route: Option<&str>, paths: &[Recipient]) -> Result<Vec<Result<Answer, RelayError>>, Reply> {
         if self.held.is_none() && !paths.is_empty() {
-            self.held = self.session.transaction().map(|envelope| Held::new(self.begun(envelope)));
+            self.held = self.session.transaction().map(|envelope| Held::new(self.begun(route, envelope)));
         }
         let Some(held) = self.held.as_mut().filter(|_| !paths.is_empty()) else { return Ok(Vec::new()) };
+        // All before may have been refused on the route of another class.
+        self.shared.relay.direct(&mut held.transaction, route.or(self.door.route.as_deref()));
         let answers = tokio::select! {
             biased;
             () = self.shared.hurry.cancelled() => return Err(reply::shutting_down()),
