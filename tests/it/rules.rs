@@ -10,6 +10,7 @@ use transom::chain::entry::{Entry, Load, NamedConditions, Uses};
 use transom::chain::link::Link;
 use transom::chain::list::Lists;
 use transom::chain::pattern::Patterns;
+use transom::chain::route::Routes;
 use transom::chain::rule::{RuleFile, Shared};
 use transom::chain::{Chain, Limits, example, test};
 use transom::mail::Inside;
@@ -90,6 +91,7 @@ fn load(source: &Arc<Source>, conditions: &NamedConditions) -> Box<dyn Condition
         inside: &inside,
         conditions,
         lists: &lists,
+        routes: &Routes::default(),
         patterns: &mut patterns,
         groups: BTreeSet::default(),
         rule: Arc::from("example"),
