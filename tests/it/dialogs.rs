@@ -1,34 +1,81 @@
 //! `tests/dialogs/*.txt`: transcripts of SMTP sessions that a mail operator can read, each played against the real server.
 //!
-//! `C:` is a line of the client; lines that follow each other leave in one write. `C>` is raw bytes, `\r \n \0 \\ \xHH` meant, nothing added.
-//! `C!` closes the client's sending side. `S:` is one reply (all its lines), `*` any text. `S!` says that the server has closed the connection. `-- again`
-//! is a new connection. `N:` is a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N= ` is a part of the last message
-//! it got, `N~` something that is not in it; `N: nothing` says that it heard none. In the head, `# config:` adds to the configuration, `# next hop: COMMAND = REPLY` (or `closes`, `silent`) to what the next hop
-//! says, `# offers:` replaces what it offers, `# rules:` are the lines of a rule file. `users.yaml` lies beside the configuration.
+//! | line | |
+//! |---|---|
+//! | `C:` | a line of the client; lines that follow each other leave in one write |
+//! | `C>` | raw bytes of it, `\r \n \0 \\ \xHH` meant (`\*N:text` is the text N times), nothing added |
+//! | `C!` | it closes its sending side |
+//! | `C*` | its part of a TLS handshake; `C* certificate`: it shows who it is; `C* fails`: it comes to nothing |
+//! | `S:` | one reply, all its lines; `*` is any text |
+//! | `S!` | the server has closed the connection |
+//! | `-- again` | a new connection; `-- beside`: beside those that are open |
+//! | `N:` | a command that the next hop must have heard, in this order, EHLO, RSET and QUIT left out; `N: nothing`: it heard none |
+//! | `N=`, `N~` | a part of the last message it got; something that is not in it |
+//!
+//! | in the head | |
+//! |---|---|
+//! | `# config:` | added to the configuration; `cert.pem`, `key.pem`, `ca.pem` and `users.yaml` lie beside it |
+//! | `# rules:` | lines of a rule file |
+//! | `# next hop: COMMAND = REPLY` | what the next hop says, or `closes`, `silent` |
+//! | `# offers:` | what it offers instead of the usual; `# then offers:` from its second connection on |
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
+
 use super::support::PATIENCE;
 use super::support::next_hop::{Act, NextHop, Script};
 use super::support::transom::Transom;
+use super::support::wire::{Wire, papers};
+
+/// Replies that no transcript shows, and why.
+const NOT_HEARD: &[(&str, &str)] = &[
+    ("421 4.3.2 Service is shutting down", "a signal makes it say so: tests/it/relay.rs"),
+    ("421 4.4.2 Data comes in too slowly", "that takes a minute: src/server/limits.rs"),
+    ("454 4.7.0 Temporary authentication failure, try again later", "who knows the users has to fail: src/smtp/session/login.rs"),
+];
 
 /// Who may log in: `anna@example.org` with `pencil`, `bob` with `pass word`.
 const USERS: &str = include_str!("support/users.yaml");
 
 #[test]
-fn every_dialog_goes_as_written() {
+fn every_dialog_goes_as_written_and_together_they_show_every_reply() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
-    let failures: Vec<String> = std::thread::scope(|scope| {
+    let (mut heard, mut failures) = (HashSet::new(), Vec::new());
+    std::thread::scope(|scope| {
         let running: Vec<_> = files.iter().map(|file| (file, scope.spawn(|| play(&Dialog::read(file))))).collect();
-        let results = running.into_iter().map(|(file, thread)| (file, thread.join().unwrap_or_else(|_| Err("it panicked".into()))));
-        results.filter_map(|(file, result)| result.err().map(|error| format!("{}: {error}", file.display()))).collect()
+        for (file, thread) in running {
+            match thread.join().unwrap_or_else(|_| Err("it panicked".into())) {
+                Ok(replies) => heard.extend(replies),
+                Err(error) => failures.push(format!("{}: {error}", file.display())),
+            }
+        }
     });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let silent: Vec<String> = replies().into_iter().filter(|reply| !heard.iter().any(|heard| heard.starts_with(reply))).collect();
+    let known: Vec<&str> = NOT_HEARD.iter().map(|(reply, _)| *reply).collect();
+    assert_eq!(silent, known, "replies of src/smtp/reply that no transcript shows");
+}
+
+/// Every reply that is written down in the program, as it begins on the wire.
+fn replies() -> BTreeSet<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smtp/reply");
+    let written = Regex::new(r#"Reply::new\(\s*(\d+),\s*Enhanced\((\d+), (\d+), (\d+)\),\s*"([^"]+)""#).unwrap();
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for parts in written.captures_iter(&text).map(|captures| captures.extract::<5>().1) {
+            let [code, class, subject, detail, text] = parts;
+            found.insert(format!("{code} {class}.{subject}.{detail} {text}"));
+        }
+    }
+    found
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +84,7 @@ struct Dialog {
     /// A rule file that the chain includes.
     rules: String,
     offers: Option<Vec<&'static str>>,
+    then_offers: Option<Vec<&'static str>>,
     acts: Vec<(&'static str, Act)>,
     steps: Vec<(usize, Step)>,
     heard: Vec<String>,
@@ -49,9 +97,15 @@ struct Dialog {
 enum Step {
     Send(Vec<u8>),
     HalfClose,
+    /// Whether it shows a certificate, and whether it succeeds.
+    Secure {
+        certificate: bool,
+        succeeds: bool,
+    },
     Reply(String),
     Closed,
     Again,
+    Beside,
 }
 
 impl Dialog {
@@ -71,8 +125,13 @@ impl Dialog {
             "C:" => self.send(number, format!("{rest}\r\n").as_bytes()),
             "C>" => self.send(number, &bytes(rest)),
             "C!" => self.steps.push((number, Step::HalfClose)),
+            "C*" => {
+                let secure = Step::Secure { certificate: rest.starts_with("certificate"), succeeds: !rest.ends_with("fails") };
+                self.steps.push((number, secure));
+            }
             "S:" => self.steps.push((number, Step::Reply(rest.to_owned()))),
             "S!" => self.steps.push((number, Step::Closed)),
+            "--" if rest == "beside" => self.steps.push((number, Step::Beside)),
             "--" => self.steps.push((number, Step::Again)),
             "N:" => {
                 self.checks_next_hop = true;
@@ -107,7 +166,9 @@ impl Dialog {
             };
             self.acts.push((keep(command.to_owned()), act));
         } else if let Some(offers) = line.strip_prefix("# offers:") {
-            self.offers = Some(offers.split(',').map(|word| keep(word.trim().to_owned())).filter(|word| !word.is_empty()).collect());
+            self.offers = Some(keywords(offers));
+        } else if let Some(offers) = line.strip_prefix("# then offers:") {
+            self.then_offers = Some(keywords(offers));
         }
     }
 
@@ -129,6 +190,10 @@ impl Dialog {
         }
         text
     }
+}
+
+fn keywords(text: &str) -> Vec<&'static str> {
+    text.split(',').map(|word| keep(word.trim().to_owned())).filter(|word| !word.is_empty()).collect()
 }
 
 /// The scripts of next hops speak in texts that live as long as the tests.
@@ -169,32 +234,49 @@ fn bytes(text: &str) -> Vec<u8> {
     out
 }
 
-fn play(dialog: &Dialog) -> Result<(), String> {
+/// The lines of all replies that were heard.
+fn play(dialog: &Dialog) -> Result<Vec<String>, String> {
     let script = dialog.offers.as_ref().map_or_else(Script::good, |offers| Script::offering(offers));
-    let script = dialog.acts.iter().fold(script, |script, (line, act)| script.at(line, *act));
-    let next_hop = NextHop::start([script]);
-    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &[("rules.yaml", &dialog.rules), ("users.yaml", USERS)]);
+    let later = dialog.then_offers.as_ref().map(|offers| Script::offering(offers));
+    let with_acts = |script| dialog.acts.iter().fold(script, |script: Script, (line, act)| script.at(line, *act));
+    let next_hop = NextHop::start([script].into_iter().chain(later).map(with_acts));
+    let papers = papers();
+    let files = [
+        ("rules.yaml", &*dialog.rules),
+        ("users.yaml", USERS),
+        ("cert.pem", &papers.certificate),
+        ("key.pem", &papers.key),
+        ("ca.pem", &papers.authority),
+    ];
+    let transom = Transom::start_with(&dialog.configuration(next_hop.address), &files);
     let mut client = Client::connect(transom.address());
+    let (mut heard, mut before) = (Vec::new(), Vec::new());
     for (number, step) in &dialog.steps {
         let failed = |problem: String| format!("line {number}: {problem}\n{}", transom.log());
         match step {
             // A server that has closed may not take what is sent; what it said is looked at next.
-            Step::Send(bytes) => drop(client.stream.write_all(bytes)),
-            Step::HalfClose => client.stream.shutdown(Shutdown::Write).map_err(|error| failed(error.to_string()))?,
+            Step::Send(bytes) => drop((&client.wire).write_all(bytes)),
+            Step::HalfClose => client.wire.socket().shutdown(Shutdown::Write).map_err(|error| failed(error.to_string()))?,
+            Step::Secure { certificate, succeeds } => {
+                if client.wire.connect(*certificate).is_ok() != *succeeds {
+                    return Err(failed(format!("the handshake {}", if *succeeds { "failed" } else { "succeeded" })));
+                }
+            }
             Step::Again => client = Client::connect(transom.address()),
+            Step::Beside => before.push(std::mem::replace(&mut client, Client::connect(transom.address()))),
             Step::Closed => match client.read() {
                 None => {}
                 Some(reply) => return Err(failed(format!("the connection is open, and the server said {reply}"))),
             },
             Step::Reply(wanted) => match client.reply() {
-                Some(reply) if matches(wanted, &reply) => {}
+                Some(reply) if matches(wanted, &reply) => heard.extend(reply.lines().map(str::to_owned)),
                 Some(reply) => return Err(failed(format!("wanted {wanted}\n   got {reply}"))),
                 None => return Err(failed(format!("wanted {wanted}\n   but the connection was closed"))),
             },
         }
     }
-    drop(client);
-    check_next_hop(dialog, &next_hop)
+    drop((client, before));
+    check_next_hop(dialog, &next_hop).map(|()| heard)
 }
 
 fn check_next_hop(dialog: &Dialog, next_hop: &NextHop) -> Result<(), String> {
@@ -214,7 +296,7 @@ fn check_next_hop(dialog: &Dialog, next_hop: &NextHop) -> Result<(), String> {
 }
 
 struct Client {
-    stream: TcpStream,
+    wire: Wire,
     unread: Vec<u8>,
 }
 
@@ -223,7 +305,7 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, unread: Vec::new() }
+        Client { wire: Wire::new(stream), unread: Vec::new() }
     }
 
     /// All lines of one reply, joined by `\n`.
@@ -248,7 +330,7 @@ impl Client {
                 return Some(line);
             }
             let mut piece = [0; 4096];
-            match self.stream.read(&mut piece) {
+            match (&self.wire).read(&mut piece) {
                 Ok(0) => return None,
                 Ok(count) => self.unread.extend_from_slice(&piece[..count]),
                 Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
