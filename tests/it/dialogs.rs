@@ -17,12 +17,15 @@
 //! | `# config:` | added to the configuration; `cert.pem`, `key.pem`, `ca.pem` and `users.yaml` lie beside it |
 //! | `# rules:` | lines of a rule file |
 //! | `# next hop: COMMAND = REPLY` | what the next hop says, or `closes`, `silent` |
+//! | `# next hop speaks LMTP` | |
 //! | `# offers:` | what it offers instead of the usual; `# then offers:` from its second connection on |
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use regex::Regex;
 
@@ -38,6 +41,9 @@ const NOT_HEARD: &[(&str, &str)] = &[
     ("454 4.7.0 Temporary authentication failure, try again later", "who knows the users has to fail: src/smtp/session/login.rs"),
 ];
 
+/// Dialogs that are played at once.
+const AT_ONCE: usize = 24;
+
 /// Who may log in: `anna@example.org` with `pencil`, `bob` with `pass word`.
 const USERS: &str = include_str!("support/users.yaml");
 
@@ -48,15 +54,24 @@ fn every_dialog_goes_as_written_and_together_they_show_every_reply() {
     files.sort();
     assert!(!files.is_empty());
     let (mut heard, mut failures) = (HashSet::new(), Vec::new());
-    std::thread::scope(|scope| {
-        let running: Vec<_> = files.iter().map(|file| (file, scope.spawn(|| play(&Dialog::read(file))))).collect();
-        for (file, thread) in running {
-            match thread.join().unwrap_or_else(|_| Err("it panicked".into())) {
-                Ok(replies) => heard.extend(replies),
-                Err(error) => failures.push(format!("{}: {error}", file.display())),
-            }
-        }
+    let next = AtomicUsize::new(0);
+    let one_after_the_other = || {
+        let next = || files.get(next.fetch_add(1, Ordering::Relaxed));
+        let played = std::iter::from_fn(|| next().map(|file| (file, catch_unwind(|| play(&Dialog::read(file))))));
+        played.collect::<Vec<_>>()
+    };
+    let played = std::thread::scope(|scope| {
+        // Most of them wait most of the time.
+        let running: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one_after_the_other)).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
+    for (file, result) in played {
+        match result.unwrap_or_else(|_| Err("it panicked".into())) {
+            Ok(replies) => heard.extend(replies),
+            Err(error) => failures.push(format!("{}: {error}", file.display())),
+        }
+    }
+    failures.sort();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     let silent: Vec<String> = replies().into_iter().filter(|reply| !heard.iter().any(|heard| heard.starts_with(reply))).collect();
     let known: Vec<&str> = NOT_HEARD.iter().map(|(reply, _)| *reply).collect();
@@ -83,6 +98,8 @@ struct Dialog {
     config: String,
     /// A rule file that the chain includes.
     rules: String,
+    /// What the next hop speaks besides SMTP.
+    lmtp: bool,
     offers: Option<Vec<&'static str>>,
     then_offers: Option<Vec<&'static str>>,
     acts: Vec<(&'static str, Act)>,
@@ -165,6 +182,8 @@ impl Dialog {
                 said => Act::Say(keep(format!("{}\r\n", String::from_utf8(bytes(said)).unwrap()))),
             };
             self.acts.push((keep(command.to_owned()), act));
+        } else if line == "# next hop speaks LMTP" {
+            self.lmtp = true;
         } else if let Some(offers) = line.strip_prefix("# offers:") {
             self.offers = Some(keywords(offers));
         } else if let Some(offers) = line.strip_prefix("# then offers:") {
@@ -177,7 +196,7 @@ impl Dialog {
         let defaults = [
             "hostname: filter.example.org".into(),
             "listeners: [{address: 127.0.0.1:0}]".into(),
-            format!("relay: {{next_hops: [\"{next_hop}\"]}}"),
+            format!("relay: {{next_hops: [\"{}{next_hop}\"]}}", if self.lmtp { "lmtp:" } else { "" }),
         ];
         for default in defaults {
             let key = default.split(':').next().unwrap();
@@ -239,7 +258,8 @@ fn play(dialog: &Dialog) -> Result<Vec<String>, String> {
     let script = dialog.offers.as_ref().map_or_else(Script::good, |offers| Script::offering(offers));
     let later = dialog.then_offers.as_ref().map(|offers| Script::offering(offers));
     let with_acts = |script| dialog.acts.iter().fold(script, |script: Script, (line, act)| script.at(line, *act));
-    let next_hop = NextHop::start([script].into_iter().chain(later).map(with_acts));
+    let spoken = |script: Script| if dialog.lmtp { script.lmtp() } else { script };
+    let next_hop = NextHop::start([script].into_iter().chain(later).map(with_acts).map(spoken));
     let papers = papers();
     let files = [
         ("rules.yaml", &*dialog.rules),

@@ -1,12 +1,14 @@
 //! A next hop that does what a script says, right or wrong, and writes down what it heard.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use super::PATIENCE;
+use super::wire::Wire;
 
 /// What it does instead of the usual reply.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub struct Script {
     tells_apart: bool,
     /// The end is answered for each recipient.
     lmtp: bool,
+    /// TLS begins with the connection.
+    secured: bool,
     acts: Vec<(&'static str, Act)>,
 }
 
@@ -86,7 +90,7 @@ impl Script {
     }
 
     pub fn offering(keywords: &[&'static str]) -> Script {
-        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, acts: Vec::new() }
+        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, secured: false, acts: Vec::new() }
     }
 
     /// MAIL and RCPT are answered 2.1.0 and 2.1.5, as by most servers.
@@ -101,8 +105,14 @@ impl Script {
         self
     }
 
+    /// TLS begins with the connection. Where STARTTLS is offered it is done, too.
+    pub fn secured(mut self) -> Script {
+        self.secured = true;
+        self
+    }
+
     /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content (or the first chunk), `.` the
-    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent.
+    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent. `handshake` is that of TLS; `tls:LINE` is a line over it.
     pub fn at(mut self, line: &'static str, act: Act) -> Script {
         self.acts.push((line, act));
         self
@@ -123,15 +133,21 @@ impl NextHop {
         let hearing = Arc::clone(&heard);
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
-                let session = Session { number, script: scripts[number.min(scripts.len() - 1)].clone(), heard: Arc::clone(&hearing) };
+                let session = Session {
+                    number,
+                    script: scripts[number.min(scripts.len() - 1)].clone(),
+                    heard: Arc::clone(&hearing),
+                    secured: Cell::new(false),
+                };
                 let stream = stream.unwrap();
                 // What was said is there, and does not wait for the one before it to be acknowledged.
                 stream.set_nodelay(true).unwrap();
                 session.heard.note(|log| log.connections += 1);
                 thread::spawn(move || {
+                    let wire = Wire::new(stream);
                     // A connection that breaks has ended, too.
-                    let _ = session.run(&stream);
-                    drop(stream);
+                    let _ = session.run(&wire);
+                    drop(wire);
                     session.heard.note(|log| log.closed += 1);
                 });
             }
@@ -190,12 +206,17 @@ struct Session {
     number: usize,
     script: Script,
     heard: Arc<Heard>,
+    /// TLS has begun.
+    secured: Cell<bool>,
 }
 
 impl Session {
-    fn run(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let mut input = BufReader::new(stream);
-        if !self.reply(stream, "connect", "220 scripted.example\r\n")? {
+    fn run(&self, wire: &Wire) -> std::io::Result<()> {
+        let mut input = BufReader::new(wire);
+        if self.script.secured && !self.secure(wire)? {
+            return Ok(());
+        }
+        if !self.reply(wire, "connect", "220 scripted.example\r\n")? {
             return Ok(());
         }
         let mut line = String::new();
@@ -209,24 +230,35 @@ impl Session {
             self.heard.note(|log| log.lines.push((self.number, text.to_owned())));
             let verb = text.get(..4).unwrap_or_default();
             if verb == "BDAT" {
-                if !self.chunk(stream, &mut input, text, &mut chunks, &mut recipients)? {
+                if !self.chunk(wire, &mut input, text, &mut chunks, &mut recipients)? {
                     return Ok(());
                 }
                 continue;
             }
-            let goes_on = self.reply(stream, text, &self.usual(verb))?;
+            let goes_on = self.reply(wire, text, &self.usual(verb))?;
             if !goes_on || text == "QUIT" {
                 return Ok(());
             }
             match verb {
+                "STAR" if self.says(text, "220") && !self.secure(wire)? => return Ok(()),
                 "MAIL" | "RSET" | "EHLO" | "LHLO" => (recipients, chunks) = (Vec::new(), None),
                 "RCPT" if self.says(text, "250") => {
                     recipients.push(text["RCPT TO:<".len()..].split('>').next().unwrap_or_default().to_owned());
                 }
-                "DATA" if self.says(text, "354") && !self.content(stream, &mut input, &mut recipients)? => return Ok(()),
+                "DATA" if self.says(text, "354") && !self.content(wire, &mut input, &mut recipients)? => return Ok(()),
                 _ => {}
             }
         }
+    }
+
+    /// The handshake; whether the connection goes on.
+    fn secure(&self, wire: &Wire) -> std::io::Result<bool> {
+        if !self.reply(wire, "handshake", "")? {
+            return Ok(false);
+        }
+        wire.accept()?;
+        self.secured.set(true);
+        Ok(true)
     }
 
     fn usual(&self, verb: &str) -> String {
@@ -234,6 +266,8 @@ impl Session {
             "EHLO" | "LHLO" => self.capabilities(),
             "DATA" => "354 go on\r\n".to_owned(),
             "QUIT" => "221 bye\r\n".to_owned(),
+            "STAR" => "220 2.0.0 go ahead\r\n".to_owned(),
+            "AUTH" => "235 2.7.0 welcome\r\n".to_owned(),
             "MAIL" if self.script.tells_apart => "250 2.1.0 ok\r\n".to_owned(),
             "RCPT" if self.script.tells_apart => "250 2.1.5 ok\r\n".to_owned(),
             _ => "250 2.0.0 ok\r\n".to_owned(),
@@ -243,17 +277,17 @@ impl Session {
     /// BDAT (RFC 3030 2); whether the connection goes on.
     fn chunk(
         &self,
-        stream: &TcpStream,
+        wire: &Wire,
         input: &mut impl BufRead,
         text: &str,
         chunks: &mut Option<Vec<u8>>,
         recipients: &mut Vec<String>,
     ) -> std::io::Result<bool> {
         if let Some(Act::Close | Act::Reset | Act::Silence) = self.act(text) {
-            return self.reply(stream, text, "");
+            return self.reply(wire, text, "");
         }
         let size: u64 = text.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("BDAT has a size");
-        if chunks.is_none() && !self.reply(stream, "content", "")? {
+        if chunks.is_none() && !self.reply(wire, "content", "")? {
             return Ok(false);
         }
         let message = chunks.get_or_insert_with(Vec::new);
@@ -262,16 +296,16 @@ impl Session {
         }
         if recipients.is_empty() {
             *chunks = None;
-            return self.reply(stream, text, "554 5.5.1 no valid recipients\r\n");
+            return self.reply(wire, text, "554 5.5.1 no valid recipients\r\n");
         }
         if self.act(text).is_some() || !text.ends_with(" LAST") {
-            return self.reply(stream, text, "250 2.0.0 ok\r\n");
+            return self.reply(wire, text, "250 2.0.0 ok\r\n");
         }
-        self.end(stream, std::mem::take(message), recipients)
+        self.end(wire, std::mem::take(message), recipients)
     }
 
     /// The answers to the end of a message; whether the connection goes on.
-    fn end(&self, stream: &TcpStream, message: Vec<u8>, recipients: &mut Vec<String>) -> std::io::Result<bool> {
+    fn end(&self, wire: &Wire, message: Vec<u8>, recipients: &mut Vec<String>) -> std::io::Result<bool> {
         let recipients = std::mem::take(recipients);
         let lines: Vec<String> =
             if self.script.lmtp { recipients.iter().map(|to| format!(".{to}")).collect() } else { vec![".".to_owned()] };
@@ -284,7 +318,7 @@ impl Session {
             log.taken.extend(Some(taken).filter(|taken| !taken.is_empty()));
         });
         for line in lines {
-            if !self.reply(stream, &line, "250 2.0.0 taken\r\n")? {
+            if !self.reply(wire, &line, "250 2.0.0 taken\r\n")? {
                 return Ok(false);
             }
         }
@@ -292,10 +326,10 @@ impl Session {
     }
 
     fn act(&self, line: &str) -> Option<Act> {
-        match &*self.heard.instead.lock().unwrap() {
-            Some(script) => script.act(line),
-            None => self.script.act(line),
-        }
+        let instead = self.heard.instead.lock().unwrap();
+        let script = instead.as_ref().unwrap_or(&self.script);
+        let secured = self.secured.get().then(|| script.act(&format!("tls:{line}"))).flatten();
+        secured.or_else(|| script.act(line))
     }
 
     /// Whether the answer to this line begins so, if it is the usual one.
@@ -307,7 +341,7 @@ impl Session {
         }
     }
 
-    fn content(&self, stream: &TcpStream, input: &mut impl BufRead, recipients: &mut Vec<String>) -> std::io::Result<bool> {
+    fn content(&self, wire: &Wire, input: &mut impl BufRead, recipients: &mut Vec<String>) -> std::io::Result<bool> {
         let mut message = Vec::new();
         let mut line = Vec::new();
         loop {
@@ -318,39 +352,40 @@ impl Session {
             if line == b".\r\n" {
                 break;
             }
-            if message.is_empty() && !self.reply(stream, "content", "")? {
+            if message.is_empty() && !self.reply(wire, "content", "")? {
                 return Ok(false);
             }
             message.extend_from_slice(&line);
         }
-        self.end(stream, message, recipients)
+        self.end(wire, message, recipients)
     }
 
     /// Whether the connection goes on.
-    fn reply(&self, mut stream: &TcpStream, line: &str, usual: &str) -> std::io::Result<bool> {
+    fn reply(&self, mut wire: &Wire, line: &str, usual: &str) -> std::io::Result<bool> {
         match self.act(line) {
-            None => stream.write_all(usual.as_bytes()).map(|()| true),
-            Some(Act::Say(said)) => stream.write_all(said.as_bytes()).map(|()| true),
-            Some(Act::SayAndClose(said)) => stream.write_all(said.as_bytes()).map(|()| false),
+            None => wire.write_all(usual.as_bytes()).map(|()| true),
+            Some(Act::Say(said)) => wire.write_all(said.as_bytes()).map(|()| true),
+            Some(Act::SayAndClose(said)) => wire.write_all(said.as_bytes()).map(|()| false),
             Some(Act::SayAndLater(said, later)) => {
-                stream.write_all(said.as_bytes())?;
+                wire.write_all(said.as_bytes())?;
                 self.heard.wait_for(|log| log.told);
-                stream.write_all(later.as_bytes())?;
+                wire.write_all(later.as_bytes())?;
                 self.heard.note(|log| log.said_later = true);
                 Ok(true)
             }
             Some(Act::Late) => {
                 self.heard.wait_for(|log| log.told);
-                stream.write_all(usual.as_bytes()).map(|()| true)
+                wire.write_all(usual.as_bytes()).map(|()| true)
             }
             Some(Act::Close) => Ok(false),
-            Some(Act::Reset) => socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO)).map(|()| false),
-            Some(Act::Silence) => stream.read_to_end(&mut Vec::new()).map(|_| false),
+            Some(Act::Reset) => socket2::SockRef::from(wire.socket()).set_linger(Some(std::time::Duration::ZERO)).map(|()| false),
+            Some(Act::Silence) => wire.read_to_end(&mut Vec::new()).map(|_| false),
         }
     }
 
     fn capabilities(&self) -> String {
-        let lines: Vec<&str> = std::iter::once("scripted.example").chain(self.script.keywords.iter().copied()).collect();
+        let keywords = self.script.keywords.iter().copied().filter(|keyword| *keyword != "STARTTLS" || !self.secured.get());
+        let lines: Vec<&str> = std::iter::once("scripted.example").chain(keywords).collect();
         let last = lines.len() - 1;
         let lines = lines.iter().enumerate().map(|(number, line)| [if number == last { "250 " } else { "250-" }, *line, "\r\n"].concat());
         lines.collect()

@@ -65,10 +65,6 @@ impl Wire {
         &self.socket
     }
 
-    pub fn is_secured(&self) -> bool {
-        self.secured.borrow().is_some()
-    }
-
     /// The handshake as a server.
     pub fn accept(&self) -> io::Result<()> {
         let mut connection = ServerConnection::new(server()).map_err(io::Error::other)?;
