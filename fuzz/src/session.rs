@@ -12,7 +12,7 @@ use transom::smtp::client::{Replies, Stage};
 use transom::smtp::command::LONGEST_LINE;
 use transom::smtp::data::{LineEnds, Progress, Unstuffer};
 use transom::smtp::envelope::Envelope;
-use transom::smtp::extension::Offer;
+use transom::smtp::extension::{Extensions, Offer, Submitter};
 use transom::smtp::reply::{self, Class, Reply};
 use transom::smtp::session::{Question, Session, Step, Terms};
 use transom::smtp::stuff::Stuffer;
@@ -34,7 +34,10 @@ const MOST_COUNTED: u64 = 2000;
 
 pub fn run(input: &[u8]) {
     let mut case = Case::of(input);
-    let offer = Offer { size: 1000, room: 900, smtputf8: case.one(&[Some(true), Some(false), None]) };
+    let understood = case.one(&[Extensions::ALL, Extensions::default()]);
+    let submitter = case.one(&[Submitter::Refused, Submitter::Hidden, Submitter::Passed]);
+    let known = case.one(&[true, false]);
+    let offer = Offer { size: 1000, room: 900, recipients: 5, announced: understood, understood, submitter, known };
     let refused = u8::try_from(case.number(8)).expect("below 8");
     let whole = Dialog::new(offer, refused, false).through(&[case.content]);
     let pieces = case.pieces(case.content);

@@ -3,6 +3,7 @@
 //! `file` is the shape and the defaults, `section` reads each section, `include` finds the rule files, `check` asks what no section can know alone.
 
 mod address;
+mod announce;
 mod auth;
 mod chains;
 mod check;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use address::{Address, NextHop, Place};
+pub use announce::Announce;
 pub use auth::Auth;
 pub use file::{
     Admin, ChainLimits, Config, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Store, Timeouts,

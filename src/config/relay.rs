@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::NextHop;
+use super::announce::Announce;
 use super::file::Listener;
 use super::section::{Domain, positive};
 use crate::chain::route::{DEFAULT, Routes};
@@ -16,6 +17,7 @@ use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 pub struct Relay {
     pub commit: Commit,
     pub split: Split,
+    pub announce: Announce,
     /// Where mail goes for which nothing else is said.
     pub route: Arc<Route>,
 }
@@ -153,6 +155,12 @@ pub(super) const RELAY: &[Key] = &[
     ),
     BALANCE,
     IDENTITY,
+    Key::or(
+        "announce",
+        "mirror, or a list of SMTPUTF8, BINARYMIME, DSN and REQUIRETLS",
+        "mirror",
+        "Extensions that need every server on the way. `mirror`: clients are told of those that all next hops have, as far as they could be reached; a list: of these, whatever the next hops have.",
+    ),
     Key::section("connections", CONNECTIONS, "Connections to each next hop."),
 ];
 
@@ -181,10 +189,11 @@ impl FromNode for Relay {
         let split = settings.or("split", Split::default(), problems);
         let next_hops = settings.need::<NextHops>("next_hops", problems);
         let route = way(&mut settings, &Route::default(), problems);
+        let announce = settings.or("announce", Announce::default(), problems);
         let connections = settings.or("connections", Connections::default(), problems);
         settings.finish(problems)?;
         let route = Route { next_hops: next_hops?.0, connections, ..route };
-        Ok(Relay { commit, split, route: Arc::new(route) })
+        Ok(Relay { commit, split, announce, route: Arc::new(route) })
     }
 }
 

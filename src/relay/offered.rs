@@ -1,48 +1,56 @@
-//! What the next hops offer together: what may be promised to a client before it is known which of them its mail will go to (DESIGN decision 10).
+//! What may be promised to clients, whichever next hop takes their mail (DESIGN decision 10).
 
 use crate::smtp::client::Capabilities;
+use crate::smtp::extension::{Extension, Extensions};
 
 /// What the next hops offer, as last seen; unknown is without.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an extension of its own, any of them may be there")]
 pub struct Offered {
-    /// SIZE: the largest message, if one says so.
+    /// The smallest of the largest messages, if one says one.
     pub size: Option<u64>,
-    /// LIMITS RCPTMAX: recipients of a transaction, if one says so.
+    /// The fewest recipients of a transaction, if one says a number.
     pub recipients: Option<usize>,
-    pub smtputf8: bool,
-    /// BINARYMIME, with the CHUNKING that it needs.
-    pub binary: bool,
-    pub dsn: bool,
-    pub requiretls: bool,
+    /// What all of them have.
+    pub extensions: Extensions,
     /// False until a next hop has been reached once.
     pub known: bool,
 }
 
 impl Offered {
-    /// What all of these have.
+    /// What all of them have in common; each is one next hop that could be reached.
     #[must_use]
-    pub fn by_all<'c>(seen: impl Iterator<Item = &'c Capabilities>) -> Offered {
-        let mut seen = seen.peekable();
-        if seen.peek().is_none() {
-            return Offered::default();
-        }
-        let everything = Offered { size: None, recipients: None, smtputf8: true, binary: true, dsn: true, requiretls: true, known: true };
-        seen.fold(everything, |so_far, one| Offered {
-            size: smaller(so_far.size, one.largest),
-            recipients: smaller(so_far.recipients, one.limits.recipients),
-            smtputf8: so_far.smtputf8 && one.smtputf8,
-            binary: so_far.binary && one.binary,
-            dsn: so_far.dsn && one.dsn,
-            requiretls: so_far.requiretls && one.requiretls,
+    pub fn by_all<'c>(all: impl Iterator<Item = &'c Capabilities>) -> Offered {
+        let together = |so_far: Option<Offered>, one: &Capabilities| {
+            let one = Offered::by_one(one);
+            Some(so_far.map_or(one, |so_far| so_far.and(one)))
+        };
+        all.fold(None, together).unwrap_or_default()
+    }
+
+    fn by_one(one: &Capabilities) -> Offered {
+        let extensions = Extensions::default()
+            .and(Extension::SmtpUtf8, one.smtputf8)
+            .and(Extension::BinaryMime, one.binary)
+            .and(Extension::Dsn, one.dsn)
+            .and(Extension::RequireTls, one.requiretls);
+        Offered { size: one.largest, recipients: one.limits.recipients, extensions, known: true }
+    }
+
+    fn and(self, other: Offered) -> Offered {
+        Offered {
+            size: least(self.size, other.size),
+            recipients: least(self.recipients, other.recipients),
+            extensions: self.extensions.common(other.extensions),
             known: true,
-        })
+        }
     }
 }
 
-/// The smaller of two limits, of which each may be none.
-fn smaller<N: Ord>(one: Option<N>, other: Option<N>) -> Option<N> {
-    one.into_iter().chain(other).min()
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 #[cfg(test)]
@@ -51,12 +59,23 @@ mod tests {
     use crate::smtp::client::Limits;
 
     #[test]
-    fn only_what_all_have_is_offered_and_the_smallest_limit_counts() {
-        let limits = |recipients| Limits { recipients, ..Limits::default() };
-        let one = Capabilities { largest: Some(10), dsn: true, smtputf8: true, limits: limits(Some(50)), ..Capabilities::default() };
-        let other = Capabilities { dsn: true, binary: true, limits: limits(Some(20)), ..Capabilities::default() };
-        let offered = Offered::by_all([&one, &other].into_iter());
-        assert_eq!(offered, Offered { size: Some(10), recipients: Some(20), dsn: true, known: true, ..Offered::default() });
+    fn what_one_next_hop_lacks_is_not_promised() {
+        let one = Capabilities { smtputf8: true, dsn: true, largest: Some(900), ..Capabilities::default() };
+        let other = Capabilities {
+            dsn: true,
+            binary: true,
+            largest: Some(700),
+            limits: Limits { recipients: Some(5), transactions: None },
+            ..Capabilities::default()
+        };
+        let both = Offered::by_all([&one, &other].into_iter());
+        let extensions = Extensions::default().and(Extension::Dsn, true);
+        assert_eq!(both, Offered { size: Some(700), recipients: Some(5), extensions, known: true });
+    }
+
+    #[test]
+    fn of_no_next_hop_nothing_is_known() {
         assert_eq!(Offered::by_all([].into_iter()), Offered::default());
+        assert!(Offered::by_all([&Capabilities::default()].into_iter()).known);
     }
 }

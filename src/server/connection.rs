@@ -21,7 +21,7 @@ use super::input::{Input, Line};
 use super::limits::Admitted;
 use super::listener::Socket;
 use super::receive::Chunks;
-use super::shared::{Door, Entrance, Shared};
+use super::shared::{Door, Entrance, Shared, Standing};
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
@@ -219,7 +219,7 @@ impl Connection {
         }
         self.renew();
         let early = !self.input.is_empty();
-        match self.session.line(self.input.text(&line), early, &self.shared.offer()) {
+        match self.session.line(self.input.text(&line), early, &self.shared.offer(self.standing())) {
             Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
             // On the heap while it lasts, so that an idle session does not carry its room.
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
@@ -281,6 +281,10 @@ impl Connection {
     /// For whom next hops are asked. Connections are shared out among addresses as sessions are: not for the machine itself.
     fn behalf(&self) -> Behalf {
         Behalf { client: self.peer.map(|peer| peer.to_canonical()).filter(|peer| !peer.is_loopback()) }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { may_log_in: self.door.auth.is_some(), ..Standing::default() }
     }
 
     fn client_text(&self) -> String {

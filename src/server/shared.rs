@@ -16,10 +16,10 @@ use crate::base::budget::Budget;
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::ruling::Sight;
-use crate::config::{Auth, Config, Listener, Malformed, Received, Timeouts};
+use crate::config::{Announce, Auth, Config, Listener, Malformed, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
-use crate::smtp::extension::Offer;
+use crate::smtp::extension::{Extension, Extensions, Offer, Submitter};
 use crate::smtp::session::Terms;
 use crate::store::Store;
 use crate::store::tally::Count;
@@ -55,8 +55,21 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// The rest ends, but for dots that are out.
     pub hurry: CancellationToken,
+    /// `relay.announce`.
+    announce: Announce,
     limits: Arc<message::Limits>,
     room: Room,
+}
+
+/// What is known of a client beyond its address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// Its connection is protected by TLS.
+    pub secured: bool,
+    /// It is in `trust.xforward`: the operator's own server, which may not have read our EHLO.
+    pub trusted: bool,
+    /// It has been told of AUTH.
+    pub may_log_in: bool,
 }
 
 /// What is special about one listener.
@@ -135,6 +148,7 @@ impl Shared {
             logins: as_many_as_cores(),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
+            announce: config.relay.announce,
             limits: Arc::new(config.limits.of_message()),
             room,
             store,
@@ -158,6 +172,7 @@ impl Shared {
             logins: Arc::clone(&self.logins),
             stop: self.stop.clone(),
             hurry: self.hurry.clone(),
+            announce: config.relay.announce,
             limits: Arc::new(limits.of_message()),
             room: self.room.clone(),
         }
@@ -208,12 +223,26 @@ impl Shared {
 
     /// What may be promised to a client now.
     #[must_use]
-    pub fn offer(&self) -> Offer {
+    pub fn offer(&self, client: Standing) -> Offer {
         let next_hop = self.relay.offered();
         // RFC 1870 4: SIZE 0 is no limit.
         let size = next_hop.size.filter(|size| *size > 0).map_or(self.limits.message_size, |size| size.min(self.limits.message_size));
         // What fits in memory needs no disk.
         let room = self.room.disk.free().max(self.limits.memory);
-        Offer { size, room, smtputf8: next_hop.known.then_some(next_hop.smtputf8) }
+        let recipients = next_hop.recipients.map_or(self.terms.recipients, |most| most.min(self.terms.recipients));
+        let (extensions, known) = match self.announce {
+            Announce::Mirror => (next_hop.extensions, next_hop.known),
+            Announce::These(extensions) => (extensions, true),
+        };
+        // RFC 8689 4.2.1: without TLS there is nothing to require.
+        let possible = |extensions: Extensions| if client.secured { extensions } else { extensions.without(Extension::RequireTls) };
+        let announced = possible(extensions);
+        let understood = if client.trusted { possible(Extensions::ALL) } else { announced };
+        let submitter = match client {
+            Standing { trusted: true, .. } => Submitter::Passed,
+            Standing { may_log_in: true, .. } => Submitter::Hidden,
+            _ => Submitter::Refused,
+        };
+        Offer { size, room, recipients, announced, understood, submitter, known }
     }
 }

@@ -10,7 +10,8 @@
 //! | Data      |           |      |            |            |                    |                  |           | Greeted               |
 //!
 //! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt,
-//! Chunks or Data drops sender, recipients and what was declared. The bytes behind a BDAT are swallowed whatever its answer is.
+//! Chunks or Data drops sender, recipients and what was declared. DATA is 503 also where BODY=BINARYMIME was declared. The bytes behind a BDAT are swallowed
+//! whatever its answer is.
 
 mod chunk;
 mod login;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use super::auth::Bindings;
 use super::auth::check::Claim;
 use super::command::{Command, SyntaxError};
-use super::envelope::{Envelope, Recipient};
+use super::envelope::{Body, Envelope, Recipient};
 use super::extension::{self, Offer};
 use super::reply::{self, Class, Reply};
 pub use login::Denied;
@@ -256,7 +257,9 @@ impl Session {
             State::Chunks(_) => return Step::Reply(reply::bad_sequence("The message has begun")),
             State::Connected | State::Greeted | State::Data => return Step::Reply(reply::bad_sequence("MAIL first")),
         };
-        if !path.is_ascii() && !envelope.declared.smtputf8 {
+        // Its ORCPT too: then it is of type utf-8 (RFC 6533 3).
+        let ascii = path.is_ascii() && path.wishes().and_then(|wishes| wishes.orcpt.as_ref()).is_none_or(|original| original.is_ascii());
+        if !ascii && !envelope.declared.smtputf8 {
             return Step::Reply(reply::needs_smtputf8());
         }
         if envelope.recipients.len() + self.asked >= self.terms.recipients {
@@ -269,6 +272,11 @@ impl Session {
 
     fn data(&mut self) -> Step {
         match std::mem::replace(&mut self.state, State::Data) {
+            // RFC 3030 3: behind DATA a line end has a meaning.
+            State::Rcpt(envelope) if envelope.declared.body == Some(Body::BinaryMime) => {
+                self.state = State::Rcpt(envelope);
+                Step::Reply(reply::bad_sequence("BINARYMIME needs BDAT"))
+            }
             State::Rcpt(envelope) => Step::Ask(Question::Message(envelope)),
             State::Mail(envelope) => {
                 self.state = State::Mail(envelope);
@@ -321,8 +329,17 @@ impl Session {
 mod tests {
     use super::*;
     use crate::smtp::auth::check::testing::Known;
+    use crate::smtp::extension::{Extensions, Submitter};
 
-    pub(super) const OFFER: Offer = Offer { size: 1000, room: 900, smtputf8: Some(false) };
+    pub(super) const OFFER: Offer = Offer {
+        size: 1000,
+        room: 900,
+        recipients: 2,
+        announced: Extensions::ALL,
+        understood: Extensions::ALL,
+        submitter: Submitter::Refused,
+        known: true,
+    };
 
     pub(super) fn session() -> Session {
         Session::new(Arc::new(Terms { hostname: "mx.example".into(), token: "T".into(), recipients: 2, commands: 30, errors: 3 }))
@@ -386,6 +403,11 @@ mod tests {
             assert!(session.transaction().is_none());
         }
         dialog(&mut session, &[MAIL, RCPT, ("BDAT 9", 250), ("RCPT TO:<c@example.org>", 503)]);
+    }
+
+    #[test]
+    fn binary_content_comes_by_bdat_only() {
+        dialog(&mut session(), &[("EHLO c", 250), ("MAIL FROM:<> BODY=BINARYMIME", 250), RCPT, ("DATA", 503), ("BDAT 1 LAST", 250)]);
     }
 
     #[test]

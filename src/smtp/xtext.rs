@@ -16,6 +16,20 @@ pub fn encode(text: &str) -> String {
     word
 }
 
+/// Whether a word is xtext to the letter: what has to be encoded is, with digits in upper case.
+#[must_use]
+pub fn is_strict(word: &str) -> bool {
+    let hex = |digit: Option<u8>| digit.is_some_and(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
+    let mut bytes = word.bytes();
+    while let Some(byte) = bytes.next() {
+        let sound = if byte == b'+' { hex(bytes.next()) && hex(bytes.next()) } else { byte.is_ascii_graphic() && byte != b'=' };
+        if !sound {
+            return false;
+        }
+    }
+    true
+}
+
 /// The text that a word stands for; none if it is no xtext, or not of UTF-8. What should have been encoded and was not is taken as it is.
 #[must_use]
 pub fn decode(word: &str) -> Option<String> {
@@ -39,6 +53,9 @@ mod tests {
             assert_eq!(decode(word).as_deref(), Some(text));
         }
         assert_eq!(decode("a+2bb=c").as_deref(), Some("a+b=c"));
+        assert!(
+            is_strict("a+2Bb") && !is_strict("a+2bb") && !is_strict("a=b") && !is_strict("a b") && !is_strict("a+2") && !is_strict("ü")
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use transom::message::{Limits, Message, Receiver, Room};
 use transom::relay::{Behalf, Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit, Until, Word};
 use transom::smtp::client::Answer;
 use transom::smtp::envelope::{Declared, Envelope, Recipient};
+use transom::smtp::extension::{Extension, Extensions};
 use transom::smtp::path::Path;
 
 use crate::support::next_hop::{Act, NextHop, Script};
@@ -614,13 +615,14 @@ async fn who_waits_too_long_hears_of_it() {
 
 #[tokio::test]
 async fn the_next_hops_are_probed_and_a_loop_is_found() {
-    let small = NextHop::start([Script::offering(&["SIZE 1000", "SMTPUTF8"])]);
-    let large = NextHop::start([Script::offering(&["SIZE 2000"])]);
+    let small = NextHop::start([Script::offering(&["SIZE 1000", "SMTPUTF8", "DSN"])]);
+    let large = NextHop::start([Script::offering(&["SIZE 2000", "DSN", "LIMITS RCPTMAX=7"])]);
     let relay = relay(&[&small, &large]);
     assert!(!relay.offered().known);
     relay.probe().await.unwrap();
     let offered = relay.offered();
-    assert_eq!((offered.known, offered.size, offered.smtputf8), (true, Some(1000), false));
+    assert_eq!((offered.known, offered.size, offered.recipients), (true, Some(1000), Some(7)));
+    assert_eq!(offered.extensions, Extensions::default().and(Extension::Dsn, true));
     relay.close().await;
     assert_eq!((small.log().count("QUIT"), large.log().count("QUIT")), (1, 1));
 
