@@ -17,6 +17,7 @@ use super::target::Target;
 use crate::base::clock;
 use crate::base::metrics::COUNTS;
 use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
+use crate::smtp::identity::Identity;
 
 /// What a connection may do before it is retired (SEMANTICS 11).
 const REFUSED: u32 = 3;
@@ -75,6 +76,8 @@ pub struct Connection {
     pub tells_apart: bool,
     /// Taken from the pool, so that trouble may be its age.
     pub reused: bool,
+    /// As whom XCLIENT has introduced us; none: as ourselves.
+    pub(super) introduced: Option<Arc<Identity>>,
     /// The thread whose runtime wakes who waits for it.
     home: ThreadId,
 }
@@ -99,6 +102,7 @@ impl Connection {
             refused: 0,
             tells_apart: false,
             reused: false,
+            introduced: None,
             home: thread::current().id(),
         }
     }

@@ -128,8 +128,20 @@ impl Offered {
         let (mut left, mut text) = (recipients, mail.unwrap_or_default());
         let mut asks_mail = !text.is_empty();
         let begins = asks_mail;
+        let mut forwards = 0;
         if begins {
             connection.count_mail();
+            let commands = connection.forwarding(self.lease.forwards.as_ref());
+            if connection.capabilities.pipelining && !commands.is_empty() {
+                forwards = commands.len();
+                text.insert_str(0, &commands.concat());
+            } else {
+                for command in commands {
+                    connection.say(&command, 1).await?;
+                    connection.forwarded(1).await?;
+                    connection.quiet()?;
+                }
+            }
         }
         loop {
             let (batch, rest) = left.split_at(left.len().min(at_once - usize::from(asks_mail)));
@@ -137,7 +149,8 @@ impl Offered {
                 connection.capabilities.rcpt(recipient, self.smtputf8, &mut text);
             }
             let stages = std::iter::repeat_n(Stage::Mail, usize::from(asks_mail)).chain(batch.iter().map(|_| Stage::Recipient));
-            connection.say(&text, batch.len() + usize::from(asks_mail)).await?;
+            connection.say(&text, forwards + batch.len() + usize::from(asks_mail)).await?;
+            connection.forwarded(std::mem::take(&mut forwards)).await?;
             for stage in stages {
                 let answer = connection.answer(stage).await?;
                 // After 421 it closes; a 354 here means that its replies do not belong to our commands.
@@ -281,7 +294,7 @@ impl Ready {
         let capabilities = &lease.connection.capabilities;
         let offered = capabilities.chunking && capabilities.pipelining && lease.connection.tells_apart;
         let [recipient] = recipients else { return Err(Box::new(lease)) };
-        if !offered || size > AT_ONCE {
+        if !offered || size > AT_ONCE || lease.forwards.is_some() {
             return Err(Box::new(lease));
         }
         let mut commands = capabilities.mail(sender, declared);

@@ -6,6 +6,7 @@ mod dialog;
 mod fit;
 mod handshake;
 pub mod health;
+pub mod identity;
 mod offered;
 mod pool;
 mod reach;
@@ -27,6 +28,7 @@ pub use self::settings::Settings;
 use self::target::Target;
 pub use self::transaction::Transaction;
 use crate::chain::route::DEFAULT;
+use crate::config;
 pub use crate::config::NextHop;
 use crate::smtp::client::Answer;
 use crate::smtp::envelope::{Declared, Recipient};
@@ -125,6 +127,7 @@ struct Ways {
     pools: Arc<Pools>,
     /// As in the settings.
     routes: Vec<Arc<Route>>,
+    introduces: bool,
 }
 
 impl Relay {
@@ -133,7 +136,8 @@ impl Relay {
         let pools = Arc::new(Pools::new(settings.max()));
         let settings = Arc::new(settings);
         let routes = settings.routes.iter().map(|route| Arc::new(Route::new(route, &settings, &pools))).collect();
-        Relay { ways: Arc::new(Ways { settings, pools, routes }) }
+        let introduces = settings.routes.iter().any(|route| route.identity != config::Identity::None);
+        Relay { ways: Arc::new(Ways { settings, pools, routes, introduces }) }
     }
 
     #[must_use]
@@ -166,6 +170,12 @@ impl Relay {
     pub fn offered(&self) -> Offered {
         let seen: Vec<_> = self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()).collect();
         Offered::by_all(seen.iter().map(AsRef::as_ref))
+    }
+
+    /// Whether some next hop is told who the client is.
+    #[must_use]
+    pub fn introduces(&self) -> bool {
+        self.ways.introduces
     }
 
     /// A transaction on a route, none being that of `relay:`, that has not been opened yet.

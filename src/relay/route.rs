@@ -17,8 +17,9 @@ use super::reach;
 use super::target::Target;
 use super::{NextHop, RelayError, Settings};
 use crate::base::random;
-use crate::config::{self, Balance};
-use crate::smtp::client::Answer;
+use crate::config::{self, Balance, Identity as Introduces};
+use crate::smtp::client::{Answer, Capabilities};
+use crate::smtp::identity::Identity;
 use crate::smtp::reply::Enhanced;
 
 /// Next hops, one of which takes a mail.
@@ -34,12 +35,16 @@ pub struct Route {
 pub struct Behalf {
     /// Whose connections are counted; none where there is no sharing out.
     pub client: Option<IpAddr>,
+    /// What next hops are told of the client, where they are told (`identity`).
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// A connection and the right to have it.
 #[derive(Debug)]
 pub struct Lease {
     pub connection: Connection,
+    /// The client that each transaction is said to be of (XFORWARD).
+    pub forwards: Option<Arc<Identity>>,
     slot: Slot,
 }
 
@@ -113,15 +118,26 @@ impl Route {
     pub async fn lease(&self, attempts: &mut Attempts, behalf: &Behalf) -> Result<Lease, RelayError> {
         while let Some(at) = self.choose(attempts) {
             let target = &self.targets[at];
-            if !attempts.fresh
-                && let Some((slot, connection)) = target.at_known(|pool| pool.idle(target, behalf.client, &any))
-            {
-                return Ok(Lease { connection, slot });
-            }
-            match Box::pin(self.open(target, attempts.fresh, behalf)).await {
-                Ok(lease) => return Ok(lease),
+            let idle = if attempts.fresh { None } else { self.idle(target, behalf) };
+            let lease = match idle {
+                Some((slot, connection)) => Ok(Lease { connection, forwards: None, slot }),
+                None => Box::pin(self.open(target, attempts.fresh, behalf)).await,
+            };
+            let lease = match lease {
+                Ok(lease) => lease,
                 Err(error @ (RelayError::Loop(_) | RelayError::Busy(_))) => return Err(error),
-                Err(error) => self.give_up(attempts, at, error),
+                Err(error) => {
+                    self.give_up(attempts, at, error);
+                    continue;
+                }
+            };
+            match self.on_behalf(lease, behalf).await {
+                Ok(lease) => return Ok(lease),
+                Err(failed) => {
+                    if let Err(error) = self.after(attempts, failed) {
+                        self.give_up(attempts, at, error);
+                    }
+                }
             }
         }
         Err(attempts.last.take().unwrap_or_else(|| {
@@ -129,6 +145,30 @@ impl Route {
             tracing::error!("{text}");
             RelayError::Unavailable(text)
         }))
+    }
+
+    /// An idle connection: where clients are introduced, one that speaks for this one, else one that can be made to.
+    fn idle(&self, target: &Arc<Target>, behalf: &Behalf) -> Option<(Slot, Connection)> {
+        let fitting = |wanted: &dyn Fn(&Connection) -> bool| target.at_known(|pool| pool.idle(target, behalf.client, wanted));
+        if self.config.identity != Introduces::XClient {
+            return fitting(&any);
+        }
+        let identity = behalf.identity.as_deref();
+        fitting(&|connection| connection.speaks_for(identity)).or_else(|| fitting(&|connection| connection.can_speak_for(identity)))
+    }
+
+    /// The connection, and whom it speaks for from now on.
+    async fn on_behalf(&self, mut lease: Lease, behalf: &Behalf) -> Result<Lease, Failed> {
+        match (self.config.identity, &behalf.identity) {
+            (Introduces::None, _) | (_, None) => {}
+            (Introduces::XForward, Some(identity)) => lease.forwards = Some(Arc::clone(identity)),
+            (Introduces::XClient, Some(identity)) => {
+                let (stale, target) = (lease.connection.reused, Arc::clone(lease.target()));
+                let introduced = Box::pin(lease.connection.introduce(identity)).await;
+                introduced.map_err(|trouble| Failed { trouble, target, stale, accepted: false })?;
+            }
+        }
+        Ok(lease)
     }
 
     /// A new connection to this next hop.
@@ -149,9 +189,11 @@ impl Route {
                 Err(Some(trouble)) if left.is_empty() => return self.told(target, Err(trouble)),
                 Err(_) => {
                     let Some(slot) = self.in_turn(&left, behalf.client).await else { return Err(self.busy(&target.next_hop)) };
-                    let idle = if fresh { None } else { slot.idle(target, &any) };
+                    let identity = behalf.identity.as_deref();
+                    let fits = |connection: &Connection| connection.can_speak_for(identity);
+                    let idle = if fresh { None } else { slot.idle(target, &fits) };
                     match idle {
-                        Some(connection) => return Ok(Lease { connection, slot }),
+                        Some(connection) => return Ok(Lease { connection, forwards: None, slot }),
                         None => match reach::to(slot, within).await {
                             Ok(reached) => reached,
                             Err((pool, trouble)) => {
@@ -184,15 +226,30 @@ impl Route {
     fn welcome(&self, connection: Connection, slot: Slot) -> Result<Lease, RelayError> {
         let target = Arc::clone(&connection.target);
         slot.pool().note_success();
-        target.note_success(&connection.capabilities);
+        if target.note_success(&connection.capabilities) && self.config.identity != Introduces::None {
+            self.warn_of_silence(&connection);
+        }
         if connection.capabilities.token.as_deref() != Some(self.settings.token.as_str()) {
-            return Ok(Lease { connection, slot });
+            return Ok(Lease { connection, forwards: None, slot });
         }
         let text =
             format!("next hop {} is this Transom itself: mail would go round in circles; correct {}", target.next_hop, self.config.key());
         tracing::error!("{text}");
         discard(connection);
         Err(RelayError::Loop(text))
+    }
+
+    /// It was told to introduce clients to one that does not want to know.
+    fn warn_of_silence(&self, connection: &Connection) {
+        let Capabilities { xforward, xclient, .. } = &connection.capabilities;
+        let (verb, taken) = if self.config.identity == Introduces::XClient { ("XCLIENT", xclient) } else { ("XFORWARD", xforward) };
+        if taken.is_empty() {
+            tracing::warn!(
+                "next hop {} takes no {verb} from us, so it is not told who the client is: have its operator name this host (Postfix: smtpd_authorized_{}_hosts), or leave `identity` out",
+                connection.next_hop,
+                verb.to_ascii_lowercase()
+            );
+        }
     }
 
     /// Trouble with all addresses of a next hop, noted.

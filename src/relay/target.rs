@@ -99,13 +99,15 @@ impl Target {
         Ok(all)
     }
 
-    /// It was reached and has said what it offers.
-    pub fn note_success(&self, capabilities: &Capabilities) {
+    /// It was reached and has said what it offers; whether that is something else than before.
+    pub fn note_success(&self, capabilities: &Capabilities) -> bool {
         let mut seen = self.seen();
         seen.troubled = None;
-        if seen.capabilities.as_deref() != Some(capabilities) {
+        let changed = seen.capabilities.as_deref() != Some(capabilities);
+        if changed {
             seen.capabilities = Some(Arc::new(capabilities.clone()));
         }
+        changed
     }
 
     /// At none of its addresses could it be talked to: other next hops are asked first for a while.

@@ -26,7 +26,7 @@ use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::{Client, Origin, Protocol};
-use crate::relay::Behalf;
+use crate::relay::{self, Behalf};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 use recipients::Asked;
@@ -280,7 +280,8 @@ impl Connection {
 
     /// For whom next hops are asked. Connections are shared out among addresses as sessions are: not for the machine itself.
     fn behalf(&self) -> Behalf {
-        Behalf { client: self.peer.map(|peer| peer.to_canonical()).filter(|peer| !peer.is_loopback()) }
+        let identity = self.shared.relay.introduces().then(|| Arc::new(relay::identity::of(&self.origin())));
+        Behalf { client: self.peer.map(|peer| peer.to_canonical()).filter(|peer| !peer.is_loopback()), identity }
     }
 
     fn standing(&self) -> Standing {

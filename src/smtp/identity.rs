@@ -9,6 +9,9 @@ use super::xtext;
 /// The longest value, decoded.
 const LONGEST_VALUE: usize = 255;
 const LONGEST_PROTOCOL: usize = 64;
+/// The longest command, with its line end (RFC 5321 4.5.3.1.4).
+const LONGEST_COMMAND: usize = 512;
+const CRLF: &str = "\r\n";
 const UNAVAILABLE: &str = "[UNAVAILABLE]";
 const UNAVAILABLE_FOR_NOW: &str = "[TEMPUNAVAIL]";
 
@@ -131,6 +134,40 @@ impl fmt::Display for Attribute {
 }
 
 impl Identity {
+    /// What of it a peer takes that announces these attributes, as commands of this verb: what is not known as such, none longer than a command may be.
+    #[must_use]
+    pub fn commands(&self, verb: &str, announced: &[String]) -> Vec<String> {
+        let mut commands: Vec<String> = Vec::new();
+        for attribute in self.attributes().iter().filter(|one| announced.iter().any(|known| known == one.name())) {
+            let mut word = attribute.to_string();
+            if verb.len() + 1 + word.len() + CRLF.len() > LONGEST_COMMAND {
+                word = format!("{}={UNAVAILABLE}", attribute.name());
+            }
+            match commands.last_mut().filter(|last| last.len() + 1 + word.len() + CRLF.len() <= LONGEST_COMMAND) {
+                Some(last) => last.extend([" ", &word]),
+                None => commands.push(format!("{verb} {word}")),
+            }
+        }
+        commands.iter_mut().for_each(|command| command.push_str(CRLF));
+        commands
+    }
+
+    fn attributes(&self) -> [Attribute; 10] {
+        let Identity { name, address, port, protocol, helo, login, destination_address, destination_port, ident, source } = self.clone();
+        [
+            Attribute::Name(name),
+            Attribute::Address(address),
+            Attribute::Port(port),
+            Attribute::Protocol(protocol),
+            Attribute::Helo(helo),
+            Attribute::Login(login),
+            Attribute::DestinationAddress(destination_address),
+            Attribute::DestinationPort(destination_port),
+            Attribute::Ident(ident),
+            Attribute::Source(source),
+        ]
+    }
+
     /// The same with what was told now; what was not mentioned stays.
     #[must_use]
     pub fn told(mut self, attributes: Vec<Attribute>) -> Identity {
@@ -203,6 +240,27 @@ mod tests {
         let line = "NAME=spike.example IDENT=4FyX SOURCE=LOCAL";
         let written: Vec<_> = attributes(line, XFORWARD).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(written.join(" "), line);
+    }
+
+    #[test]
+    fn only_what_is_announced_is_told_and_no_command_is_too_long() {
+        let announced = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let known = Identity { name: Some("a+b".into()), address: Some("2001:db8::1".parse().unwrap()), ..Identity::default() };
+        assert_eq!(
+            known.commands("XFORWARD", &announced("ADDR NAME IDENT NEW")),
+            ["XFORWARD NAME=a+2Bb ADDR=IPV6:2001:db8::1 IDENT=[UNAVAILABLE]\r\n"]
+        );
+        assert!(known.commands("XFORWARD", &announced("NEW")).is_empty());
+        let long = Identity {
+            name: Some("n".repeat(255).into()),
+            helo: Some("h".repeat(255).into()),
+            login: Some("+".repeat(255).into()),
+            ..known
+        };
+        let commands = long.commands("XCLIENT", &announced("NAME HELO ADDR LOGIN"));
+        assert_eq!(commands.len(), 2);
+        assert!(commands.iter().all(|command| command.len() <= 512 && command.starts_with("XCLIENT ") && command.ends_with("\r\n")));
+        assert!(commands[1].ends_with(" LOGIN=[UNAVAILABLE]\r\n"), "{commands:?}");
     }
 
     #[test]

@@ -19,13 +19,13 @@ use crate::support::next_hop::{Act, NextHop, Script};
 /// Short, so that silence is over soon.
 const SILENCE: Duration = Duration::from_millis(250);
 
-fn route(hops: &[&NextHop]) -> Route {
+pub fn route(hops: &[&NextHop]) -> Route {
     let next_hops = hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect();
     let connections = Connections { wait: SILENCE, connect: Duration::from_secs(5), ..Connections::default() };
     Route { next_hops, connections, ..Route::default() }
 }
 
-fn settings(hops: &[&NextHop]) -> Settings {
+pub fn settings(hops: &[&NextHop]) -> Settings {
     Settings {
         hostname: "filter.example.org".to_owned(),
         token: "OURTOKENXX".to_owned(),
@@ -51,7 +51,7 @@ fn relay(hops: &[&NextHop]) -> Relay {
     Relay::new(settings(hops))
 }
 
-fn path(address: &str) -> Path {
+pub fn path(address: &str) -> Path {
     Path::parse(address).unwrap()
 }
 
@@ -59,7 +59,7 @@ fn transaction(relay: &Relay) -> Transaction {
     relay.transaction(None, Behalf::default(), path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
 }
 
-fn paths(recipients: &[&str]) -> Vec<Recipient> {
+pub fn paths(recipients: &[&str]) -> Vec<Recipient> {
     recipients.iter().map(|address| path(address).into()).collect()
 }
 
@@ -84,7 +84,7 @@ fn message(bytes: &'static [u8]) -> Message {
     Message::parse(Bytes::from_static(bytes), &limits(10_000_000)).unwrap()
 }
 
-fn small() -> Message {
+pub fn small() -> Message {
     message(b"Subject: x\r\n\r\n.dotted\r\nend\r\n")
 }
 
@@ -93,12 +93,12 @@ fn soon() -> Until {
     Until { deadline: now + Duration::from_secs(20), hard_deadline: now + Duration::from_secs(30) }
 }
 
-async fn deliver(transaction: &mut Transaction, recipients: &[&str], message: &Message) -> Delivery {
+pub async fn deliver(transaction: &mut Transaction, recipients: &[&str], message: &Message) -> Delivery {
     transaction.deliver(&envelope(recipients), message, soon(), &mut std::future::pending()).await
 }
 
 /// What a result is called below.
-fn word(delivery: &Delivery) -> String {
+pub fn word(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Accepted { answer, .. } => format!("accepted {}", answer.code),
         Delivery::Refused { answer, .. } => format!("refused {}", answer.code),
@@ -123,7 +123,7 @@ fn of_one(word: &Word) -> String {
     }
 }
 
-fn codes(answers: &[Result<Answer, RelayError>]) -> Vec<u16> {
+pub fn codes(answers: &[Result<Answer, RelayError>]) -> Vec<u16> {
     answers.iter().map(|answer| answer.as_ref().map_or(0, |answer| answer.code)).collect()
 }
 

@@ -9,6 +9,8 @@
 //! | Data      | 354      | 4xx, 5xx              | as Mail, and 501, 504, 250            |
 //! | Dot       | 250      | 4xx, 5xx              | as Data, and 354                      |
 //! | Reset     | 250      |                       | any other                             |
+//! | Introduction (XCLIENT)  | 220 |              | any other                             |
+//! | Forwarding (XFORWARD)   | 250 |              | any other                             |
 
 mod capabilities;
 mod words;
@@ -63,12 +65,12 @@ impl Answer {
     #[must_use]
     pub fn meaning(&self, stage: Stage) -> Meaning {
         let accepted = match stage {
-            Stage::Greeting => self.code == 220,
+            Stage::Greeting | Stage::Introduction => self.code == 220,
             Stage::Data => self.code == 354,
-            Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset => self.class() == Class::Done,
+            Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset | Stage::Forwarding => self.class() == Class::Done,
         };
         let speaks_of_the_mail = match stage {
-            Stage::Greeting | Stage::Hello | Stage::Reset => false,
+            Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Introduction | Stage::Forwarding => false,
             Stage::Mail | Stage::Recipient => true,
             Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
         };
@@ -94,11 +96,25 @@ pub enum Stage {
     /// The end of the data.
     Dot,
     Reset,
+    /// XCLIENT.
+    Introduction,
+    /// XFORWARD.
+    Forwarding,
 }
 
 impl Stage {
     /// All of them, in the order in which they are declared.
-    pub const ALL: [Stage; 7] = [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset];
+    pub const ALL: [Stage; 9] = [
+        Stage::Greeting,
+        Stage::Hello,
+        Stage::Mail,
+        Stage::Recipient,
+        Stage::Data,
+        Stage::Dot,
+        Stage::Reset,
+        Stage::Introduction,
+        Stage::Forwarding,
+    ];
 
     /// For counts.
     #[must_use]
@@ -111,6 +127,8 @@ impl Stage {
             Stage::Data => "data",
             Stage::Dot => "dot",
             Stage::Reset => "rset",
+            Stage::Introduction => "xclient",
+            Stage::Forwarding => "xforward",
         }
     }
 
@@ -125,6 +143,8 @@ impl Stage {
             Stage::Data => "DATA",
             Stage::Dot => "the end of the data",
             Stage::Reset => "RSET",
+            Stage::Introduction => "XCLIENT",
+            Stage::Forwarding => "XFORWARD",
         }
     }
 }
