@@ -157,7 +157,11 @@ fn room() -> Room {
 
 fn index(message: String) -> Work {
     let (limits, room) = (limits(), room());
-    repeat(move || received(message.as_bytes(), &limits, &room))
+    repeat(move || {
+        let received = received(message.as_bytes(), &limits, &room);
+        black_box((received.parts().len(), received.malformed().len()));
+        received
+    })
 }
 
 fn received(message: &[u8], limits: &Arc<Limits>, room: &Room) -> Message {

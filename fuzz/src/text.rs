@@ -101,7 +101,7 @@ pub fn changes(case: &mut Case<'_>, text: &str) -> Vec<Change> {
         let near = |at: usize| (from..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(from);
         let start = near(from + case.number(300));
         let end = near(start + case.number(20)).max(start);
-        changes.push(Change { range: start..end, with: case.one(&NEW).to_owned() });
+        changes.push(Change { range: start..end, with: case.one(&NEW).into() });
     }
     changes
 }
@@ -128,7 +128,7 @@ fn start_stays(before: &Message, after: &Message, part: PartId, text: &str, chan
     if (&old.charset, &old.encoding) != (&new.charset, &new.encoding) || !text.is_ascii() {
         return;
     }
-    let first = changes.iter().find(|change| text[change.range.clone()] != change.with).map_or(text.len(), |change| change.range.start);
+    let first = changes.iter().find(|change| text[change.range.clone()] != *change.with).map_or(text.len(), |change| change.range.start);
     let (was, is) = (encoded(before, part), encoded(after, part));
     let same = was.iter().zip(&is).take_while(|(one, other)| one == other).count();
     if matches!(old.encoding.as_str(), "7bit" | "8bit") && was.is_ascii() {

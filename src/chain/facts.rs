@@ -50,7 +50,10 @@ pub trait Facts {
     /// Bytes of the message as received.
     fn size(&self) -> u64;
     /// The length of the longest line, without its line end.
-    fn longest_line(&self) -> u64;
+    ///
+    /// # Errors
+    /// Disk.
+    fn longest_line(&self) -> Result<u64, ActionError>;
     /// Whether a flag is raised.
     fn malformed(&self, flag: Flag) -> Result<bool, ActionError>;
     fn tags(&self) -> &[String];
@@ -160,8 +163,8 @@ impl Facts for Run {
         told.ok_or_else(|| ActionError::Machine("this test has no clock: give it a `time`".to_owned()))
     }
 
-    fn longest_line(&self) -> u64 {
-        self.mail.message.longest_line()
+    fn longest_line(&self) -> Result<u64, ActionError> {
+        Ok(self.mail.message.longest_line()?)
     }
 
     fn malformed(&self, flag: Flag) -> Result<bool, ActionError> {

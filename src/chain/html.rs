@@ -99,7 +99,7 @@ impl Visible {
             return None;
         }
         let mut with = Some(escape_html(with));
-        Some(pieces.into_iter().map(|range| Change { range, with: with.take().unwrap_or_default() }).collect())
+        Some(pieces.into_iter().map(|range| Change { range, with: with.take().unwrap_or_default().into() }).collect())
     }
 
     fn put(&mut self, text: &str, source: Range<usize>, verbatim: bool) {

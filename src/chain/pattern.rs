@@ -1,7 +1,10 @@
 //! Patterns, compiled at load and shared: the same text with the same flags is one automaton (DESIGN decision 9).
 
+mod opening;
+
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
@@ -9,6 +12,7 @@ use regex_syntax::ast;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::named::NamedPatterns;
+use opening::Opening;
 
 /// What changes the meaning of a pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,6 +31,7 @@ pub struct Pattern {
     text: String,
     names: Vec<String>,
     within_lines: bool,
+    opening: Option<Opening>,
 }
 
 impl fmt::Debug for Pattern {
@@ -39,6 +44,26 @@ impl Pattern {
     #[must_use]
     pub fn regex(&self) -> &Regex {
         &self.regex
+    }
+
+    /// Whether it finds something.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        match self.opening_in(text) {
+            Some(opening) => opening.is_match(&self.regex, text),
+            None => self.regex.is_match(text),
+        }
+    }
+
+    /// What it finds, one match after the other.
+    pub fn ranges<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        let opening = self.opening_in(text);
+        let plainly = opening.is_none().then(|| self.regex.find_iter(text).map(|found| found.range()));
+        plainly.into_iter().flatten().chain(opening.into_iter().flat_map(|opening| opening.matches(&self.regex, text)))
+    }
+
+    fn opening_in(&self, text: &str) -> Option<&Opening> {
+        self.opening.as_ref().filter(|_| text.is_ascii())
     }
 
     /// The pattern as the operator wrote it.
@@ -134,8 +159,9 @@ fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
         .map_err(|error| told(&error))?;
     let names = regex.capture_names().flatten().map(str::to_owned).collect();
     let tree = regex_syntax::ParserBuilder::new().case_insensitive(!flags.exact).multi_line(true).build().parse(&source);
-    let within_lines = tree.is_ok_and(|tree| tree.properties().minimum_len() > Some(0) && knows_no_line_end(&tree));
-    Ok(Pattern { regex, text: text.to_owned(), names, within_lines })
+    let within_lines = tree.as_ref().is_ok_and(|tree| tree.properties().minimum_len() > Some(0) && knows_no_line_end(tree));
+    let opening = tree.ok().and_then(|tree| Opening::of(&tree));
+    Ok(Pattern { regex, text: text.to_owned(), names, within_lines, opening })
 }
 
 /// Whether CR and LF stop every search, and nothing tells the one from the other: to `^` both mean what stands before, to `\b` they are alike.

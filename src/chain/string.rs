@@ -79,8 +79,9 @@ pub type ValueTest = StringTest;
 #[derive(Clone, Debug)]
 pub struct NameTest {
     test: StringTest,
-    /// What it asks for if that is a few names.
+    /// What it asks for if that is a few names, or what they begin with.
     names: Option<Vec<String>>,
+    beginnings: bool,
 }
 
 /// More names than this are found faster by their hash.
@@ -241,15 +242,13 @@ impl NameTest {
     }
 
     fn new(test: StringTest) -> NameTest {
-        let names = match test.tests.as_slice() {
-            [Test::Equals { texts, exact: false }]
-                if test.is_single() && texts.len() <= FEW && texts.iter().all(|text| text.is_ascii() && !text.is_empty()) =>
-            {
-                Some(texts.iter().cloned().collect())
-            }
-            _ => None,
+        let (names, beginnings): (Vec<String>, bool) = match test.tests.as_slice() {
+            [Test::Equals { texts, exact: false }] => (texts.iter().cloned().collect(), false),
+            [Test::Starts { texts, exact: false, .. }] => (texts.clone(), true),
+            _ => (Vec::new(), false),
         };
-        NameTest { test, names }
+        let known = test.is_single() && (1..=FEW).contains(&names.len()) && names.iter().all(|name| name.is_ascii() && !name.is_empty());
+        NameTest { test, names: known.then_some(names), beginnings }
     }
 
     /// The test under `key`, if it is there.
@@ -271,13 +270,14 @@ impl NameTest {
     pub fn holds(&self, name: &[u8]) -> bool {
         let Some(first) = name.first() else { return false };
         if let Some(names) = &self.names {
-            // Most differ in length or in the first letter.
-            let alike = |known: &&String| known.len() == name.len() && known.as_bytes()[0] == first.to_ascii_lowercase();
-            if names.iter().filter(alike).any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+            // Most differ in the first letter.
+            let alike = |known: &&String| known.as_bytes()[0] == first.to_ascii_lowercase();
+            let start = |known: &String| name.get(..if self.beginnings { known.len() } else { name.len() });
+            if names.iter().filter(alike).any(|known| start(known).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))) {
                 return true;
             }
-            // Letters beyond ASCII may be the other case of one in it, and are longer.
-            if names.iter().all(|known| known.len() >= name.len()) || name.is_ascii() {
+            // Letters beyond ASCII may be the other case of one in it.
+            if name.is_ascii() {
                 return false;
             }
         }
@@ -299,10 +299,8 @@ impl Test {
         Some(match self {
             Test::Equals { texts, exact: true } => texts.contains(value),
             Test::Equals { texts, exact: false } => texts.contains(fold(value).as_ref()),
-            Test::Literal(pattern) => pattern.regex().is_match(value),
-            Test::Starts { texts, exact, pattern } => {
-                starts(value.as_bytes(), texts, *exact).unwrap_or_else(|| pattern.regex().is_match(value))
-            }
+            Test::Literal(pattern) => pattern.is_match(value),
+            Test::Starts { texts, exact, pattern } => starts(value.as_bytes(), texts, *exact).unwrap_or_else(|| pattern.is_match(value)),
             Test::Matches(patterns) => patterns.iter().any(|pattern| matches(pattern, value, groups)),
             Test::Listed { list, exact } => list.has(value, *exact),
             Test::Named(pattern) => pattern.is_in(value),
@@ -329,7 +327,7 @@ fn starts(value: &[u8], texts: &[String], exact: bool) -> Option<bool> {
 
 fn matches(pattern: &Pattern, value: &str, groups: &mut Option<Groups>) -> bool {
     let Some(groups) = groups.as_mut().filter(|_| !pattern.names().is_empty()) else {
-        return pattern.regex().is_match(value);
+        return pattern.is_match(value);
     };
     let Some(found) = pattern.regex().captures(value) else { return false };
     for name in pattern.names() {

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use regex::{Captures, Regex};
 
@@ -122,7 +123,7 @@ pub struct Filled {
 pub struct Filling<'t> {
     text: &'t Text,
     place: Place,
-    fixed: Option<String>,
+    fixed: Option<Arc<str>>,
 }
 
 impl<'t> Filling<'t> {
@@ -141,13 +142,13 @@ impl<'t> Filling<'t> {
     ///
     /// # Errors
     /// As [`Text::fill`].
-    pub fn fill(&mut self, found: Option<&Captures>, values: &dyn Values) -> Result<String, ActionError> {
+    pub fn fill(&mut self, found: Option<&Captures>, values: &dyn Values) -> Result<Arc<str>, ActionError> {
         if self.names_groups() {
-            return self.text.fill(self.place, found, values);
+            return self.text.fill(self.place, found, values).map(Arc::from);
         }
         match &self.fixed {
-            Some(text) => Ok(text.clone()),
-            None => Ok(self.fixed.insert(self.text.fill(self.place, None, values)?).clone()),
+            Some(text) => Ok(Arc::clone(text)),
+            None => Ok(Arc::clone(self.fixed.insert(self.text.fill(self.place, None, values)?.into()))),
         }
     }
 }

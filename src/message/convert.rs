@@ -1,7 +1,5 @@
 //! For a next hop without 8BITMIME or BINARYMIME (SEMANTICS 18).
 
-use std::sync::Arc;
-
 use super::part::{Part, PartId};
 use super::text::Transfer;
 use super::{Fault, Message, base64, quoted};
@@ -15,7 +13,7 @@ impl Message {
         let mut message = self.clone();
         let mut converted = Vec::new();
         for part in self.parts() {
-            let slots = &self.body.slots[part.slots.clone()];
+            let slots = &self.tree().slots[part.slots.clone()];
             let inside = part.protection.is_some() || part.opaque;
             if inside && slots.iter().any(|slot| slot.eight_bit) {
                 return Err(Fault::Message(format!("part {} has bytes over 127 and may not be re-encoded", part.id.0)));
@@ -113,11 +111,11 @@ impl Message {
     /// Preambles, epilogues and delimiters, which no reader shows and nothing can encode, lose their bytes over 127. Headers of parts stay.
     fn cover_between_parts(&mut self) -> Result<(), Fault> {
         let is_header = |message: &Message, index: usize| message.parts().iter().any(|part| part.header == Some(index));
-        let list: Vec<usize> = self.body.slots.iter().enumerate().filter(|(_, slot)| slot.eight_bit).map(|(index, _)| index).collect();
+        let list: Vec<usize> = self.tree().slots.iter().enumerate().filter(|(_, slot)| slot.eight_bit).map(|(index, _)| index).collect();
         for index in list.into_iter().filter(|index| !is_header(self, *index)).collect::<Vec<_>>() {
-            let bytes = self.slot_bytes(&self.body.slots[index])?;
+            let bytes = self.slot_bytes(&self.tree().slots[index])?;
             let covered = self.room_for(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect())?;
-            Arc::make_mut(&mut self.body).slots[index].replace(covered);
+            self.tree_mut().slots[index].replace(covered);
         }
         Ok(())
     }

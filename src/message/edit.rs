@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::content::{Content, Piece};
 use super::field::{Change, Field};
 use super::header::split;
-use super::index::Indexer;
 use super::locate::{self, ByteChange, locate, splice, with_line_ends};
+use super::output::LINE_END;
 use super::parameter;
 use super::part::{Declared, PartId};
 use super::text::{Text, Transfer};
 use super::verbatim::Verbatim;
-use super::{Body, Fault, Message, base64, charset, quoted};
+use super::{Fault, Message, base64, charset, quoted};
 
 const QUOTED: &str = "quoted-printable";
 
@@ -79,7 +79,7 @@ impl Message {
     fn spliced(&self, verbatim: &Verbatim, changes: &[Change]) -> Option<Vec<u8>> {
         let places = locate::unfold(verbatim.text()?, changes);
         let ranges = places.chunks_exact(2).map(|pair| pair[0]..pair[1]);
-        verbatim.with(ranges.zip(changes.iter().map(|change| change.with.as_str())), self.text_limit())
+        verbatim.with(ranges.zip(changes.iter().map(|change| &*change.with)), self.text_limit())
     }
 
     fn check(&self, text: &str, changes: &[Change]) -> Result<(), Fault> {
@@ -118,7 +118,7 @@ impl Message {
     /// The Content-Type of a part with another charset. One that is broken so that this cannot be said in it is left alone.
     fn content_type_in_utf8(&self, part: PartId) -> Result<Field, Fault> {
         let header = match self.part(part).header {
-            Some(header) => split(&self.slot_bytes(&self.body.slots[header])?),
+            Some(header) => split(&self.slot_bytes(&self.tree().slots[header])?),
             None => self.fields.to_vec(),
         };
         let new = match header.iter().find(|field| field.is("content-type")) {
@@ -191,19 +191,15 @@ impl Message {
     fn put_body(&mut self, bytes: Bytes) {
         self.separate(bytes.is_empty());
         let declared = Declared::read(self.fields.iter(), "text/plain");
-        let old = &self.body;
-        let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, old.start);
-        indexer.push(&bytes);
-        let mut index = indexer.finish();
-        index.flags = index.flags.and(old.flags);
-        let content = Content::new(old.content.pieces(0..old.start).chain([Piece::Memory(bytes)]).collect());
-        self.body = Arc::new(Body::new(content, old.start, declared, index));
+        let header = self.body.content.pieces(0..self.body.start);
+        let content = Content::new(header.chain([Piece::Memory(bytes)]).collect());
+        self.put_content_of(content, declared);
     }
 
     /// A body needs a blank line before it.
     fn separate(&mut self, empty: bool) {
         if !empty && self.blank.is_empty() {
-            self.blank = Bytes::from_static(b"\r\n");
+            self.blank = LINE_END;
             self.separated = true;
         }
     }
@@ -226,7 +222,7 @@ impl Message {
             self.set_fields(fields);
             return Ok(());
         };
-        let mut bytes = self.slot_bytes(&self.body.slots[header])?;
+        let mut bytes = self.slot_bytes(&self.tree().slots[header])?;
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             bytes = [&bytes, b"\r\n".as_slice()].concat().into();
         }
@@ -237,9 +233,9 @@ impl Message {
         let declared = Declared::read(fields.iter(), if digest { "message/rfc822" } else { "text/plain" });
         self.separate(new.is_empty());
         self.end_line_before(part, new.is_empty())?;
-        let body = Arc::make_mut(&mut self.body);
-        body.slots[header].replace(new);
-        Arc::make_mut(&mut body.parts)[part.index()].declare(&declared);
+        let tree = self.tree_mut();
+        tree.slots[header].replace(new);
+        Arc::make_mut(&mut tree.parts)[part.index()].declare(&declared);
         Ok(())
     }
 
@@ -253,7 +249,7 @@ impl Message {
     pub(super) fn put_bytes(&mut self, part: PartId, mut new: Vec<u8>, eight_bit: bool) -> Result<(), Fault> {
         let found = self.part(part);
         let (at, header) = (found.slots.start, found.header);
-        let slots = &self.body.slots;
+        let slots = &self.tree().slots;
         // Where the delimiter has no line end of its own before it, the content must bring one.
         if slots.get(at + 1).is_some_and(|next| !next.joined) && !new.is_empty() && !new.ends_with(b"\n") {
             new.extend_from_slice(b"\r\n");
@@ -264,14 +260,14 @@ impl Message {
         let new = self.room_for(new)?;
         self.separate(new.is_empty());
         self.end_line_before(part, new.is_empty())?;
-        let body = Arc::make_mut(&mut self.body);
         if let Some(header) = header
-            && body.slots[header + 1].size() == 0
+            && self.tree().slots[header + 1].size() == 0
             && !new.is_empty()
         {
-            body.slots[header + 1].replace(Bytes::from_static(b"\r\n"));
+            self.end_line(header)?;
+            self.tree_mut().slots[header + 1].replace(LINE_END);
         }
-        body.slots[at].put(new, eight_bit);
+        self.tree_mut().slots[at].put(new, eight_bit);
         Ok(())
     }
 
@@ -281,11 +277,11 @@ impl Message {
         while let Some((header, parent)) = part.and_then(|part| self.part(part).header.zip(self.part(part).parent)) {
             let Some(before) = header.checked_sub(1) else { break };
             let Some(above) = self.part(parent).header.filter(|above| above + 1 == before) else { return self.end_line(before) };
-            if self.body.slots[before].size() > 0 {
+            if self.tree().slots[before].size() > 0 {
                 break;
             }
-            Arc::make_mut(&mut self.body).slots[before].replace(Bytes::from_static(b"\r\n"));
-            if self.body.slots[above].size() > 0 {
+            self.tree_mut().slots[before].replace(LINE_END);
+            if self.tree().slots[above].size() > 0 {
                 return self.end_line(above);
             }
             part = Some(parent);
@@ -294,10 +290,16 @@ impl Message {
     }
 
     fn end_line(&mut self, slot: usize) -> Result<(), Fault> {
-        let bytes = self.slot_bytes(&self.body.slots[slot])?;
-        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        let found = &self.tree().slots[slot];
+        let bytes = self.slot_bytes(found)?;
+        if bytes.is_empty() || bytes.ends_with(b"\n") {
+            return Ok(());
+        }
+        if found.new.is_none() {
+            self.tree_mut().slots[slot].end_line();
+        } else {
             let ended = self.room_for([&bytes, b"\r\n".as_slice()].concat())?;
-            Arc::make_mut(&mut self.body).slots[slot].replace(ended);
+            self.tree_mut().slots[slot].replace(ended);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,7 +14,7 @@ use super::words;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub range: Range<usize>,
-    pub with: String,
+    pub with: Arc<str>,
 }
 
 /// One field of a header. A line without a colon is a field with an empty name.
@@ -163,7 +164,7 @@ impl Field {
         let reading = words::read(old, !raw);
         let (text, lead) = trimmed(&reading.text);
         if text.is_empty() {
-            let all: String = changes.iter().map(|change| change.with.as_str()).collect();
+            let all: String = changes.iter().map(|change| &*change.with).collect();
             return self.with_value(&all);
         }
         let changes = changes.iter().filter(|change| !(change.range.is_empty() && change.with.is_empty()));
@@ -259,7 +260,7 @@ mod tests {
             let mut places: Vec<usize> = cuts.iter().map(|cut| cut % (seen.len() + 1)).filter(|at| seen.is_char_boundary(*at)).collect();
             places.sort_unstable();
             let pairs = places.chunks_exact(2).zip(&with);
-            let changes: Vec<Change> = pairs.map(|(pair, with)| Change { range: pair[0]..pair[1], with: with.clone() }).collect();
+            let changes: Vec<Change> = pairs.map(|(pair, with)| Change { range: pair[0]..pair[1], with: with.as_str().into() }).collect();
             prop_assert_eq!(field.with_changes(&changes, raw), field.with_changes_by_word(&changes, raw));
         }
     }
@@ -271,7 +272,7 @@ mod tests {
     fn change(field: &Field, what: &str, with: &str) -> String {
         let value = field.value();
         let start = value.find(what).unwrap();
-        let changes = [Change { range: start..start + what.len(), with: with.to_owned() }];
+        let changes = [Change { range: start..start + what.len(), with: with.into() }];
         let new = field.with_changes(&changes, false);
         assert_eq!(new.value(), value.replacen(what, with, 1));
         String::from_utf8(new.raw().to_vec()).unwrap()
@@ -328,9 +329,9 @@ mod tests {
     fn a_line_without_a_name_never_ends_the_header_and_never_folds() {
         let line = Field::from_raw("no colon\r\n".into());
         assert_eq!(line.with_value("").raw(), "");
-        assert_eq!(line.with_changes(&[Change { range: 0..2, with: String::new() }], false).raw(), "colon\r\n");
+        assert_eq!(line.with_changes(&[Change { range: 0..2, with: "".into() }], false).raw(), "colon\r\n");
         let first = Field::from_raw(" fold\r\n".into());
-        assert_eq!(first.with_changes(&[Change { range: 0..4, with: String::new() }], false).raw(), "");
+        assert_eq!(first.with_changes(&[Change { range: 0..4, with: "".into() }], false).raw(), "");
         assert_eq!(first.with_value("x").raw(), " x\r\n");
     }
 
@@ -347,7 +348,7 @@ mod tests {
             let value = field.value();
             let from = value.char_indices().map(|(at, _)| at).chain([value.len()]).nth(from.min(value.chars().count())).unwrap();
             let to = value[from..].char_indices().map(|(at, _)| from + at).chain([value.len()]).nth(length.min(value[from..].chars().count())).unwrap();
-            let changed = field.with_changes(&[Change { range: from..to, with: with.clone() }], false);
+            let changed = field.with_changes(&[Change { range: from..to, with: with.as_str().into() }], false);
             let wanted = format!("{}{}{}", &value[..from], with, &value[to..]);
             prop_assert_eq!(changed.value(), wanted.trim().to_owned());
             let raw = changed.raw();

@@ -152,7 +152,7 @@ impl Indexer {
         self.leaf = None;
         self.begin_slot(start);
         self.index.slots.last_mut().expect("it has just begun").joined = start < span.start;
-        self.passed(line.length(), line.eight_bit);
+        self.passed(line.eight_bit);
         if last {
             self.boundaries.close(multipart);
             self.begin_slot(span.end);
@@ -221,7 +221,7 @@ impl Indexer {
             self.end_header(span.clone());
             return;
         }
-        self.passed(whole.length(), *eight_bit);
+        self.passed(*eight_bit);
         self.index.flags.raise_if(*eight_bit, Flag::EightBitHeader);
         self.index.flags = self.index.flags.and(word_flags(line));
         let mut too_many = !whole.is_whole();
@@ -353,8 +353,8 @@ impl Indexer {
 }
 
 impl Reader for Indexer {
-    fn wants(&self, first: u8) -> bool {
-        self.state == State::Header || self.unopened || begins_something(first)
+    fn wants_all(&self) -> bool {
+        self.state == State::Header || self.unopened
     }
 
     fn line(&mut self, line: &Line<'_>) {
@@ -362,16 +362,15 @@ impl Reader for Indexer {
             Some((multipart, last)) => self.delimit(multipart, last, line),
             None if self.state == State::Header => self.header_line(line),
             None => {
-                self.passed(line.length(), line.eight_bit);
+                self.passed(line.eight_bit);
                 self.look_for_files(line.bytes);
             }
         }
     }
 
-    fn passed(&mut self, longest: u64, eight_bit: bool) {
+    fn passed(&mut self, eight_bit: bool) {
         if let Some(slot) = self.index.slots.last_mut() {
             slot.eight_bit |= eight_bit;
-            slot.longest = slot.longest.max(longest);
         }
     }
 }

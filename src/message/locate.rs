@@ -211,7 +211,7 @@ mod tests {
         let encoding = charset::find(label).unwrap();
         let text = charset::decode(encoding, bytes).replace("\r\n", "\n");
         let start = text.find(what).unwrap();
-        let change = Change { range: start..start + what.len(), with: with.to_owned() };
+        let change = Change { range: start..start + what.len(), with: with.into() };
         locate(encoding, bytes, &[change]).map(|changes| splice(bytes, &changes))
     }
 
@@ -245,7 +245,7 @@ mod tests {
         ) {
             let encoding = charset::find(label).unwrap();
             let bytes = charset::encode(encoding, &format!("{before}{old}{after}").replace('\n', "\r\n")).unwrap();
-            let change = Change { range: before.len()..before.len() + old.len(), with: with.clone() };
+            let change = Change { range: before.len()..before.len() + old.len(), with: with.as_str().into() };
             let changes = locate(encoding, &bytes, &[change]).unwrap();
             let out = splice(&bytes, &changes);
             prop_assert_eq!(charset::decode(encoding, &out).replace("\r\n", "\n"), format!("{before}{with}{after}"));

@@ -10,11 +10,13 @@
 //! | `receiver`, `header` | bytes in → `Message` |
 //! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
 //! | `part`, `parameter`, `simple`, `written`, `field`, `spots`, `words` | what headers say |
+//! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
 mod base64;
+mod body;
 mod boundary;
 mod charset;
 mod content;
@@ -58,11 +60,10 @@ pub use receiver::Receiver;
 pub use verbatim::Verbatim;
 
 use crate::base::budget::{Budget, Share};
+use body::Body;
 use content::Content;
-use flags::Flags;
-use index::{Index, Indexer};
 use part::{Declared, is_content_field};
-use slot::Slot;
+use slot::Longest;
 
 /// What a message may be (CONFIG `limits`).
 #[derive(Clone, Debug)]
@@ -156,32 +157,10 @@ pub struct Message {
     _disk: Option<Arc<Share>>,
 }
 
-/// Content with its index. The content begins with the header as received, so that a message without edits is one run of it.
-#[derive(Clone, Debug)]
-struct Body {
-    content: Content,
-    /// Where the header as received ended.
-    start: u64,
-    /// What the outer header declared when the index was made.
-    declared: Arc<Declared>,
-    /// The index; an edit of the content leaves the tree as it is.
-    parts: Arc<Vec<Part>>,
-    slots: Vec<Slot>,
-    flags: Flags,
-}
-
-impl Body {
-    fn new(content: Content, start: u64, declared: Declared, index: Index) -> Body {
-        let Index { parts, slots, flags } = index;
-        Body { content, start, declared: Arc::new(declared), parts: Arc::new(parts), slots, flags }
-    }
-}
-
 /// The outer header as received.
 struct Header {
     fields: Vec<Field>,
     blank: Bytes,
-    declared: Declared,
 }
 
 impl Message {
@@ -196,12 +175,10 @@ impl Message {
         receiver.finish()
     }
 
-    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, content: Content, index: Index, disk: Option<Arc<Share>>) -> Message {
-        let Header { fields, blank, declared } = header;
-        let received_size = content.size();
-        let start = index.slots[0].span.start;
-        let body = Arc::new(Body::new(content, start, declared, index));
-        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body, received_size, _disk: disk }
+    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, disk: Option<Arc<Share>>) -> Message {
+        let Header { fields, blank } = header;
+        let received_size = body.content.size();
+        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body: Arc::new(body), received_size, _disk: disk }
     }
 
     /// Bytes as received.
@@ -224,27 +201,48 @@ impl Message {
 
     /// Puts a field above the one at `index` (0: on top).
     pub fn insert_field(&mut self, index: usize, field: Field) {
-        let content = is_content_field(field.name());
-        Arc::make_mut(&mut self.fields).insert(index, field);
+        let content = self.before_edit(field.name());
+        self.fields_mut().insert(index, field);
         self.after_edit(content);
     }
 
     pub fn remove_field(&mut self, index: usize) {
-        let gone = Arc::make_mut(&mut self.fields).remove(index);
-        self.after_edit(is_content_field(gone.name()));
+        let content = self.before_edit(self.fields[index].name());
+        self.fields_mut().remove(index);
+        self.after_edit(content);
     }
 
     /// Replaces one field; an edit of Content-Type, Content-Transfer-Encoding or MIME-Version makes the index anew.
     pub fn replace_field(&mut self, index: usize, field: Field) {
-        let new = is_content_field(field.name());
-        let gone = std::mem::replace(&mut Arc::make_mut(&mut self.fields)[index], field);
-        self.after_edit(new || is_content_field(gone.name()));
+        let content = self.before_edit(field.name()) | self.before_edit(self.fields[index].name());
+        self.fields_mut()[index] = field;
+        self.after_edit(content);
     }
 
     /// Replaces the whole list (sort, dedup).
     pub fn set_fields(&mut self, fields: Vec<Field>) {
+        self.tree();
         self.fields = Arc::new(fields);
         self.after_edit(true);
+    }
+
+    /// The list, to be changed: where copies share it, a new one with room for a few more.
+    fn fields_mut(&mut self) -> &mut Vec<Field> {
+        if Arc::get_mut(&mut self.fields).is_none() {
+            let mut fields = Vec::with_capacity(self.fields.len() + 4);
+            fields.extend_from_slice(&self.fields);
+            self.fields = Arc::new(fields);
+        }
+        Arc::make_mut(&mut self.fields)
+    }
+
+    /// Whether a field of that name bears on the index: then it is made for the fields that were received, before one changes.
+    fn before_edit(&self, name: &[u8]) -> bool {
+        let content = is_content_field(name);
+        if content {
+            self.tree();
+        }
+        content
     }
 
     /// Reads the outer content fields again; where the tree depends on them, it is made anew.
@@ -253,71 +251,73 @@ impl Message {
             return;
         }
         let declared = Declared::read(self.fields.iter(), "text/plain");
-        if declared == *self.body.declared {
+        let known = &self.tree().declared;
+        if declared == **known {
             return;
         }
-        if declared.structure() != self.body.declared.structure() {
-            self.index_again(&declared);
+        if declared.structure() != known.structure() {
+            self.index_again(declared);
             return;
         }
-        let body = Arc::make_mut(&mut self.body);
-        Arc::make_mut(&mut body.parts)[0].declare(&declared);
-        if let Some(slot) = body.slots.first_mut() {
+        let tree = self.tree_mut();
+        Arc::make_mut(&mut tree.parts)[0].declare(&declared);
+        if let Some(slot) = tree.slots.first_mut() {
             slot.text = std::sync::OnceLock::new();
         }
-        body.declared = Arc::new(declared);
+        tree.declared = Arc::new(declared);
     }
 
-    /// Makes the index of the body as it now stands. Content that cannot be read is one opaque leaf: a rule that looks inside errs.
-    fn index_again(&mut self, declared: &Declared) {
-        let body = Arc::make_mut(&mut self.body);
-        let mut pieces: Vec<Piece> = body.content.pieces(0..body.start).collect();
-        pieces.extend(body.slots.iter().flat_map(|slot| slot.pieces(&body.content)));
-        let content = Content::new(pieces);
-        let mut indexer = Indexer::new(Arc::clone(&self.limits), declared, body.start);
-        let mut read = Ok(());
-        for piece in content.pieces(body.start..content.size()) {
-            read = read.and_then(|()| {
-                piece.for_each(&mut |run| {
-                    indexer.push(run);
-                    io::Result::Ok(())
-                })
-            });
-        }
-        let flags = body.flags;
-        let mut index = match read {
-            Ok(()) => indexer.finish(),
-            Err(_) => Index::closed(&self.limits, declared, body.start..content.size()),
-        };
-        index.flags = index.flags.and(flags);
-        *body = Body::new(content, body.start, declared.clone(), index);
+    /// Makes the index of the body as it now stands.
+    fn index_again(&mut self, declared: Declared) {
+        let mut pieces: Vec<Piece> = self.body.content.pieces(0..self.body.start).collect();
+        pieces.extend(self.body_pieces());
+        self.put_content_of(Content::new(pieces), declared);
     }
 
     /// The MIME tree in order of appearance. Never empty.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
-        &self.body.parts
+        &self.tree().parts
     }
 
     /// The names of the `malformed` flags raised (RULES.md), sorted.
     #[must_use]
     pub fn malformed(&self) -> Vec<&'static str> {
-        self.body.flags.names()
+        self.flags().names()
     }
 
     /// Whether a flag was raised when the message came in. `bad_encoding` and `too_large` are raised by parts that do not decode, too: [`Message::decodes_whole`],
     /// [`Message::too_large`].
     #[must_use]
     pub fn has_flag(&self, flag: Flag) -> bool {
-        self.body.flags.has(flag)
+        self.flags().has(flag)
     }
 
     /// The length of the longest line as the message now stands, header included, without its line end.
-    #[must_use]
-    pub fn longest_line(&self) -> u64 {
-        let header = self.fields.iter().map(|field| slot::longest_line(field.raw())).max();
-        let body = self.body.slots.iter().map(Slot::longest_line).max();
-        header.max(body).unwrap_or(0)
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn longest_line(&self) -> Result<u64, Fault> {
+        let mut longest = 0;
+        let mut look_at = |pieces: &mut dyn Iterator<Item = Piece>| {
+            let mut line = Longest::default();
+            for piece in pieces {
+                piece.for_each(&mut |run| {
+                    line.push(run);
+                    io::Result::Ok(())
+                })?;
+            }
+            longest = longest.max(line.finish());
+            Ok::<(), Fault>(())
+        };
+        for field in self.fields.iter() {
+            look_at(&mut std::iter::once(Piece::Memory(field.raw().clone())))?;
+        }
+        match self.body.slots() {
+            Some(slots) => slots.iter().try_for_each(|slot| look_at(&mut slot.pieces(&self.body.content)))?,
+            None => look_at(&mut self.body_pieces())?,
+        }
+        Ok(longest)
     }
 
     /// The header of a part as it now stands; that of an attached message is the header of the part below it.
@@ -328,7 +328,7 @@ impl Message {
         match self.part(part).header {
             None => Ok(self.fields.to_vec()),
             Some(slot) => {
-                let slot = &self.body.slots[slot];
+                let slot = &self.tree().slots[slot];
                 if slot.size() > self.limits.header_size {
                     return Err(Fault::Message(format!("the header of part {} is larger than limits.header_size", part.0)));
                 }
@@ -369,6 +369,6 @@ impl Message {
     /// Whether there are bytes over 127 in (the header, the body).
     #[must_use]
     pub fn eight_bit(&self) -> (bool, bool) {
-        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.slots.iter().any(|slot| slot.eight_bit))
+        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.eight_bit())
     }
 }

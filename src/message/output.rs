@@ -39,7 +39,10 @@ impl Runs<'_> {
     fn slot(&mut self, slot: &Slot) {
         match &slot.new {
             Some(bytes) => self.bytes(bytes.clone()),
-            None => self.span(slot.span.clone()),
+            None => {
+                self.span(slot.span.clone());
+                self.bytes(slot.line_end().unwrap_or_default());
+            }
         }
     }
 
@@ -55,7 +58,7 @@ impl Message {
     /// Bytes as it now stands.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let mut size = self.blank.len() as u64 + self.body.slots.iter().map(Slot::size).sum::<u64>();
+        let mut size = self.blank.len() as u64 + self.body.size();
         self.each_field(|bytes, _| size += bytes.len() as u64);
         size
     }
@@ -92,8 +95,9 @@ impl Message {
         } else {
             runs.bytes(self.blank.clone());
         }
-        for slot in &body.slots {
-            runs.slot(slot);
+        match body.slots() {
+            Some(slots) => slots.iter().for_each(|slot| runs.slot(slot)),
+            None => runs.span(body.start..body.content.size()),
         }
         runs.flush();
         runs.pieces
@@ -138,7 +142,7 @@ impl Message {
     /// # Errors
     /// Disk.
     pub fn encoded(&self, part: PartId, each: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        let slots = &self.body.slots[self.parts()[part.index()].slots.clone()];
+        let slots = &self.tree().slots[self.parts()[part.index()].slots.clone()];
         for piece in slots.iter().flat_map(|slot| slot.pieces(&self.body.content)) {
             piece.for_each(&mut |run| {
                 each(run);
@@ -153,11 +157,10 @@ impl Message {
     /// # Errors
     /// Too large, disk.
     pub fn raw_body(&self) -> Result<Bytes, Fault> {
-        let size: u64 = self.body.slots.iter().map(Slot::size).sum();
+        let size = self.body.size();
         if size > self.limits.text {
             return Err(Fault::Message(format!("the body has {size} bytes, more than limits.chain.text")));
         }
-        let pieces = self.body.slots.iter().flat_map(|slot| slot.pieces(&self.body.content)).collect();
-        Ok(Content::new(pieces).read(0..size)?)
+        Ok(Content::new(self.body_pieces().collect()).read(0..size)?)
     }
 }

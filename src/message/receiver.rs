@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::body::{Body, Tree};
 use super::content::{Content, PIECE, Piece, hold};
 use super::flags::{Flag, Flags};
 use super::header::{Place, fields, places};
@@ -36,6 +37,7 @@ pub struct Receiver {
     header: Search,
     /// The header block, once it is known and the content goes to a file.
     header_block: Option<Bytes>,
+    /// Of content that goes to a file: what lies in memory is looked into when something asks for it.
     parsed: Option<Parsed>,
     flags: Flags,
     file: Option<File>,
@@ -145,7 +147,9 @@ impl Receiver {
         self.buffer.extend_from_slice(bytes);
         if let Some(parsed) = &mut self.parsed {
             parsed.indexer.push(bytes);
-        } else if let Err(refusal) = self.search_header() {
+        } else if self.header.end.is_none()
+            && let Err(refusal) = self.search_header()
+        {
             self.leave_unread(refusal)?;
         }
         // Where memory is short, content moves early; what waits then is at most one piece.
@@ -178,9 +182,6 @@ impl Receiver {
         if self.header.fields > self.limits.header_fields {
             return Err(Refusal::TooManyFields);
         }
-        if self.header.end.is_some() {
-            self.parsed = Some(self.parse(end));
-        }
         Ok(())
     }
 
@@ -191,7 +192,6 @@ impl Receiver {
         }
         self.unread = Some(refusal);
         self.header = Search { end: Some((0, 0)), ..Search::default() };
-        self.parsed = Some(self.parse(0));
         Ok(())
     }
 
@@ -210,13 +210,12 @@ impl Receiver {
         Ok(self.unread.as_ref().map(Refusal::again))
     }
 
-    /// The header has ended here: reads it, and what is there of the body.
-    fn parse(&mut self, end: usize) -> Parsed {
-        let blank = self.header.end.map_or(0, |(_, blank)| blank);
-        self.flags.raise_if(blank == 1, Flag::BareLineEnding);
+    /// Reads the header, and what is there of the body.
+    fn parse(&mut self) -> Parsed {
+        let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
         let block = &self.buffer[..end - blank];
         let places = places(block);
-        self.flags = self.flags.and(outer_flags(block, &places));
+        self.flags = self.flags.and(outer_flags(block, &places, blank as u64));
         let declared = Declared::read(places.iter().map(|place| place.of(block)), "text/plain");
         let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
         indexer.push(&self.buffer[end..]);
@@ -225,13 +224,15 @@ impl Receiver {
 
     fn move_out(&mut self) -> Result<(), Refusal> {
         let Some(room) = &self.room else { return Ok(()) };
+        let disk = room.disk.share();
         let end = self.header.end.map_or(0, |(end, _)| end);
         if !self.header_share.grow(end as u64) {
             return Err(Refusal::NoMemory);
         }
+        self.parsed = Some(self.parse());
         let share = std::mem::replace(&mut self.header_share, self.budget.share());
         self.header_block = Some(hold(self.buffer[..end].to_vec(), share));
-        self.file = Some(File { scratch: None, written: 0, share: room.disk.share() });
+        self.file = Some(File { scratch: None, written: 0, share: disk });
         Ok(())
     }
 
@@ -276,19 +277,19 @@ impl Receiver {
     pub fn finish(mut self) -> Result<Message, Refusal> {
         self.end()?;
         let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
-        let Parsed { places, declared, indexer } = self.parsed.take().unwrap_or_else(|| self.parse(end));
         self.write()?;
-        let (block, content, disk_share) = if let Some(File { scratch: Some(scratch), written, share }) = self.file.take() {
-            let piece = Piece::File { file: Arc::new(scratch), span: 0..written };
-            (self.header_block.take().unwrap_or_default(), piece, Some(Arc::new(share)))
-        } else {
-            let all = hold(std::mem::take(&mut self.buffer), self.share);
-            (all.slice(..end), Piece::Memory(all), None)
-        };
-        let mut index = indexer.finish();
-        index.flags = index.flags.and(self.flags);
-        let header = Header { fields: fields(&block, &places), blank: block.slice(end - blank..), declared };
-        Ok(Message::new(self.limits, self.budget, header, Content::new(vec![content]), index, disk_share))
+        let header = |block: &Bytes, places: &[Place]| Header { fields: fields(block, places), blank: block.slice(end - blank..end) };
+        if let (Some(File { scratch: Some(scratch), written, share }), Some(parsed)) = (self.file.take(), self.parsed.take()) {
+            let block = self.header_block.take().unwrap_or_default();
+            let content = Content::new(vec![Piece::File { file: Arc::new(scratch), span: 0..written }]);
+            let header = header(&block.slice(..end), &parsed.places);
+            let body = Body::known(content, end as u64, Tree::new(parsed.declared, parsed.indexer.finish()), self.flags);
+            return Ok(Message::new(self.limits, self.budget, header, body, Some(Arc::new(share))));
+        }
+        let all = hold(std::mem::take(&mut self.buffer), self.share);
+        let header = header(&all, &places(&all[..end - blank]));
+        let body = Body::received(Content::new(vec![Piece::Memory(all)]), (end - blank) as u64, end as u64, self.flags);
+        Ok(Message::new(self.limits, self.budget, header, body, None))
     }
 
     #[must_use]
@@ -300,8 +301,10 @@ impl Receiver {
 /// Fields that must not come twice (RFC 5322 3.6).
 const ONCE: [&str; 7] = ["from", "sender", "to", "cc", "subject", "date", "message-id"];
 
-fn outer_flags(block: &[u8], places: &[Place]) -> Flags {
+/// What a header raises, before a blank line of that length.
+pub fn outer_flags(block: &[u8], places: &[Place], blank: u64) -> Flags {
     let mut flags = Flags::default();
+    flags.raise_if(blank == 1, Flag::BareLineEnding);
     flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
     flags.raise_if(!block.is_ascii(), Flag::EightBitHeader);
     // A last CR has no LF yet where no line end was found at all.
@@ -435,12 +438,14 @@ mod tests {
                 Just("--b\r\n"), Just("--b--\r\n"), Just("--c  \r\n"), Just("--c--\r\n"), Just("--bx\r\n"), Just("\r\n"), Just("text\r\n"), Just("bare\n"), Just("a\rb"),
                 Just("Content-Type: multipart/mixed; boundary=c\r\n"), Just("Content-Type: message/rfc822\r\n"), Just(" fold\r\n"), Just("begin 644 a.exe\r\n"),
                 Just("-----BEGIN PGP MESSAGE-----\r\n"), Just("caf\u{e9}\0\r\n")], 0..30),
-            cuts in proptest::collection::vec(1_usize..9, 1..40)
+            cuts in proptest::collection::vec(1_usize..9, 1..40), memory in 0_u64..200
         ) {
+            // In memory it is looked into as a whole, on its way to a file in pieces.
+            let directory = tempfile::tempdir().unwrap();
             let text = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", lines.concat());
-            let limits = Arc::new(Limits { depth: 3, parts: 9, ..limits() });
-            let whole = Message::parse(text.clone().into(), &limits).unwrap();
-            let mut receiver = Receiver::make(limits, Budget::new(1 << 20), None);
+            let limits = Limits { depth: 3, parts: 9, ..limits() };
+            let whole = Message::parse(text.clone().into(), &Arc::new(limits.clone())).unwrap();
+            let mut receiver = Receiver::new(Arc::new(Limits { memory, ..limits }), room(directory.path(), 1 << 20, 1 << 20));
             let mut rest = text.as_bytes();
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() { break }
@@ -449,11 +454,12 @@ mod tests {
                 rest = later;
             }
             let pieces = receiver.finish().unwrap();
+            prop_assert_eq!(pieces.in_file(), text.len() as u64 > memory);
             prop_assert_eq!(pieces.parts(), whole.parts());
             prop_assert_eq!(pieces.malformed(), whole.malformed());
             prop_assert_eq!(pieces.eight_bit(), whole.eight_bit());
             prop_assert_eq!(output(&pieces), text.as_bytes());
-            let slots: Vec<_> = whole.body.slots.iter().map(|slot| slot.span.clone()).collect();
+            let slots: Vec<_> = whole.tree().slots.iter().map(|slot| slot.span.clone()).collect();
             prop_assert!(slots.windows(2).all(|pair| pair[0].end == pair[1].start));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::content::{Content, Piece};
+use super::output::LINE_END;
 use super::text::Text;
 
 /// See the module.
@@ -15,10 +16,10 @@ pub struct Slot {
     pub span: Range<u64>,
     /// What an action put in its place.
     pub new: Option<Bytes>,
+    /// What was received lacks its line end, and gets one of ours: a copy would no longer be what was received.
+    ended: bool,
     /// Whether it has bytes over 127.
     pub eight_bit: bool,
-    /// The length of its longest line as received, without line end.
-    pub longest: u64,
     /// A delimiter: whether the line end before its line belongs to it.
     pub joined: bool,
     /// Its text, once it was asked for.
@@ -27,7 +28,7 @@ pub struct Slot {
 
 impl Slot {
     pub fn new(at: u64) -> Slot {
-        Slot { span: at..at, new: None, eight_bit: false, longest: 0, joined: true, text: OnceLock::new() }
+        Slot { span: at..at, new: None, ended: false, eight_bit: false, joined: true, text: OnceLock::new() }
     }
 
     /// A slot with other bytes.
@@ -40,42 +41,63 @@ impl Slot {
     pub fn put(&mut self, bytes: Bytes, eight_bit: bool) {
         self.eight_bit = eight_bit;
         self.text = OnceLock::new();
+        self.ended = false;
         self.new = Some(bytes);
     }
 
-    /// The length of its longest line, without line end.
-    pub fn longest_line(&self) -> u64 {
-        self.new.as_deref().map_or(self.longest, longest_line)
+    /// Puts a line end behind what was received.
+    pub fn end_line(&mut self) {
+        self.ended = true;
+    }
+
+    /// The line end that is ours.
+    pub fn line_end(&self) -> Option<Bytes> {
+        self.ended.then_some(LINE_END)
     }
 
     /// Its bytes, where they lie in memory together.
     pub fn in_memory(&self, content: &Content) -> Option<Bytes> {
-        self.new.clone().or_else(|| content.in_one(self.span.clone()))
+        self.new.clone().or_else(|| if self.ended { None } else { content.in_one(self.span.clone()) })
     }
 
     pub fn size(&self) -> u64 {
-        self.new.as_ref().map_or(self.span.end - self.span.start, |bytes| bytes.len() as u64)
+        let received = || self.span.end - self.span.start + self.line_end().map_or(0, |end| end.len() as u64);
+        self.new.as_ref().map_or_else(received, |bytes| bytes.len() as u64)
     }
 
     pub fn pieces<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = Piece> + 'a {
         let original = self.new.is_none().then(|| content.pieces(self.span.clone()));
-        self.new.iter().cloned().map(Piece::Memory).chain(original.into_iter().flatten())
+        self.new.iter().cloned().map(Piece::Memory).chain(original.into_iter().flatten()).chain(self.line_end().map(Piece::Memory))
     }
 }
 
-/// The length of the longest line, without line end.
-pub fn longest_line(bytes: &[u8]) -> u64 {
-    let mut start = 0;
-    let mut longest = 0;
-    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
-        let length = end - start;
-        if length > longest {
-            let returned = end < bytes.len() && bytes[start..end].ends_with(b"\r");
-            longest = longest.max(length - usize::from(returned));
+/// The length of the longest line in bytes that come piece by piece, without line end.
+#[derive(Debug, Default)]
+pub struct Longest {
+    most: u64,
+    /// Of the line that is being read.
+    length: u64,
+    after_cr: bool,
+}
+
+impl Longest {
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let returned = if end > start { bytes[end - 1] == b'\r' } else { self.after_cr };
+            self.most = self.most.max(self.length + (end - start) as u64 - u64::from(returned));
+            (self.length, self.after_cr) = (0, false);
+            start = end + 1;
         }
-        start = end + 1;
+        if let Some(last) = bytes[start..].last() {
+            self.length += (bytes.len() - start) as u64;
+            self.after_cr = *last == b'\r';
+        }
     }
-    longest as u64
+
+    pub fn finish(self) -> u64 {
+        self.most.max(self.length)
+    }
 }
 
 #[cfg(test)]
@@ -93,8 +115,13 @@ mod tests {
             ("abc\nab\n\n", 3),
             ("abc\r\nabcd", 4),
             ("abcd\r\nabcd\n", 4),
+            ("\r\r\n\n", 1),
         ] {
-            assert_eq!(longest_line(text.as_bytes()), longest, "{text:?}");
+            for step in 1..=text.len().max(1) {
+                let mut counted = Longest::default();
+                text.as_bytes().chunks(step).for_each(|piece| counted.push(piece));
+                assert_eq!(counted.finish(), longest, "{text:?} {step}");
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Spot<'a> {
 impl<'a> Spot<'a> {
     fn new(reading: &Reading, change: &'a Change, lead: usize) -> Spot<'a> {
         let range = change.range.start + lead..change.range.end + lead;
-        let with = change.with.as_str();
+        let with = &*change.with;
         let mut spot = Spot { text: range.clone(), changes: vec![(range, with)], encode: !words::is_plain(&words::in_one_line(with)) };
         // Encoded words are written as a whole; so are those that would touch the new text.
         for unit in near(reading, &spot.text).iter().filter(|unit| unit.kind == Kind::Word) {

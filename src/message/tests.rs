@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Change, Field, Limits, Message, PartId, Protection};
+use super::{Change, Field, Limits, Message, PartId, Piece, Protection};
 
 pub fn limits() -> Limits {
     Limits {
@@ -450,7 +450,7 @@ proptest! {
         prop_assert_eq!(&*after.text(part).unwrap(), wanted.as_str());
         let named = before.part(part);
         let touched = [named.header, Some(named.slots.start)];
-        for (index, (one, other)) in before.body.slots.iter().zip(&after.body.slots).enumerate() {
+        for (index, (one, other)) in before.tree().slots.iter().zip(&after.tree().slots).enumerate() {
             if !touched.contains(&Some(index)) {
                 prop_assert_eq!(before.slot_bytes(one).unwrap(), after.slot_bytes(other).unwrap());
             }
@@ -479,7 +479,7 @@ proptest! {
             let Ok(text) = message.text(part) else { continue };
             let from = (0..=from.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
             let mut edited = message.clone();
-            if edited.edit_text(part, &[Change { range: from..text.len(), with: with.clone() }]).is_ok() {
+            if edited.edit_text(part, &[Change { range: from..text.len(), with: with.as_str().into() }]).is_ok() {
                 let wanted = format!("{}{}", &text[..from], with.replace("\r\n", "\n"));
                 let left = edited.text(part).unwrap();
                 prop_assert_eq!(left.trim_end_matches('\n'), wanted.trim_end_matches('\n'));
@@ -487,7 +487,7 @@ proptest! {
         }
         for field in message.fields() {
             let value = field.value();
-            let changed = field.with_changes(&[Change { range: 0..value.len(), with: with.clone() }], false);
+            let changed = field.with_changes(&[Change { range: 0..value.len(), with: with.as_str().into() }], false);
             prop_assert!(changed.name() == field.name() || field.name().is_empty());
             let _ = (field.source(), field.with_value(&with));
         }
@@ -521,4 +521,18 @@ fn the_header_of_a_part_is_read_when_it_is_asked_for_within_its_limit() {
     let message = Message::parse(attached.into(), &Arc::new(Limits { header_size: 100, ..limits() })).unwrap();
     assert!(matches!(message.header(PartId(2)), Err(super::Fault::Message(_))));
     assert!(message.header(PartId(1)).is_ok());
+}
+
+#[test]
+fn a_header_that_gets_the_line_end_it_lacks_stays_where_it_lies() {
+    let source = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX-Cut: off";
+    let mut message = parse(source);
+    let before = message.pieces();
+    message.edit_text(PartId(1), &[Change { range: 0..0, with: "x".into() }]).unwrap();
+    assert_eq!(text(&message), format!("{source}\r\n\r\nx"));
+    let (Piece::Memory(old), Piece::Memory(new)) = (&before[0], &message.pieces()[0]) else { panic!("they are in memory") };
+    assert_eq!((old.as_ptr(), old.len()), (new.as_ptr(), new.len()));
+    assert_eq!(message.header(PartId(1)).unwrap()[0].raw(), "X-Cut: off\r\n");
+    message.edit_text(PartId(1), &[Change { range: 1..1, with: "y".into() }]).unwrap();
+    assert_eq!(text(&message), format!("{source}\r\n\r\nxy"));
 }

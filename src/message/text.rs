@@ -67,7 +67,7 @@ impl Message {
         if !found.leaf {
             return Err(Fault::Message(format!("part {} ({}) has parts of its own", part.0, found.media_type)));
         }
-        Ok((found, &self.body.slots[found.slots.start]))
+        Ok((found, &self.tree().slots[found.slots.start]))
     }
 
     pub(super) fn slot_bytes(&self, slot: &Slot) -> Result<Bytes, Fault> {

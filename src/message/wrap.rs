@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use super::body::{Body, Tree};
 use super::field::Field;
 use super::flags::{Flag, Flags};
-use super::index::Index;
 use super::part::Declared;
-use super::{Body, Fault, Message, output};
+use super::{Fault, Message, output};
 
 impl Message {
     /// Whether every line of the outer header belongs to a field. A blank between name and colon is out of date (RFC 5322 4.5), and readable.
@@ -38,15 +38,12 @@ impl Message {
         fields.push(Field::new("Content-Type", &format!("text/plain; charset={charset}")));
         fields.push(Field::new("Content-Transfer-Encoding", encoding));
         let declared = Declared::read(fields.iter(), "text/plain");
-        let mut index = Index::closed(&self.limits, &declared, 0..content.size());
         // Normalised away by now; all else that is odd about the text shows again.
-        let mut flags = Flags::default();
-        flags.raise_if(self.body.flags.has(Flag::BareLineEnding), Flag::BareLineEnding);
-        index.flags = flags;
-        let body = Body::new(content, 0, declared.clone(), index);
-        let mut message = Message { fields: Arc::new(fields), blank: output::LINE_END, body: Arc::new(body), ..self.clone() };
-        message.index_again(&declared);
-        Ok(message)
+        let mut noted = Flags::default();
+        noted.raise_if(self.has_flag(Flag::BareLineEnding), Flag::BareLineEnding);
+        let tree = Tree::read(&self.limits, declared, &content, 0);
+        let body = Body::known(content, 0, tree, noted);
+        Ok(Message { fields: Arc::new(fields), blank: output::LINE_END, body: Arc::new(body), ..self.clone() })
     }
 }
 

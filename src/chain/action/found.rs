@@ -1,5 +1,7 @@
 //! What a pattern finds in a text, as changes of that text.
 
+use std::sync::Arc;
+
 use crate::chain::pattern::Pattern;
 use crate::chain::run::{ActionError, Run};
 use crate::chain::text::{Filling, Place, Text};
@@ -14,9 +16,9 @@ const MATCHES: usize = 16;
 /// The text cannot be filled, or time or room for it is spent.
 pub fn changes(pattern: &Pattern, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<Change>, ActionError> {
     let mut changes = Vec::new();
-    let mut add = |range: std::ops::Range<usize>, with: String| {
+    let mut add = |range: std::ops::Range<usize>, with: Arc<str>| {
         // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
-        if text[range.clone()] != with {
+        if text[range.clone()] != *with {
             run.charge((with.len() + size_of::<Change>()) as u64)?;
             changes.push(Change { range, with });
         }
@@ -30,9 +32,9 @@ pub fn changes(pattern: &Pattern, text: &str, with: &Text, place: Place, run: &R
             add(found.get_match().range(), with.fill(Some(&found), run)?)?;
         }
     } else {
-        for (count, found) in pattern.regex().find_iter(text).enumerate() {
+        for (count, range) in pattern.ranges(text).enumerate() {
             in_time(count)?;
-            add(found.range(), with.fill(None, run)?)?;
+            add(range, with.fill(None, run)?)?;
         }
     }
     Ok(changes)

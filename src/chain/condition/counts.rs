@@ -69,8 +69,9 @@ pub const LONGEST_LINE: Entry<dyn Condition> = Entry {
 
 impl Condition for LongestLine {
     fn holds(&self, facts: &dyn Facts) -> Result<bool, ActionError> {
-        facts.saw(&facts.longest_line());
-        Ok(self.0.holds(Size(facts.longest_line())))
+        let longest = facts.longest_line()?;
+        facts.saw(&longest);
+        Ok(self.0.holds(Size(longest)))
     }
 }
 

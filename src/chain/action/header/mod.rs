@@ -163,10 +163,11 @@ pub fn new_name(settings: &mut Settings<'_>, key: &'static str, load: &mut Load<
 /// Replaces the fields at `places` by what `edit` makes of each; where that is the same bytes, nothing happens.
 pub fn edit(run: &mut Run, places: &[usize], mut edit: impl FnMut(&Field) -> Field) {
     for &place in places {
-        let before = run.mail.message.fields()[place].clone();
-        let after = edit(&before);
+        let before = &run.mail.message.fields()[place];
+        let after = edit(before);
         if after.raw() != before.raw() {
-            tell(run, Some(&before), Some(&after));
+            let before = run.is_traced().then(|| before.clone());
+            tell(run, before.as_ref(), Some(&after));
             run.mail.message.replace_field(place, after);
         }
     }
@@ -184,7 +185,8 @@ pub fn make_missing_subject(run: &mut Run, fields: &Choice, text: &str) {
 
 /// Takes the fields at `places`, which are in order, out.
 pub fn take_out(run: &mut Run, places: &[usize]) {
-    for &place in places {
+    let told = if run.is_traced() { places } else { &[] };
+    for &place in told {
         let field = run.mail.message.fields()[place].clone();
         tell(run, Some(&field), None);
     }

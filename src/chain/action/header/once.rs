@@ -21,7 +21,7 @@ pub fn in_front(value: &str, text: &str) -> Vec<Change> {
     loop {
         let rest = &value[at..];
         if let Some(length) = copy_in_front(rest, text) {
-            changes.push(Change { range: at..at + length, with: String::new() });
+            changes.push(Change { range: at..at + length, with: "".into() });
             at += length;
         } else if let Some(length) = prefix(rest).or_else(|| mark(rest)) {
             at += length;
@@ -32,8 +32,8 @@ pub fn in_front(value: &str, text: &str) -> Vec<Change> {
     let stands = value.starts_with(text) || value == text.trim_end_matches(BLANK);
     match changes.first_mut().filter(|first| first.range.start == 0) {
         Some(_) if stands => drop(changes.remove(0)),
-        Some(first) => text.clone_into(&mut first.with),
-        None => changes.insert(0, Change { range: 0..0, with: text.to_owned() }),
+        Some(first) => first.with = text.into(),
+        None => changes.insert(0, Change { range: 0..0, with: text.into() }),
     }
     changes
 }
@@ -44,14 +44,14 @@ pub fn behind(value: &str, text: &str) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut end = value.len();
     while let Some(length) = copy_behind(&value[..end], text) {
-        changes.insert(0, Change { range: end - length..end, with: String::new() });
+        changes.insert(0, Change { range: end - length..end, with: "".into() });
         end -= length;
     }
     let stands = value.ends_with(text) || value == text.trim_start_matches(BLANK);
     match changes.last_mut() {
         Some(_) if stands => drop(changes.pop()),
-        Some(last) => text.clone_into(&mut last.with),
-        None => changes.push(Change { range: value.len()..value.len(), with: text.to_owned() }),
+        Some(last) => last.with = text.into(),
+        None => changes.push(Change { range: value.len()..value.len(), with: text.into() }),
     }
     changes
 }

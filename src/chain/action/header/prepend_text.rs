@@ -42,7 +42,8 @@ impl Action for Prepend {
         let text = self.text.fill(Place::Header, None, run)?;
         let places = self.fields.places(run);
         super::edit(run, &places, |field| {
-            let changes = if self.once { once::in_front(&field.value(), &text) } else { vec![Change { range: 0..0, with: text.clone() }] };
+            let changes =
+                if self.once { once::in_front(&field.value(), &text) } else { vec![Change { range: 0..0, with: text.as_str().into() }] };
             if changes.is_empty() { field.clone() } else { field.with_changes(&changes, false) }
         });
         super::make_missing_subject(run, &self.fields, &text);
