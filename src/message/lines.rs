@@ -171,6 +171,7 @@ impl Lines {
 
 /// What stands somewhere in some bytes.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is looked for by itself")]
 struct Seen {
     /// A CR without an LF behind it, or an LF without a CR before it.
     bare: bool,
@@ -186,12 +187,14 @@ const BLOCK: usize = 256;
 /// Looks at bytes, given the same one byte later; at the first one only as what stands before another. A compiler makes a few wide instructions of this.
 #[inline]
 fn look(bytes: &[u8], next: &[u8]) -> Seen {
-    bytes.iter().zip(next).fold(Seen::default(), |seen, (one, next)| Seen {
-        bare: seen.bare | ((*one == b'\r') != (*next == b'\n')),
-        nul: seen.nul | (*next == 0),
-        eight_bit: seen.eight_bit | (*next > 127),
-        wanted: seen.wanted | ((*one == b'\n') & begins_something(*next)),
-    })
+    let mut seen = Seen::default();
+    for (one, next) in bytes.iter().zip(next) {
+        seen.bare |= (*one == b'\r') != (*next == b'\n');
+        seen.nul |= *next == 0;
+        seen.eight_bit |= *next > 127;
+        seen.wanted |= *one == b'\n' && begins_something(*next);
+    }
+    seen
 }
 
 fn line_end(line: &[u8]) -> u64 {
@@ -214,7 +217,7 @@ pub fn is_content_line(line: &[u8]) -> bool {
 /// Whether a line that begins so could be more than text: a delimiter, inline PGP, a file.
 #[must_use]
 pub fn begins_something(first: u8) -> bool {
-    (first == b'-') | (first == b'b') | (first == b'=') | (first == b'(')
+    matches!(first, b'-' | b'b' | b'=' | b'(')
 }
 
 /// What inline PGP (RFC 9580 6.2) a line begins.

@@ -37,12 +37,11 @@ impl Runs<'_> {
     }
 
     fn slot(&mut self, slot: &Slot) {
-        match &slot.new {
-            Some(bytes) => self.bytes(bytes.clone()),
-            None => {
-                self.span(slot.span.clone());
-                self.bytes(slot.line_end().unwrap_or_default());
-            }
+        if let Some(bytes) = &slot.new {
+            self.bytes(bytes.clone());
+        } else {
+            self.span(slot.span.clone());
+            self.bytes(slot.line_end().unwrap_or_default());
         }
     }
 
