@@ -140,6 +140,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::tests::limits;
+    use std::sync::Arc;
+
     use super::*;
 
     fn message(bytes: &'static [u8]) -> Message {

@@ -37,8 +37,7 @@ pub fn cannot_say(connection: &Connection, sender: &Path, declared: &Declared, r
 /// It cannot.
 pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message) -> Result<Option<Message>, Delivery> {
     let capabilities = &connection.capabilities;
-    let (header_eight_bit, body_eight_bit) = message.eight_bit();
-    if !capabilities.smtputf8 && envelope.declared.smtputf8 && header_eight_bit {
+    if !capabilities.smtputf8 && envelope.declared.smtputf8 && message.eight_bit().0 {
         return Err(Delivery::Unfit(Unfit::NeedsSmtpUtf8));
     }
     if let Some(unfit) = cannot_say(connection, &envelope.sender, &envelope.declared, &envelope.recipients) {
@@ -47,7 +46,7 @@ pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message
     let binary = envelope.declared.body == Some(Body::BinaryMime);
     let needs = Needs {
         lines: binary && !capabilities.binary,
-        seven_bit: body_eight_bit && !capabilities.eight_bit && !(binary && capabilities.binary),
+        seven_bit: !capabilities.eight_bit && !(binary && capabilities.binary) && message.eight_bit().1,
     };
     let converted = if needs.lines || needs.seven_bit { Some(converted(message, needs).await?) } else { None };
     let size = converted.as_ref().unwrap_or(message).size();
