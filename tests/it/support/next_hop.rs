@@ -25,6 +25,8 @@ pub enum Act {
     Late,
     /// Closes without a word and takes back what it has said.
     Reset,
+    /// Does as usual, closes without a word and takes back what it has said.
+    Lost,
     /// Listens on and says nothing any more.
     Silence,
 }
@@ -220,7 +222,7 @@ impl Session {
             return Ok(());
         }
         let mut line = String::new();
-        let (mut recipients, mut chunks) = (Vec::new(), None);
+        let (mut open, mut recipients, mut chunks) = (false, Vec::new(), None);
         loop {
             line.clear();
             if input.read_line(&mut line)? == 0 {
@@ -235,14 +237,16 @@ impl Session {
                 }
                 continue;
             }
-            let goes_on = self.reply(wire, text, &self.usual(verb))?;
+            let goes_on = self.reply(wire, text, &self.usual(if open || verb != "RCPT" { verb } else { "early" }))?;
             if !goes_on || text == "QUIT" {
                 return Ok(());
             }
             match verb {
                 "STAR" if self.says(text, "220") && !self.secure(wire)? => return Ok(()),
-                "MAIL" | "RSET" | "EHLO" | "LHLO" => (recipients, chunks) = (Vec::new(), None),
-                "RCPT" if self.says(text, "250") => {
+                "MAIL" | "RSET" | "EHLO" | "LHLO" => {
+                    (open, recipients, chunks) = (verb == "MAIL" && self.says(text, "250"), Vec::new(), None);
+                }
+                "RCPT" if open && self.says(text, "250") => {
                     recipients.push(text["RCPT TO:<".len()..].split('>').next().unwrap_or_default().to_owned());
                 }
                 "DATA" if self.says(text, "354") && !self.content(wire, &mut input, &mut recipients)? => return Ok(()),
@@ -267,6 +271,7 @@ impl Session {
             "DATA" => "354 go on\r\n".to_owned(),
             "QUIT" => "221 bye\r\n".to_owned(),
             "STAR" => "220 2.0.0 go ahead\r\n".to_owned(),
+            "early" => "503 5.5.1 MAIL first\r\n".to_owned(),
             "AUTH" => "235 2.7.0 welcome\r\n".to_owned(),
             "MAIL" if self.script.tells_apart => "250 2.1.0 ok\r\n".to_owned(),
             "RCPT" if self.script.tells_apart => "250 2.1.5 ok\r\n".to_owned(),
@@ -335,7 +340,7 @@ impl Session {
     /// Whether the answer to this line begins so, if it is the usual one.
     fn says(&self, line: &str, usual: &str) -> bool {
         match self.act(line) {
-            None | Some(Act::Late) => true,
+            None | Some(Act::Late | Act::Lost) => true,
             Some(Act::Say(said) | Act::SayAndLater(said, _) | Act::SayAndClose(said)) => said.starts_with(usual),
             Some(Act::Close | Act::Reset | Act::Silence) => false,
         }
@@ -378,7 +383,9 @@ impl Session {
                 wire.write_all(usual.as_bytes()).map(|()| true)
             }
             Some(Act::Close) => Ok(false),
-            Some(Act::Reset) => socket2::SockRef::from(wire.socket()).set_linger(Some(std::time::Duration::ZERO)).map(|()| false),
+            Some(Act::Reset | Act::Lost) => {
+                socket2::SockRef::from(wire.socket()).set_linger(Some(std::time::Duration::ZERO)).map(|()| false)
+            }
             Some(Act::Silence) => wire.read_to_end(&mut Vec::new()).map(|_| false),
         }
     }
