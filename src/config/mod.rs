@@ -11,6 +11,7 @@ mod definitions;
 mod file;
 mod include;
 mod relay;
+mod secret;
 mod section;
 pub mod users;
 
@@ -154,6 +155,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::admin(node, problems);
     check::limits(node, &limits, problems);
     let mut auths = auth::listeners(node, base, problems).into_iter();
+    let accounts = auth::Accounts::read(node, base, problems);
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let without_inside = shared_inside.is_none();
@@ -193,8 +195,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         inside: inside?,
         limits,
         timeouts,
-        relay: Relay { route: Arc::new(relay.route.under(base)), ..relay },
-        routes,
+        relay: Relay { route: Arc::new(Route { auth: accounts.of(""), ..relay.route.under(base) }), ..relay },
+        routes: routes.iter().map(|route| Arc::new(Route { auth: accounts.of(&route.name), ..Route::clone(route) })).collect(),
         chain: chains.common,
         chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
@@ -275,6 +277,7 @@ mod tests {
         disk::write(&directory.path().join("rules/a.yaml"), b"rules: []").unwrap();
         disk::create_dir_all(&directory.path().join("tests")).unwrap();
         disk::write(&directory.path().join("tests/a.yaml"), b"tests: []").unwrap();
+        disk::write(&directory.path().join("secret"), b"pencil\n").unwrap();
         disk::write(&directory.path().join("users.yaml"), users::Users::default().written().as_bytes()).unwrap();
         let explicit = match load(&directory.path().join("transom.yaml"), Options { without_tests: true, ..Options::default() }) {
             Ok(loaded) => loaded.config,
@@ -283,7 +286,9 @@ mod tests {
         let implied = loaded(SMALLEST);
         assert_eq!(implied.limits, explicit.limits);
         assert_eq!(implied.timeouts, explicit.timeouts);
-        assert_eq!(implied.relay.route, explicit.relay.route);
+        let account = explicit.relay.route.auth.as_ref().unwrap();
+        assert!(account.user == "filter" && account.password == crate::base::secret::Secret::new("pencil") && !account.without_tls);
+        assert_eq!(*implied.relay.route, Route { auth: None, ..Route::clone(&explicit.relay.route) });
         assert_eq!(implied.store.quarantine, explicit.store.quarantine);
         assert_eq!(implied.store.path.file_name(), explicit.store.path.file_name());
         assert_eq!(implied.log, explicit.log);
@@ -601,6 +606,29 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
         assert_eq!(wrong, ["SCRAM-SHA-1 is for logging in at next hops, not here"]);
         let wrong = told("{users: users.yaml, mechanisms: [CRAM-MD5], requird: true}", &good).unwrap_err();
         assert!(wrong[0].starts_with("`mechanisms` wants") && wrong[1].starts_with("unknown key in `auth`"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_route_logs_in_as_it_says_else_as_relay_does() {
+        let text = "
+listeners: [{address: '127.0.0.1:25'}]
+relay: {next_hops: ['mx:25'], auth: {user: filter, password: file:secret}}
+routes: {one: {domains: [a.example]}, other: {domains: [b.example], auth: {user: other, password: file:secret, mechanisms: [LOGIN], without_tls: true}}}
+";
+        let config = load_files(&[("transom.yaml", text), ("secret", "pencil\n")], Options::default()).unwrap().config;
+        let users = config.routes.iter().map(|route| route.auth.as_ref().unwrap().user.as_str()).collect::<Vec<_>>();
+        assert_eq!(users, ["filter", "other"]);
+        assert_eq!(config.relay.route.auth, config.routes[0].auth);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_is_told_and_no_password() {
+        let auth = |auth: &str| told(&format!("listeners: [{{address: '127.0.0.1:25'}}]\nrelay: {{next_hops: ['mx:25'], auth: {auth}}}"));
+        assert_eq!(auth("{password: hunter2}"), ["`auth` has no `user`", "`password` is not to be written here"]);
+        assert_eq!(auth("{user: a}"), ["`auth` has no `password`"]);
+        assert!(auth("{user: a, password: file:none}")[0].contains("none: No such file"));
+        assert_eq!(auth("{user: '', password: env:PATH}"), ["this can be no name of a user"]);
+        assert!(auth("{user: a, password: env:PATH, mechanisms: [CRAM-MD5]}")[0].starts_with("`mechanisms` wants"));
     }
 
     #[test]

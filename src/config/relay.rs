@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::address::NextHop;
 use super::announce::Announce;
+use super::auth;
 use super::file::Listener;
 use super::section::{Domain, positive};
 use crate::chain::route::{DEFAULT, Routes};
+use crate::smtp::auth::client::Account;
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 
@@ -33,6 +35,8 @@ pub struct Route {
     pub next_hops: Vec<NextHop>,
     pub balance: Balance,
     pub identity: Identity,
+    /// Under which we log in.
+    pub auth: Option<Arc<Account>>,
     pub connections: Connections,
 }
 
@@ -108,6 +112,7 @@ impl Default for Route {
             next_hops: Vec::new(),
             balance: Balance::default(),
             identity: Identity::default(),
+            auth: None,
             connections: Connections::default(),
         }
     }
@@ -161,6 +166,7 @@ pub(super) const RELAY: &[Key] = &[
         "mirror",
         "Extensions that need every server on the way. `mirror`: clients are told of those that all next hops have, as far as they could be reached; a list: of these, whatever the next hops have.",
     ),
+    Key::section("auth", auth::ACCOUNT, "Logging in at next hops; without it nobody logs in."),
     Key::section("connections", CONNECTIONS, "Connections to each next hop."),
 ];
 
@@ -179,6 +185,7 @@ pub(super) const ROUTE: &[Key] = &[
     ),
     BALANCE,
     IDENTITY,
+    Key::section("auth", auth::ACCOUNT, "Logging in at these next hops; if given, all of it is."),
     Key::section("connections", CONNECTIONS_OF_ROUTE, "Connections to each of these next hops; if given, all of it is."),
 ];
 
@@ -199,6 +206,8 @@ impl FromNode for Relay {
 
 /// The keys that `relay` and a route read alike.
 fn way(settings: &mut Settings<'_>, default: &Route, problems: &mut Problems) -> Route {
+    // Its password may be in a file, whose place the configuration's own tells.
+    let _ = settings.node("auth");
     Route {
         balance: settings.or("balance", default.balance, problems),
         identity: settings.or("identity", default.identity, problems),

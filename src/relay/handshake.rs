@@ -4,6 +4,7 @@
 //! |----------|--------------|-------|
 //! | Greeting | nothing      | here  |
 //! | Hello    | EHLO, or HELO to a server that knows no EHLO (RFC 5321 3.2); LHLO in LMTP | here |
+//! | Login    | AUTH, where the route has an account | [`login`](super::login) |
 
 use std::sync::Arc;
 
@@ -39,7 +40,11 @@ impl Connection {
 
     /// What follows the greeting.
     async fn greeted(&mut self, target: &Target) -> Result<(), Trouble> {
-        self.hello(&target.settings.hostname).await
+        self.hello(&target.settings.hostname).await?;
+        match &target.route.auth {
+            Some(account) => self.log_in(account).await,
+            None => Ok(()),
+        }
     }
 
     /// EHLO, and HELO for a server that knows no EHLO; LHLO in LMTP, which has nothing older (RFC 2033 4.1). What was known of it before is forgotten.

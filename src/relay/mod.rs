@@ -7,6 +7,7 @@ mod fit;
 mod handshake;
 pub mod health;
 pub mod identity;
+mod login;
 mod offered;
 mod pool;
 mod reach;

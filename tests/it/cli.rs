@@ -9,8 +9,8 @@ use crate::support::transom::transom;
 
 const SMALLEST: &str = "listeners: [{address: '127.0.0.1:0'}]\nrelay: {next_hops: ['127.0.0.1:1']}\n";
 
-const SUBCOMMANDS: [&str; 11] =
-    ["serve", "check", "test", "explain", "reference", "schema", "rules", "quarantine", "demo", "completions", "man"];
+const SUBCOMMANDS: [&str; 12] =
+    ["serve", "check", "test", "explain", "reference", "schema", "rules", "quarantine", "user", "demo", "completions", "man"];
 
 /// A directory with these files in it.
 fn directory(files: &[(&str, &str)]) -> TempDir {

@@ -20,6 +20,7 @@ mod introductions;
 mod kill;
 mod lint;
 mod listener;
+mod login;
 mod modes;
 mod parity;
 mod quarantine;

@@ -1,6 +1,7 @@
 //! Our login at a next hop: which mechanism, what is said, and what its answers mean.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -44,19 +45,13 @@ pub enum LoginError {
     Failed(String),
 }
 
-/// What to do next.
-#[derive(Debug)]
-pub enum Say {
-    /// `AUTH MECHANISM`, with this message if there is one.
-    Begin(Mechanism, Option<Zeroizing<Vec<u8>>>),
-    /// This message.
-    Message(Zeroizing<Vec<u8>>),
-}
+/// What is said, in base64.
+pub type Message = Zeroizing<Vec<u8>>;
 
 /// One login.
 #[derive(Debug)]
-pub struct Login<'a> {
-    account: &'a Account,
+pub struct Login {
+    account: Arc<Account>,
     mechanism: Mechanism,
     state: State,
 }
@@ -71,19 +66,19 @@ enum State {
     Said,
 }
 
-impl<'a> Login<'a> {
+impl Login {
     /// Chooses among what a server offers (the words behind its `AUTH`).
     ///
     /// # Errors
     /// Why none of them can be used.
-    pub fn choose(account: &'a Account, offered: &str, wire: Wire<'_>) -> Result<Login<'a>, LoginError> {
+    pub fn choose(account: &Arc<Account>, offered: &str, wire: Wire<'_>) -> Result<Login, LoginError> {
         let known: Vec<Mechanism> = offered.split_ascii_whitespace().filter_map(Mechanism::named).collect();
         let order = account.mechanisms.as_deref().unwrap_or(&Mechanism::BEST_FIRST);
         let bound = wire.bindings.best();
         let usable: Vec<Mechanism> = order.iter().copied().filter(|one| known.contains(one) && (!one.binds() || bound.is_some())).collect();
         let safe = |one: &Mechanism| !one.shows_password() || wire.private || account.without_tls;
         match usable.iter().copied().find(safe) {
-            Some(mechanism) => Ok(Login { account, mechanism, state: state(mechanism, account, &known, wire) }),
+            Some(mechanism) => Ok(Login { account: Arc::clone(account), mechanism, state: state(mechanism, account, &known, wire) }),
             None if usable.is_empty() => Err(LoginError::Unsupported {
                 offered: if offered.is_empty() { "none".to_owned() } else { printable(offered) },
                 wanted: order.iter().map(|one| one.name()).collect::<Vec<_>>().join(", "),
@@ -100,10 +95,10 @@ impl<'a> Login<'a> {
         self.mechanism
     }
 
-    /// What is said first.
+    /// What is said with the command, or to the first challenge if there is no room there. None: the server begins.
     #[must_use]
-    pub fn begin(&mut self) -> Say {
-        let initial = match &self.state {
+    pub fn begin(&mut self) -> Option<Message> {
+        match &self.state {
             State::Plain => {
                 let message = plain::write(&self.account.user, &self.account.password);
                 self.state = State::Said;
@@ -111,15 +106,14 @@ impl<'a> Login<'a> {
             }
             State::Scram(client) => Some(Zeroizing::new(client.first().into_bytes())),
             State::LoginName | State::LoginSecret | State::Said => None,
-        };
-        Say::Begin(self.mechanism, initial)
+        }
     }
 
     /// What is said to a challenge (334). Takes a while for SCRAM.
     ///
     /// # Errors
     /// Why we do not go on: the login is to be cancelled with `*`.
-    pub fn answer(&mut self, challenge: &[u8]) -> Result<Say, LoginError> {
+    pub fn answer(&mut self, challenge: &[u8]) -> Result<Message, LoginError> {
         let message = match &mut self.state {
             State::LoginName => {
                 self.state = State::LoginSecret;
@@ -132,7 +126,7 @@ impl<'a> Login<'a> {
             State::Scram(client) => Zeroizing::new(client.answer(challenge).map_err(|error| refused(&error))?.into_bytes()),
             State::Plain | State::Said => return Err(LoginError::Failed("it asks for more than there is to say".to_owned())),
         };
-        Ok(Say::Message(message))
+        Ok(message)
     }
 
     /// What a final reply means: `code`, and the whole of it for the log.
@@ -195,11 +189,11 @@ mod tests {
     use super::super::scram::{First, Keys};
     use super::*;
 
-    fn account(mechanisms: Option<Vec<Mechanism>>) -> Account {
-        Account { user: "user".into(), password: Secret::new("pencil"), mechanisms, without_tls: false }
+    fn account(mechanisms: Option<Vec<Mechanism>>) -> Arc<Account> {
+        Arc::new(Account { user: "user".into(), password: Secret::new("pencil"), mechanisms, without_tls: false })
     }
 
-    fn chosen(account: &Account, offered: &str, private: bool, bindings: &Bindings) -> Result<Mechanism, LoginError> {
+    fn chosen(account: &Arc<Account>, offered: &str, private: bool, bindings: &Bindings) -> Result<Mechanism, LoginError> {
         Login::choose(account, offered, Wire { private, bindings }).map(|login| login.mechanism())
     }
 
@@ -221,9 +215,9 @@ mod tests {
     #[test]
     fn a_password_never_crosses_in_clear_unless_that_is_said() {
         let none = Bindings::default();
-        let mut account = account(None);
+        let account = account(None);
         assert!(matches!(chosen(&account, "PLAIN LOGIN", false, &none), Err(LoginError::EncryptionRequired(_))));
-        account.without_tls = true;
+        let account = Arc::new(Account { without_tls: true, ..Account::clone(&account) });
         assert_eq!(chosen(&account, "PLAIN LOGIN", false, &none), Ok(Mechanism::Plain));
     }
 
@@ -235,11 +229,8 @@ mod tests {
         assert!(error.to_string().contains("offers none"), "{error}");
     }
 
-    fn message(say: Say) -> String {
-        match say {
-            Say::Begin(_, message) => String::from_utf8(message.unwrap_or_default().to_vec()).unwrap(),
-            Say::Message(message) => String::from_utf8(message.to_vec()).unwrap(),
-        }
+    fn message(message: Message) -> String {
+        String::from_utf8(message.to_vec()).unwrap()
     }
 
     #[test]
@@ -247,11 +238,11 @@ mod tests {
         let (account, bindings) = (account(None), Bindings::default());
         let wire = Wire { private: true, bindings: &bindings };
         let mut plain = Login::choose(&account, "PLAIN", wire).unwrap();
-        assert_eq!(message(plain.begin()), "\0user\0pencil");
+        assert_eq!(message(plain.begin().unwrap()), "\0user\0pencil");
         assert_eq!(plain.end(235, &"235 ok"), Ok(()));
         assert!(plain.answer(b"").is_err());
         let mut login = Login::choose(&account, "LOGIN", wire).unwrap();
-        assert_eq!(message(login.begin()), "");
+        assert!(login.begin().is_none());
         assert_eq!(message(login.answer(b"whatever:").unwrap()), "user");
         assert!(login.end(235, &"235 ok").is_err());
         assert_eq!(message(login.answer(b"Password:").unwrap()), "pencil");
@@ -275,7 +266,7 @@ mod tests {
     fn a_server_that_accepts_without_a_signature_is_not_believed() {
         let (account, bindings) = (account(None), Bindings::default());
         let mut login = Login::choose(&account, "SCRAM-SHA-256", Wire { private: false, bindings: &bindings }).unwrap();
-        let first = message(login.begin());
+        let first = message(login.begin().unwrap());
         assert!(login.end(235, &"235 ok").unwrap_err().to_string().contains("another server"));
         let first = First::read(first.as_bytes(), false, false, &bindings).unwrap();
         let (said, last) = first.answer(Keys::of(&Secret::new("pencil"), b"salt", 4096));

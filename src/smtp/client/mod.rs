@@ -4,6 +4,7 @@
 //! |-----------|----------|-----------------------|---------------------------------------|
 //! | Greeting  | 220      |                       | 421, 554                              |
 //! | Hello     | 250      |                       | any 4xx, 5xx                          |
+//! | Login     | 235, 334 |                       | any other                             |
 //! | Mail      | 250      | 4xx, 5xx              | 421, 500, 502, 503, 530, 555, 354     |
 //! | Recipient | 250, 251 | 4xx, 5xx              | as Mail                               |
 //! | Data      | 354      | 4xx, 5xx              | as Mail, and 501, 504, 250            |
@@ -67,10 +68,11 @@ impl Answer {
         let accepted = match stage {
             Stage::Greeting | Stage::Introduction => self.code == 220,
             Stage::Data => self.code == 354,
+            Stage::Login => matches!(self.code, 235 | 334),
             Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset | Stage::Forwarding => self.class() == Class::Done,
         };
         let speaks_of_the_mail = match stage {
-            Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Introduction | Stage::Forwarding => false,
+            Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Login | Stage::Introduction | Stage::Forwarding => false,
             Stage::Mail | Stage::Recipient => true,
             Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
         };
@@ -100,11 +102,13 @@ pub enum Stage {
     Introduction,
     /// XFORWARD.
     Forwarding,
+    /// AUTH, and each answer to a challenge.
+    Login,
 }
 
 impl Stage {
     /// All of them, in the order in which they are declared.
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 10] = [
         Stage::Greeting,
         Stage::Hello,
         Stage::Mail,
@@ -114,6 +118,7 @@ impl Stage {
         Stage::Reset,
         Stage::Introduction,
         Stage::Forwarding,
+        Stage::Login,
     ];
 
     /// For counts.
@@ -129,6 +134,7 @@ impl Stage {
             Stage::Reset => "rset",
             Stage::Introduction => "xclient",
             Stage::Forwarding => "xforward",
+            Stage::Login => "auth",
         }
     }
 
@@ -145,6 +151,7 @@ impl Stage {
             Stage::Reset => "RSET",
             Stage::Introduction => "XCLIENT",
             Stage::Forwarding => "XFORWARD",
+            Stage::Login => "AUTH",
         }
     }
 }
