@@ -1,5 +1,6 @@
 //! A mail: where it came from, its envelope and its message. The value that travels through the chain.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -71,6 +72,21 @@ pub struct Client {
     pub address: Option<IpAddr>,
     pub name: Option<String>,
     pub port: Option<u16>,
+    /// On a Unix socket; or, as a trusted peer says, on its own machine.
+    pub local: bool,
+    /// The id that the message has at the trusted peer.
+    pub ident: Option<Arc<str>>,
+}
+
+/// For logs: its address, else what else is known of where it is.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.local) {
+            (Some(address), _) => address.fmt(f),
+            (None, true) => f.write_str("unix"),
+            (None, false) => f.write_str("unknown"),
+        }
+    }
 }
 
 /// What a session speaks.

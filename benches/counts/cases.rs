@@ -130,6 +130,7 @@ fn session() -> Work {
                 Step::Reply(reply) => reply,
                 Step::Ask(Question::Recipient(path)) => session.recipient(path, reply::recipient_ok()),
                 Step::Ask(Question::Message(_)) => session.message(reply::ok()),
+                other => panic!("{other:?}"),
             };
             reply.write(&mut out);
         }

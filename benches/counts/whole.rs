@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use transom::base::log::{self, Format, Level};
+use transom::base::systemd::Sockets;
 use transom::config::{self, Options};
 use transom::server::Server;
 
@@ -46,7 +47,7 @@ pub fn message(rules: &str, shows: &'static str) -> Work {
     let (server, client) = runtime.block_on(async {
         let listener = UnixListener::bind(&socket).unwrap();
         tokio::spawn(LeftOut::new(next_hops(listener, shows)));
-        let server = Server::start(&loaded.config).await.unwrap();
+        let server = Server::start(&loaded.config, Sockets::default()).await.unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let session = server.session(0, Box::new(theirs), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         tokio::spawn(session.expect("there is a place"));

@@ -14,7 +14,7 @@ use transom::smtp::data::{LineEnds, Progress, Unstuffer};
 use transom::smtp::envelope::Envelope;
 use transom::smtp::extension::{Extensions, Offer, Submitter};
 use transom::smtp::reply::{self, Class, Reply};
-use transom::smtp::session::{Question, Session, Step, Terms};
+use transom::smtp::session::{Question, Session, Step, Terms, Trusted};
 use transom::smtp::stuff::Stuffer;
 
 use super::case::{Case, with_crlf};
@@ -108,6 +108,7 @@ impl Dialog {
         let mechanisms = vec![Mechanism::Plain, Mechanism::Login];
         let policy = Policy { users: Arc::new(Users), mechanisms, required: refused == 3, without_tls: true };
         session.admit((refused % 2 == 1).then(|| Arc::new(policy)).as_ref());
+        session.trust(Trusted { xclient: true, xforward: true });
         Dialog {
             session,
             offer,
@@ -198,6 +199,12 @@ impl Dialog {
                 let reply = self.session.recipient(path, if refuse { reply::relaying_denied() } else { reply::ok() });
                 assert!(refuse == (reply.class() != Class::Done));
                 self.accepted += usize::from(!refuse);
+                self.said(&reply);
+            }
+            Step::Ask(Question::Client(told)) => {
+                assert!(!self.open, "XCLIENT in a transaction");
+                let before = self.session.stands_for().cloned().unwrap_or_default();
+                let reply = self.session.start_over(before.told(told));
                 self.said(&reply);
             }
             Step::Swallow(size, reply) => self.count(size, Counted::Swallowed(reply)),

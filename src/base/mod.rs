@@ -8,4 +8,5 @@ pub mod machine;
 pub mod metrics;
 pub mod random;
 pub mod secret;
+pub mod systemd;
 pub mod text;

@@ -9,6 +9,7 @@ use super::{Exit, Global, complain};
 use crate::admin::Admin;
 use crate::base::log;
 use crate::base::metrics::COUNTS;
+use crate::base::systemd::{self, Sockets};
 use crate::config::{self, Config, Options};
 use crate::server::{self, Reload, Server, StartError};
 use crate::yaml::{Level, Problems};
@@ -39,6 +40,14 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    // Before there are threads that could look at the environment.
+    let sockets = match Sockets::passed() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            complain(&format!("error: a socket that was passed cannot be used: {error}"));
+            return Exit::Unavailable;
+        }
+    };
     let log = log::start(config.log.format, config.log.level, if without_chain { &[("chain", "off")] } else { &[] });
     if without_chain {
         tracing::warn!("no rule is in force (--without-chain): all mail passes unchanged");
@@ -51,7 +60,7 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
             return Exit::Io;
         }
     };
-    match runtime.block_on(serve(config, options, &log)) {
+    match runtime.block_on(serve(config, options, sockets, &log)) {
         Ok(()) => Exit::Success,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -64,14 +73,14 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
     }
 }
 
-async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(), StartError> {
+async fn serve(config: Config, options: Options, sockets: Sockets, log: &log::Guard) -> Result<(), StartError> {
     let shutdown = CancellationToken::new();
     let watched = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = watched else {
         tracing::error!("signals cannot be watched: only SIGKILL will end this server, and nothing will make it reload");
-        return server::run(&config, shutdown).await;
+        return server::run(&config, sockets, shutdown).await;
     };
-    let server = Server::start(&config).await?;
+    let server = Server::start(&config, sockets).await?;
     let mut admin = Admin::new(server.view());
     if let Some(config::Admin { address }) = &config.admin {
         admin.listen(Some(address)).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
@@ -88,8 +97,11 @@ async fn serve(config: Config, options: Options, log: &log::Guard) -> Result<(),
     let mut other = server.reload(config);
     let reloads = async {
         while hangup.recv().await.is_some() {
-            let counter = if again(&path, options, &mut other, &mut admin, log).await { &COUNTS.reloads } else { &COUNTS.reloads_refused };
+            systemd::reloading();
+            let taken = again(&path, options, &mut other, &mut admin, log).await;
+            let counter = if taken { &COUNTS.reloads } else { &COUNTS.reloads_refused };
             counter.add(1);
+            systemd::ready(if taken { "taking mail" } else { "taking mail; the last reload was refused, see the log" });
         }
         std::future::pending().await
     };

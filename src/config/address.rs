@@ -11,15 +11,17 @@ use crate::yaml::{FromNode, Node, Problems, Reported};
 pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// What the service manager has bound and passes under this name (sd_listen_fds_with_names(3)).
+    Systemd(String),
 }
 
 impl Address {
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can reach it. A socket that was passed is asked for its own address once it is there.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
             Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Address::Unix(_) => true,
+            Address::Unix(_) | Address::Systemd(_) => true,
         }
     }
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => write!(f, "{address}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -101,7 +104,7 @@ impl Address {
     pub fn under(self, directory: &Path) -> Address {
         match self {
             Address::Unix(path) => Address::Unix(directory.join(path)),
-            tcp @ Address::Tcp(_) => tcp,
+            other @ (Address::Tcp(_) | Address::Systemd(_)) => other,
         }
     }
 }
@@ -125,11 +128,19 @@ fn unix(text: &str) -> Option<PathBuf> {
     text.strip_prefix("unix:").filter(|path| !path.is_empty() && !path.contains('\0')).map(PathBuf::from)
 }
 
+/// What may stand in `FileDescriptorName=` (systemd.socket(5)).
+fn systemd(text: &str) -> Option<String> {
+    let name = text.strip_prefix("systemd:")?;
+    let fits = (1..=255).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b':');
+    fits.then(|| name.to_owned())
+}
+
 impl FromNode for Address {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Address, Reported> {
         let text = node.scalar().unwrap_or_default();
-        let address = unix(text).map(Address::Unix).or_else(|| text.parse().ok().map(Address::Tcp));
-        address.ok_or_else(|| node.wants("an address such as 127.0.0.1:10025, \"[::1]:25\" or unix:/run/transom.sock", problems))
+        let passed = || systemd(text).map(Address::Systemd);
+        let address = unix(text).map(Address::Unix).or_else(passed).or_else(|| text.parse().ok().map(Address::Tcp));
+        address.ok_or_else(|| node.wants(crate::yaml::manual::ADDRESS, problems))
     }
 }
 
@@ -217,10 +228,10 @@ mod tests {
 
     #[test]
     fn a_listener_is_bound_to_an_address_never_to_a_name() {
-        for text in ["0.0.0.0:25", "[::]:25", "unix:transom.sock"] {
+        for text in ["0.0.0.0:25", "[::]:25", "unix:transom.sock", "systemd:smtp"] {
             assert_eq!(read::<Address>(text).unwrap().to_string(), text);
         }
-        for wrong in ["localhost:25", "25", ":25", "127.0.0.1", "systemd:smtp"] {
+        for wrong in ["localhost:25", "25", ":25", "127.0.0.1", "systemd:", "systemd:a:b"] {
             assert_eq!(read::<Address>(wrong), None, "{wrong}");
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::address::{Address, NextHop};
 use super::file::{Limits, Listener, OriginOf};
+use super::trust;
 use crate::chain::route::Routes;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
@@ -24,6 +25,7 @@ pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
             once(&mut addresses, listener.address.to_string(), &place("address"), "listener has the address", problems);
         }
         exposure(configuration, &listener, &place("address"), problems);
+        trust::check(configuration, node, problems);
     }
 }
 
@@ -102,6 +104,10 @@ fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &
 pub(super) fn admin(configuration: &Node, problems: &mut Problems) {
     let Some(node) = configuration.get("admin").and_then(|admin| admin.get("address")) else { return };
     let Ok(address) = Address::from_node(node, &mut Problems::default()) else { return };
+    if let Address::Systemd(_) = address {
+        let label = "name an address of its own, such as unix:/run/transom/admin.sock";
+        problems.error(&node.span, "sockets that systemd passes are taken for mail only", label);
+    }
     if !address.is_local() {
         let title = format!("whoever can reach {address} sees next hops, names of rules and how much mail there is");
         problems.warning(&node.span, title, "listen on 127.0.0.1 or a Unix socket; else a firewall has to keep strangers away");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address::Address;
 use super::auth::Auth;
 use super::relay::{Relay, Route};
+use super::trust::Trust;
 use crate::base::log::{Format, Level};
 use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
@@ -49,6 +50,7 @@ pub struct Listener {
     /// None: nobody can log in.
     pub auth: Option<Arc<Auth>>,
     pub origin: OriginOf,
+    pub trust: Trust,
     /// A refusal of ours would make the mail server before us bounce: after the data we hold instead.
     pub behind_queue: bool,
     pub line_endings: LineEndings,

@@ -13,6 +13,7 @@ mod include;
 mod relay;
 mod secret;
 mod section;
+pub mod trust;
 pub mod users;
 
 use std::io;
@@ -37,6 +38,7 @@ use crate::yaml::{Node, OneOrMany, Problems, Reported, Settings, Source, parse};
 use chains::Chains;
 use definitions::Definitions;
 use section::StoreSection;
+pub use trust::Trust;
 
 /// How a configuration is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

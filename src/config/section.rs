@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::{Address, is_host_name};
 use super::file::{Admin, ChainLimits, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Timeouts};
+use super::trust::Trust;
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
 use crate::yaml::manual::{self, Key};
@@ -84,6 +85,7 @@ pub(super) const LISTENER: &[Key] = &[
         "auto",
         "Whether its clients are inside; `auto`: those that have logged in, are on a Unix socket or in `inside.networks` are.",
     ),
+    Key::section("trust", super::trust::TRUST, "Peers that are believed when they say who the client is; nobody if absent."),
     Key::or(
         "behind_queue",
         "true or false",
@@ -120,6 +122,7 @@ impl FromNode for Listener {
         // Its users are in a file, whose place the configuration's own tells.
         let _ = settings.node("auth");
         let origin = settings.or("origin", OriginOf::default(), problems);
+        let trust = settings.or("trust", Trust::default(), problems);
         let behind_queue = settings.or("behind_queue", false, problems);
         let line_endings = settings.take::<LineEndings>("line_endings", problems);
         let malformed = settings.or("malformed", Malformed::default(), problems);
@@ -139,6 +142,7 @@ impl FromNode for Listener {
             address,
             auth: None,
             origin,
+            trust,
             behind_queue,
             line_endings: line_endings.unwrap_or(default),
             malformed,
@@ -217,7 +221,7 @@ pub(super) const LIMITS: &[Key] = &[
         "sessions_per_address",
         manual::COUNT,
         "50",
-        "Connections at once of one address; loopback and Unix sockets have no such limit.",
+        "Connections at once of one address; loopback, Unix sockets and peers in `trust` have no such limit.",
     ),
     Key::or("commands_per_session", manual::COUNT, "10000", "Commands in one connection."),
     Key::or("errors_per_session", manual::COUNT, "20", "Errors in one connection."),
@@ -376,7 +380,7 @@ impl FromNode for Quarantine {
 
 pub(super) const ADMIN: &[Key] = &[Key::need(
     "address",
-    manual::ADDRESS,
+    manual::OWN_ADDRESS,
     "unix:admin.sock",
     "Where `/healthz`, `/readyz` and `/metrics` are. They ask for no password: a Unix socket or 127.0.0.1.",
 )];

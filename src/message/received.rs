@@ -18,7 +18,9 @@ const LONGEST: usize = 255;
 pub struct Stamp<'a> {
     /// The argument of EHLO or HELO.
     pub helo: &'a str,
-    /// None on a Unix socket.
+    /// The name of its address, where it is known.
+    pub name: Option<&'a str>,
+    /// None on a Unix socket, or where it is not known.
     pub address: Option<IpAddr>,
     /// Our host name.
     pub by: &'a str,
@@ -38,9 +40,7 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
     let mut text = String::with_capacity(512);
     text.push_str("Received: from ");
     add_clean(if stamp.helo.is_empty() { "unknown" } else { stamp.helo }, &mut text);
-    if let Some(address) = stamp.address {
-        add_literal(address, &mut text);
-    }
+    add_place(stamp.name, stamp.address, &mut text);
     text.push_str("\r\n by ");
     add_clean(stamp.by, &mut text);
     for part in [" with ", stamp.with, " id ", stamp.id, ".", stamp.token] {
@@ -67,14 +67,22 @@ pub fn date(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// RFC 5321 4.1.3, in brackets as a comment.
-fn add_literal(address: IpAddr, out: &mut String) {
-    let address = address.to_canonical();
-    let tag = if address.is_ipv6() { "IPv6:" } else { "" };
-    out.push_str(" ([");
-    out.push_str(tag);
-    add_address(address, out);
-    out.push_str("])");
+/// What TCP knows of it, as a comment (RFC 5321 4.4, 4.1.3).
+fn add_place(name: Option<&str>, address: Option<IpAddr>, out: &mut String) {
+    if name.is_none() && address.is_none() {
+        return;
+    }
+    out.push_str(" (");
+    if let Some(name) = name {
+        add_clean(name, out);
+        out.push_str(if address.is_some() { " " } else { "" });
+    }
+    if let Some(address) = address.map(|address| address.to_canonical()) {
+        out.push_str(if address.is_ipv6() { "[IPv6:" } else { "[" });
+        add_address(address, out);
+        out.push(']');
+    }
+    out.push(')');
 }
 
 /// What a client says cannot end a clause or the field: no blanks, brackets, semicolons or control characters; and it is bounded.
@@ -114,6 +122,7 @@ mod tests {
     fn example() -> Stamp<'static> {
         Stamp {
             helo: "mail.example.net",
+            name: None,
             address: Some("192.0.2.1".parse().unwrap()),
             by: "mx.example.org",
             with: "ESMTP",
@@ -133,6 +142,17 @@ mod tests {
         );
         assert_eq!(hops(&[field.clone(), field.clone()], "ABCDEFGHIJ"), (2, 2));
         assert_eq!(hops(&[field], "OTHER"), (1, 0));
+    }
+
+    #[test]
+    fn a_name_stands_before_its_address() {
+        let told = |name, address: Option<&str>| {
+            let field = field(&Stamp { name, address: address.map(|address| address.parse().unwrap()), ..example() });
+            String::from_utf8(field.raw()[..60].to_vec()).unwrap()
+        };
+        assert!(told(Some("m.example"), Some("192.0.2.1")).starts_with("Received: from mail.example.net (m.example [192.0.2.1])\r\n"));
+        assert!(told(Some("m)("), None).starts_with("Received: from mail.example.net (m??)\r\n"));
+        assert!(told(None, None).starts_with("Received: from mail.example.net\r\n"));
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn received_field(store: &Store, row: &Row, hostname: &str) -> Field {
     let record = &row.record;
     received::field(&Stamp {
         helo: &record.helo,
+        name: None,
         address: record.client.parse().ok(),
         by: hostname,
         with: &record.with,

@@ -266,7 +266,7 @@ impl Work<'_> {
             envelope,
             received: self.received.clone(),
             held: self.ruling.mail.message.clone(),
-            client: origin.client.address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
+            client: origin.client.to_string(),
             helo: origin.helo.to_string(),
             with: origin.with(self.received_envelope.declared.smtputf8).to_owned(),
             route: self.route.to_owned(),

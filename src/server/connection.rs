@@ -1,11 +1,11 @@
 //! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
 
+mod identity;
 mod login;
 mod message;
 mod recipients;
 
 use std::io;
-use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::hold::{Held, holding};
 use super::input::{Input, Line};
 use super::limits::Admitted;
 use super::listener::Socket;
+use super::peer::Peer;
 use super::receive::Chunks;
 use super::shared::{Door, Entrance, Shared, Standing};
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
-use crate::mail::{Client, Origin, Protocol};
 use crate::relay::{self, Behalf};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
@@ -60,12 +60,15 @@ pub struct Connection {
     /// When the last whole line was answered.
     answered: Instant,
     id: Ulid,
-    peer: Option<IpAddr>,
+    /// Who connected, or whom PROXY named.
+    caller: Peer,
+    /// The same, or whom XCLIENT named. Permission and limits go by it.
+    peer: Peer,
     entrance: Entrance,
     /// What is in force for this transaction.
     door: Arc<Door>,
     shared: Arc<Shared>,
-    _place: Admitted,
+    place: Admitted,
 }
 
 enum Event {
@@ -85,7 +88,7 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
 }
 
 impl Connection {
-    pub fn new(stream: Box<dyn Socket>, peer: Option<IpAddr>, mut entrance: Entrance, place: Admitted) -> Connection {
+    pub fn new(stream: Box<dyn Socket>, peer: Peer, mut entrance: Entrance, place: Admitted) -> Connection {
         let (shared, door) = entrance.now();
         let mut session = Session::new(Arc::clone(&shared.terms));
         session.admit(door.auth.as_ref());
@@ -102,11 +105,12 @@ impl Connection {
             began: None,
             answered: clock::monotonic(),
             id: random::ulid(),
+            caller: peer,
             peer,
             entrance,
             door,
             shared,
-            _place: place,
+            place,
         }
     }
 
@@ -119,8 +123,7 @@ impl Connection {
     }
 
     async fn run(&mut self) -> io::Result<()> {
-        let greeting = self.session.open();
-        let mut next = self.say(&greeting);
+        let mut next = self.meet().await?;
         while next.is_continue() {
             self.flush().await?;
             next = match self.wait().await {
@@ -224,6 +227,7 @@ impl Connection {
             // On the heap while it lasts, so that an idle session does not carry its room.
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
             Step::Ask(Question::Chunk { size, whole }) => Box::pin(self.chunk(size, whole)).await,
+            Step::Ask(Question::Client(told)) => Ok(self.stand_in(told)),
             Step::Swallow(size, reply) => Box::pin(self.swallow(size, reply)).await,
             Step::Ask(Question::Login(claim)) => Ok(Box::pin(self.login(claim)).await),
             Step::Welcome(reply) => Ok(self.welcome(&reply)),
@@ -257,39 +261,18 @@ impl Connection {
             self.session.under(Arc::clone(&shared.terms));
             self.session.admit(door.auth.as_ref());
             (self.shared, self.door) = (shared, door);
+            self.trust();
         }
     }
 
-    fn origin(&self) -> Arc<Origin> {
-        let greeting = self.session.greeting();
-        Arc::new(Origin {
-            peer: self.peer,
-            client: Client { address: self.peer, ..Client::default() },
-            standing: self.door.permission.standing(self.peer, self.session.user().is_some()),
-            helo: greeting.map(|greeting| Arc::clone(&greeting.name)).unwrap_or_default(),
-            protocol: if greeting.is_some_and(|greeting| greeting.extended) { Protocol::Esmtp } else { Protocol::Smtp },
-            tls: None,
-            user: self.session.user().cloned(),
-            listener: Arc::clone(&self.door.name),
-            time: self.began.unwrap_or_else(clock::now),
-            session: self.id,
-            id: random::ulid(),
-            token: Arc::clone(&self.shared.terms.token),
-        })
-    }
-
-    /// For whom next hops are asked. Connections are shared out among addresses as sessions are: not for the machine itself.
+    /// For whom next hops are asked. Connections are shared out among addresses as sessions are.
     fn behalf(&self) -> Behalf {
         let identity = self.shared.relay.introduces().then(|| Arc::new(relay::identity::of(&self.origin())));
-        Behalf { client: self.peer.map(|peer| peer.to_canonical()).filter(|peer| !peer.is_loopback()), identity }
+        Behalf { client: self.door.permission.counted(self.peer), identity }
     }
 
     fn standing(&self) -> Standing {
-        Standing { may_log_in: self.door.auth.is_some(), ..Standing::default() }
-    }
-
-    fn client_text(&self) -> String {
-        self.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+        Standing { may_log_in: self.door.auth.is_some(), trusted: self.door.permission.may_forward(self.peer), ..Standing::default() }
     }
 
     /// Ends our side and swallows, within bounds, what the client still sends.

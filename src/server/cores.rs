@@ -79,6 +79,16 @@ impl Cores {
     }
 }
 
+impl Cores {
+    /// Returns when each of them has had a moment for something else than its sessions.
+    pub async fn answer(&self) {
+        for core in &self.cores {
+            // Only one that ends does not.
+            let _ = core.runtime.spawn(async {}).await;
+        }
+    }
+}
+
 impl Core {
     fn start(number: usize, end: CancellationToken) -> io::Result<Core> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -121,6 +131,17 @@ mod tests {
         assert!(PULSE.get().is_some());
         sleep(BEAT * QUIET_BEATS).await;
         assert_eq!(PULSE.get(), None);
+    }
+
+    #[tokio::test]
+    async fn a_core_that_hangs_does_not_answer() {
+        let cores = Cores::start().unwrap();
+        cores.answer().await;
+        let (told, hang) = channel::<()>();
+        cores.cores[0].runtime.spawn(async move { hang.recv() });
+        assert!(tokio::time::timeout(Duration::from_millis(50), cores.answer()).await.is_err());
+        drop(told);
+        cores.answer().await;
     }
 
     #[test]

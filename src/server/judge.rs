@@ -264,6 +264,7 @@ impl Case {
         };
         received::field(&Stamp {
             helo: &origin.helo,
+            name: origin.client.name.as_deref(),
             address: origin.client.address,
             by: hostname,
             with: origin.with(envelope.declared.smtputf8),

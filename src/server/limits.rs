@@ -47,24 +47,54 @@ impl Sessions {
         Usage { used: open.all as u64, limit: open.most as u64 }
     }
 
-    /// A place for a session of this peer, if there is one. Loopback and Unix sockets (none) count in the total only.
+    /// A place for a session that counts for this address (none: in the total only), if there is one.
     #[must_use]
-    pub fn admit(self: &Arc<Sessions>, peer: Option<IpAddr>) -> Option<Admitted> {
-        let address = peer.map(|address| address.to_canonical()).filter(|address| !address.is_loopback());
+    pub fn admit(self: &Arc<Sessions>, address: Option<IpAddr>) -> Option<Admitted> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.all >= open.most {
+        if open.all >= open.most || !address.is_none_or(|address| open.enter(address)) {
             return None;
-        }
-        if let Some(address) = address {
-            let most = open.most_per_address;
-            let count = open.by_address.entry(address).or_default();
-            if *count >= most {
-                return None;
-            }
-            *count += 1;
         }
         open.all += 1;
         Some(Admitted { sessions: Arc::clone(self), address })
+    }
+}
+
+impl Open {
+    /// Whether there is room for one more of this address; then it is taken.
+    fn enter(&mut self, address: IpAddr) -> bool {
+        let most = self.most_per_address;
+        if self.by_address.get(&address).is_some_and(|count| *count >= most) {
+            return false;
+        }
+        *self.by_address.entry(address).or_default() += 1;
+        true
+    }
+
+    fn leave(&mut self, address: IpAddr) {
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl Admitted {
+    /// It is another address's from now on. False if that has no room: then it stays what it was.
+    #[must_use]
+    pub fn count_for(&mut self, address: Option<IpAddr>) -> bool {
+        let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if address == self.address {
+            return true;
+        }
+        if !address.is_none_or(|address| open.enter(address)) {
+            return false;
+        }
+        if let Some(before) = std::mem::replace(&mut self.address, address) {
+            open.leave(before);
+        }
+        true
     }
 }
 
@@ -72,13 +102,8 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
-        if let Some(address) = self.address
-            && let Some(count) = open.by_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                open.by_address.remove(&address);
-            }
+        if let Some(address) = self.address {
+            open.leave(address);
         }
     }
 }
@@ -127,17 +152,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_its_own_limit_and_loopback_has_none() {
+    fn an_address_has_its_own_limit_and_who_is_not_counted_has_none() {
         let sessions = Sessions::new(3, 1);
         let peer = |text: &str| Some(text.parse().unwrap());
         let first = sessions.admit(peer("192.0.2.1")).unwrap();
-        assert!(sessions.admit(peer("::ffff:192.0.2.1")).is_none());
-        let _second = sessions.admit(peer("127.0.0.1")).unwrap();
+        assert!(sessions.admit(peer("192.0.2.1")).is_none());
+        let _second = sessions.admit(None).unwrap();
         let _third = sessions.admit(None).unwrap();
-        assert!(sessions.admit(peer("127.0.0.1")).is_none());
+        assert!(sessions.admit(None).is_none());
         drop(first);
         assert!(sessions.admit(peer("192.0.2.1")).is_some());
         assert_eq!(sessions.open.lock().unwrap().by_address.len(), 0);
+    }
+
+    #[test]
+    fn a_session_that_turns_out_to_be_anothers_counts_for_that_one() {
+        let sessions = Sessions::new(9, 1);
+        let peer = |text: &str| Some(text.parse().unwrap());
+        let mut first = sessions.admit(None).unwrap();
+        assert!(first.count_for(peer("192.0.2.1")) && first.count_for(peer("192.0.2.1")));
+        let mut second = sessions.admit(None).unwrap();
+        assert!(!second.count_for(peer("192.0.2.1")));
+        assert!(first.count_for(peer("192.0.2.2")) && second.count_for(peer("192.0.2.1")));
+        drop((first, second));
+        let open = sessions.open.lock().unwrap();
+        assert!(open.all == 0 && open.by_address.is_empty());
     }
 
     #[test]

@@ -1,65 +1,123 @@
 //! Sockets that clients connect to.
 
 use std::io;
-use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
+use super::peer::Peer;
 use crate::base::disk;
+use crate::base::systemd::{Passed, Sockets};
 use crate::config::Address;
 
 /// The socket of one client.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Whether it has said something that nobody has read yet. One look, without waiting.
+    fn talks(&self) -> bool;
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+impl Socket for TcpStream {
+    fn talks(&self) -> bool {
+        has_unread(self.as_fd())
+    }
+}
+
+impl Socket for UnixStream {
+    fn talks(&self) -> bool {
+        has_unread(self.as_fd())
+    }
+}
+
+/// Asks the kernel: the runtime of a socket that was opened a moment ago does not know yet.
+fn has_unread(socket: BorrowedFd<'_>) -> bool {
+    let mut byte = [0; 1];
+    matches!(retry_on_intr(|| recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)), Ok((_, 1..)))
+}
 
 /// A bound address.
 #[derive(Debug)]
 pub enum Listening {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, path: PathBuf },
+    /// With its path, if it is ours to remove.
+    Unix {
+        listener: UnixListener,
+        path: Option<PathBuf>,
+    },
 }
 
 impl Listening {
     /// Binds it. A Unix socket that nobody listens on any more is replaced.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; it is an address that others bind.
     pub async fn bind(address: &Address) -> io::Result<Listening> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).await.map(Listening::Tcp),
             Address::Unix(path) => {
                 remove_dead(path).await?;
-                Ok(Listening::Unix { listener: UnixListener::bind(path)?, path: path.clone() })
+                Ok(Listening::Unix { listener: UnixListener::bind(path)?, path: Some(path.clone()) })
+            }
+            Address::Systemd(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "sockets that are passed are taken for mail only")),
+        }
+    }
+
+    /// Binds it, or takes all that the service manager has bound under this name.
+    ///
+    /// # Errors
+    /// The same; nothing was passed under that name.
+    pub async fn bind_or_take(address: &Address, passed: &mut Sockets) -> io::Result<Vec<Listening>> {
+        match address {
+            Address::Systemd(name) => passed.take(name)?.into_iter().map(Listening::passed).collect(),
+            own => Ok(vec![Listening::bind(own).await?]),
+        }
+    }
+
+    fn passed(socket: Passed) -> io::Result<Listening> {
+        match socket {
+            Passed::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Listening::Tcp)
+            }
+            Passed::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Listening::Unix { listener: UnixListener::from_std(socket)?, path: None })
             }
         }
     }
 
-    /// The address as bound: with the port that the system chose for port 0.
+    /// The address as bound: with the port that the system chose for port 0, or what the service manager has chosen.
     ///
     /// # Errors
     /// What the system says.
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Listening::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Listening::Unix { path, .. } => Ok(Address::Unix(path.clone())),
+            Listening::Unix { path: Some(path), .. } => Ok(Address::Unix(path.clone())),
+            Listening::Unix { listener, path: None } => {
+                let address: std::os::unix::net::SocketAddr = listener.local_addr()?.into();
+                let in_no_folder = || address.as_abstract_name().map(|name| format!("@{}", name.escape_ascii()).into());
+                Ok(Address::Unix(address.as_pathname().map(Path::to_path_buf).or_else(in_no_folder).unwrap_or_default()))
+            }
         }
     }
 
-    /// The next client; its address is none on a Unix socket. Trouble with one client or with too many open files is waited out.
-    pub async fn accept(&self) -> (Arrival, Option<IpAddr>) {
+    /// The next client. Trouble with one client or with too many open files is waited out.
+    pub async fn accept(&self) -> (Arrival, Peer) {
         loop {
             let arrived = match self {
                 Listening::Tcp(listener) => match listener.accept().await {
-                    Ok((stream, peer)) => stream.into_std().map(|stream| (Arrival::Tcp(stream), Some(peer.ip().to_canonical()))),
+                    Ok((stream, peer)) => stream.into_std().map(|stream| (Arrival::Tcp(stream), Peer::new(peer))),
                     Err(error) => Err(error),
                 },
                 Listening::Unix { listener, .. } => match listener.accept().await {
-                    Ok((stream, _)) => stream.into_std().map(|stream| (Arrival::Unix(stream), None)),
+                    Ok((stream, _)) => stream.into_std().map(|stream| (Arrival::Unix(stream), Peer::Unix)),
                     Err(error) => Err(error),
                 },
             };
@@ -102,7 +160,7 @@ impl Arrival {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let Listening::Unix { path, .. } = self {
+        if let Listening::Unix { path: Some(path), .. } = self {
             // Gone already, or not ours to remove: then it stays.
             let _ = disk::remove_file(path);
         }
@@ -123,6 +181,12 @@ async fn remove_dead(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    impl Socket for tokio::io::DuplexStream {
+        fn talks(&self) -> bool {
+            false
+        }
+    }
+
     #[tokio::test]
     async fn a_socket_left_by_a_dead_process_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
@@ -139,5 +203,32 @@ mod tests {
         let listening = Listening::bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap();
         let Ok(Address::Tcp(address)) = listening.address() else { panic!() };
         assert_ne!(address.port(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_passed_says_where_it_is_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("in.sock");
+        let abstract_name = std::os::unix::net::SocketAddr::from_abstract_name(b"transom-test-listener").unwrap();
+        let bound = [std::os::unix::net::UnixListener::bind(&path), std::os::unix::net::UnixListener::bind_addr(&abstract_name)];
+        let listening = bound.map(|socket| Listening::passed(Passed::Unix(socket.unwrap())).unwrap());
+        assert_eq!(
+            listening.each_ref().map(|listening| listening.address().unwrap().to_string()),
+            [format!("unix:{}", path.display()), "unix:@transom-test-listener".to_owned()]
+        );
+        drop(listening);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_client_has_said_is_seen_without_waiting() {
+        let (client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let server = UnixStream::from_std(server).unwrap();
+        assert!(!server.talks());
+        std::io::Write::write_all(&mut &client, b"EHLO x\r\n").unwrap();
+        assert!(server.talks());
+        drop(client);
+        assert!(server.talks());
     }
 }

@@ -11,7 +11,9 @@ mod input;
 mod judge;
 mod limits;
 mod listener;
+mod peer;
 mod permission;
+mod proxy;
 mod receive;
 mod reload;
 mod shared;
@@ -31,10 +33,12 @@ use tokio_util::task::TaskTracker;
 use self::connection::Connection;
 use self::cores::Cores;
 pub use self::listener::{Arrival, Listening, Socket};
+use self::peer::Peer;
 pub use self::reload::{Reload, ReloadError};
 use self::shared::{Entrance, Setup, Shared};
 use self::view::View;
 use crate::base::clock;
+use crate::base::systemd::{self, Sockets};
 use crate::config::{Address, Config};
 use crate::relay::{self, Relay, RelayError};
 use crate::store::{self, Store, StoreError};
@@ -66,7 +70,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Server {
     setup: Arc<watch::Sender<Setup>>,
-    listeners: Vec<Listening>,
+    /// Each with the number of its listener; the service manager may pass several for one.
+    listeners: Vec<(usize, Listening)>,
     addresses: Vec<Address>,
     sessions: TaskTracker,
     cores: Arc<Cores>,
@@ -76,16 +81,16 @@ pub struct Server {
 ///
 /// # Errors
 /// Why nothing was started.
-pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    Server::start(config).await?.serve(shutdown).await
+pub async fn run(config: &Config, sockets: Sockets, shutdown: CancellationToken) -> Result<(), StartError> {
+    Server::start(config, sockets).await?.serve(shutdown).await
 }
 
 impl Server {
-    /// Opens the store and binds the listeners. Nothing is accepted yet.
+    /// Opens the store and binds the listeners, or takes from `sockets` what the service manager has bound. Nothing is accepted yet.
     ///
     /// # Errors
     /// Why nothing was started.
-    pub async fn start(config: &Config) -> Result<Server, StartError> {
+    pub async fn start(config: &Config, mut sockets: Sockets) -> Result<Server, StartError> {
         let quarantine = &config.store.quarantine;
         let (path, limits) = (config.store.path.clone(), store::Limits { keep: quarantine.keep, size: quarantine.size.0 });
         let opened = spawn_blocking(move || Store::open(&path, limits)).await;
@@ -93,15 +98,22 @@ impl Server {
         let relay = Relay::new(relay::Settings::of(config, store.token()));
         let shared = Shared::new(config, relay, store);
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        for listener in &config.listeners {
+        for (at, listener) in config.listeners.iter().enumerate() {
             let failed = |error| StartError::Listen { address: listener.address.clone(), error };
-            let listening = Listening::bind(&listener.address).await.map_err(failed)?;
-            let address = listening.address().map_err(failed)?;
-            if config.inside.is_none() && !address.is_local() {
-                return Err(StartError::OpenRelay(address));
+            for listening in Listening::bind_or_take(&listener.address, &mut sockets).await.map_err(failed)? {
+                let address = listening.address().map_err(failed)?;
+                if config.inside.is_none() && !address.is_local() {
+                    return Err(StartError::OpenRelay(address));
+                }
+                addresses.push(address);
+                listeners.push((at, listening));
             }
-            addresses.push(address);
-            listeners.push(listening);
+        }
+        for name in sockets.left() {
+            tracing::warn!(
+                name,
+                "a socket was passed that no listener names: with `address: systemd:{name}` one would take what comes to it"
+            );
         }
         let setup = Arc::new(watch::Sender::new(Setup::new(config, shared)));
         let cores = Arc::new(Cores::start().map_err(StartError::Threads)?);
@@ -139,8 +151,10 @@ impl Server {
         stream: Box<dyn Socket>,
         peer: Option<IpAddr>,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let entrance = Entrance::new(self.setup.subscribe(), listener);
-        let place = self.shared().sessions.admit(peer)?;
+        let mut entrance = Entrance::new(self.setup.subscribe(), listener);
+        let (shared, door) = entrance.now();
+        let peer = peer.map_or(Peer::Unix, |address| Peer::new((address, 0).into()));
+        let place = shared.sessions.admit(door.permission.counted(peer))?;
         let mut connection = Connection::new(stream, peer, entrance, place);
         Some(async move { connection.serve().await })
     }
@@ -151,22 +165,25 @@ impl Server {
     /// A next hop turned out to be this server.
     pub async fn serve(mut self, shutdown: CancellationToken) -> Result<(), StartError> {
         let accepting = TaskTracker::new();
-        for (at, listening) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
+        for (at, listening) in std::mem::take(&mut self.listeners) {
             let entrance = Entrance::new(self.setup.subscribe(), at);
             accepting.spawn(accept(listening, entrance, self.sessions.clone(), Arc::clone(&self.cores)));
         }
         accepting.spawn(expire(self.shared()));
         accepting.spawn(write_counts(self.shared()));
         accepting.close();
+        let alive = tokio::spawn(keep_alive(Arc::clone(&self.cores)));
         let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);
         if probed.is_ok() {
             for address in &self.addresses {
                 tracing::info!("listening on {address}");
             }
+            systemd::ready("taking mail");
             shutdown.cancelled().await;
             tracing::info!(sessions = self.sessions.len(), "shutting down");
         }
         let shared = self.shared();
+        systemd::stopping(shared.timeouts.shutdown + shared.timeouts.after_dot);
         shared.stop.cancel();
         self.sessions.close();
         accepting.wait().await;
@@ -178,6 +195,7 @@ impl Server {
         shared.store.end_again();
         // A reload may have brought another one meanwhile.
         self.shared().relay.close().await;
+        alive.abort();
         probed
     }
 }
@@ -190,14 +208,17 @@ async fn probe(relay: Relay) -> Result<(), String> {
 }
 
 async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTracker, cores: Arc<Cores>) {
-    let (shared, _) = entrance.now();
+    let (mut shared, mut door) = entrance.now();
     loop {
         let (arrival, peer) = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
             accepted = listening.accept() => accepted,
         };
-        if let Some(place) = shared.sessions.admit(peer) {
+        if let Some(now) = entrance.changed() {
+            (shared, door) = now;
+        }
+        if let Some(place) = shared.sessions.admit(door.permission.counted(peer)) {
             let entrance = entrance.clone();
             cores.spawn(&sessions, |core| async move {
                 let _core = core;
@@ -207,12 +228,22 @@ async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTrac
                 }
             });
         } else {
-            let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-            tracing::warn!(client, "session refused: limits.sessions or limits.sessions_per_address is reached");
+            tracing::warn!(client = %peer, "session refused: limits.sessions or limits.sessions_per_address is reached");
             if let Some(stream) = opened(arrival) {
                 sessions.spawn(connection::turn_away(stream));
             }
         }
+    }
+}
+
+/// Tells the service manager that all threads answer, if it wants to know.
+async fn keep_alive(cores: Arc<Cores>) {
+    let Some(pause) = systemd::watchdog() else { return };
+    let mut times = interval(pause);
+    loop {
+        times.tick().await;
+        cores.answer().await;
+        systemd::alive();
     }
 }
 

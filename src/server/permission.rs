@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::peer::Peer;
 use crate::config::OriginOf;
+use crate::config::trust::{self, Trust};
 use crate::mail::{Inside, Standing};
 use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Reply};
@@ -14,22 +16,24 @@ pub struct Permission {
     /// None: the listener is on loopback or a Unix socket, and relays whatever its clients send.
     inside: Option<Arc<Inside>>,
     origin: OriginOf,
+    trust: Trust,
 }
 
 impl Permission {
     #[must_use]
-    pub fn new(inside: Option<Arc<Inside>>, origin: OriginOf) -> Permission {
-        Permission { inside, origin }
+    pub fn new(inside: Option<Arc<Inside>>, origin: OriginOf, trust: Trust) -> Permission {
+        Permission { inside, origin, trust }
     }
 
-    /// Whether a client may send to a recipient, as given. `peer` is none on a Unix socket. Who has logged in may send to anyone, wherever it stands.
+    /// Whether a client may send to a recipient, as given. Who has logged in may send to anyone, wherever it stands; what XFORWARD says
+    /// does not count.
     ///
     /// # Errors
     /// The refusal.
-    pub fn check(&self, peer: Option<IpAddr>, logged_in: bool, recipient: &Path) -> Result<(), Reply> {
+    pub fn check(&self, peer: Peer, logged_in: bool, recipient: &Path) -> Result<(), Reply> {
         let Some(inside) = &self.inside else { return Ok(()) };
         // RFC 5321 4.5.1: postmaster is always reached.
-        if logged_in || self.is_inside(inside, peer) || recipient.is_bare_postmaster() {
+        if logged_in || self.may_forward(peer) || self.is_inside(inside, peer) || recipient.is_bare_postmaster() {
             return Ok(());
         }
         // `user%else.where@inside` and its like ask the next hop to relay in our name.
@@ -40,17 +44,41 @@ impl Permission {
 
     /// Where a client stands for the condition `direction`.
     #[must_use]
-    pub fn standing(&self, peer: Option<IpAddr>, logged_in: bool) -> Standing {
+    pub fn standing(&self, client: Peer, logged_in: bool) -> Standing {
         let nobody = Inside::default();
-        let by_login = logged_in && self.origin == OriginOf::Auto;
-        if by_login || self.is_inside(self.inside.as_deref().unwrap_or(&nobody), peer) { Standing::Inside } else { Standing::Outside }
+        let inside = self.is_inside(self.inside.as_deref().unwrap_or(&nobody), client);
+        if inside || (logged_in && self.origin == OriginOf::Auto) { Standing::Inside } else { Standing::Outside }
     }
 
-    fn is_inside(&self, inside: &Inside, peer: Option<IpAddr>) -> bool {
-        match (self.origin, peer) {
-            (OriginOf::Inside, _) | (OriginOf::Auto, None) => true,
-            (OriginOf::Outside, _) => false,
-            (OriginOf::Auto, Some(address)) => inside.has_address(address),
+    /// Whether this peer may put another client in its own place with XCLIENT.
+    #[must_use]
+    pub fn may_stand_in(&self, peer: Peer) -> bool {
+        peer.address().is_some_and(|address| trust::hold(&self.trust.xclient, address))
+    }
+
+    /// Whether this peer is a mail server of the operator's own, that says with XFORWARD whose mail it hands on.
+    #[must_use]
+    pub fn may_forward(&self, peer: Peer) -> bool {
+        peer.address().is_some_and(|address| trust::hold(&self.trust.xforward, address))
+    }
+
+    /// Whether this peer has to begin with a header of the PROXY protocol.
+    #[must_use]
+    pub fn is_proxy(&self, peer: Peer) -> bool {
+        peer.address().is_some_and(|address| trust::hold(&self.trust.proxy_protocol, address))
+    }
+
+    /// The address whose sessions are counted for this peer; none: they are not.
+    #[must_use]
+    pub fn counted(&self, peer: Peer) -> Option<IpAddr> {
+        peer.address().filter(|address| !address.is_loopback() && !self.trust.names(*address))
+    }
+
+    fn is_inside(&self, inside: &Inside, client: Peer) -> bool {
+        match (self.origin, client) {
+            (OriginOf::Inside, _) | (OriginOf::Auto, Peer::Unix) => true,
+            (OriginOf::Outside, _) | (OriginOf::Auto, Peer::Unknown) => false,
+            (OriginOf::Auto, Peer::At(address)) => inside.has_address(address.ip()),
         }
     }
 }
@@ -61,11 +89,20 @@ mod tests {
 
     fn permission(origin: OriginOf) -> Permission {
         let inside = Inside { domains: vec!["example.org".into(), ".example.org".into()], networks: vec!["10.0.0.0/8".parse().unwrap()] };
-        Permission::new(Some(Arc::new(inside)), origin)
+        let trust = Trust { xforward: vec!["192.0.2.99/32".parse().unwrap()], ..Trust::default() };
+        Permission::new(Some(Arc::new(inside)), origin, trust)
     }
 
-    fn may(permission: &Permission, peer: &str, recipient: &str) -> bool {
-        let peer = (peer != "unix").then(|| peer.parse().unwrap());
+    fn peer(text: &str) -> Peer {
+        match text {
+            "unix" => Peer::Unix,
+            "unknown" => Peer::Unknown,
+            address => Peer::new((address.parse::<IpAddr>().unwrap(), 0).into()),
+        }
+    }
+
+    fn may(permission: &Permission, from: &str, recipient: &str) -> bool {
+        let peer = peer(from);
         permission.check(peer, false, &Path::parse(recipient).unwrap()).is_ok()
     }
 
@@ -104,8 +141,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_server_of_our_own_sends_to_anyone_and_stands_where_its_address_does() {
+        for origin in [OriginOf::Auto, OriginOf::Outside] {
+            assert!(may(&permission(origin), "192.0.2.99", "a%b@example.net"));
+            assert_eq!(permission(origin).standing(peer("192.0.2.99"), false), Standing::Outside);
+        }
+    }
+
+    #[test]
+    fn a_client_of_unknown_address_is_a_stranger() {
+        assert!(!may(&permission(OriginOf::Auto), "unknown", "a@example.net"));
+        assert_eq!(permission(OriginOf::Auto).standing(Peer::Unknown, false), Standing::Outside);
+    }
+
+    #[test]
     fn who_has_logged_in_sends_to_anyone_and_stands_where_the_listener_says() {
-        let (stranger, elsewhere) = (Some([192, 0, 2, 1].into()), Path::parse("a%b@example.net").unwrap());
+        let (stranger, elsewhere) = (peer("192.0.2.1"), Path::parse("a%b@example.net").unwrap());
         for (origin, standing) in
             [(OriginOf::Auto, Standing::Inside), (OriginOf::Inside, Standing::Inside), (OriginOf::Outside, Standing::Outside)]
         {
@@ -113,18 +164,27 @@ mod tests {
             assert_eq!(permission(origin).standing(stranger, true), standing);
         }
         assert_eq!(permission(OriginOf::Auto).standing(stranger, false), Standing::Outside);
-        assert_eq!(Permission::new(None, OriginOf::Auto).standing(stranger, true), Standing::Inside);
+        assert_eq!(Permission::new(None, OriginOf::Auto, Trust::default()).standing(stranger, true), Standing::Inside);
+    }
+
+    #[test]
+    fn sessions_of_loopback_unix_sockets_and_trusted_peers_are_not_counted() {
+        let permission = permission(OriginOf::Auto);
+        for not_counted in ["127.0.0.1", "::1", "unix", "unknown", "192.0.2.99"] {
+            assert_eq!(permission.counted(peer(not_counted)), None, "{not_counted}");
+        }
+        assert_eq!(permission.counted(peer("192.0.2.98")), Some("192.0.2.98".parse().unwrap()));
     }
 
     #[test]
     fn nobody_inside_is_nobody() {
-        let nobody = Permission::new(Some(Arc::new(Inside::default())), OriginOf::Auto);
+        let nobody = Permission::new(Some(Arc::new(Inside::default())), OriginOf::Auto, Trust::default());
         assert!(!may(&nobody, "127.0.0.1", "a@example.org"));
         assert!(may(&nobody, "192.0.2.1", "postmaster"));
     }
 
     #[test]
     fn without_inside_a_local_listener_relays_anything() {
-        assert!(may(&Permission::new(None, OriginOf::Auto), "127.0.0.1", "a%b@example.net"));
+        assert!(may(&Permission::new(None, OriginOf::Auto, Trust::default()), "127.0.0.1", "a%b@example.net"));
     }
 }

@@ -36,6 +36,11 @@ pub enum ReloadError {
     /// What is bound goes on, and its mail would have nowhere to go.
     #[error("the listener `{listener}` stays until a restart, and its route `{route}` is gone: keep it under `routes:` until then")]
     Route { listener: Arc<str>, route: Arc<str> },
+    /// A listener that only a restart ends would let those it trusts make anybody one of those inside.
+    #[error(
+        "the listener `{0}` is bound and trusts others with XCLIENT or PROXY: keep `inside:`, and them out of `inside.networks`, or restart"
+    )]
+    Trust(Arc<str>),
 }
 
 impl Reload {
@@ -59,6 +64,13 @@ impl Reload {
             if let Some(route) = route.as_ref().filter(|route| !there(route)) {
                 return Err(ReloadError::Route { listener: Arc::clone(name), route: Arc::clone(route) });
             }
+        }
+        let astray = |listener: &&Listener| match &config.inside {
+            Some(inside) => listener.trust.inside(inside).is_some(),
+            None => listener.trust.replaces_clients(),
+        };
+        if let Some(listener) = config.listeners.iter().find(astray) {
+            return Err(ReloadError::Trust(Arc::clone(&listener.name)));
         }
         let old = Arc::clone(&self.setup.borrow().shared);
         let settings = relay::Settings::of(&config, old.store.token());

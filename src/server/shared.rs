@@ -197,7 +197,7 @@ impl Shared {
         let inside = config.inside.clone().map(Arc::new);
         Door {
             name: Arc::clone(&listener.name),
-            permission: Permission::new(inside, listener.origin),
+            permission: Permission::new(inside, listener.origin, listener.trust.clone()),
             auth: listener.auth.clone(),
             chain: Arc::clone(listener.chain.as_ref().unwrap_or(&config.chain)),
             intake: Intake {

@@ -1,6 +1,6 @@
 //! One line a transaction in the log: everything one needs to find the rest.
 
-use std::net::IpAddr;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ulid::ULID_LEN;
 
 use crate::base::metrics::COUNTS;
 use crate::base::text::{add_address, add_number};
-use crate::mail::Origin;
+use crate::mail::{Client, Origin};
 use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use crate::smtp::reply::Reply;
@@ -55,7 +55,11 @@ impl Summary<'_> {
         let Summary { origin, .. } = self;
         let (mut id, mut session) = ([0; ULID_LEN], [0; ULID_LEN]);
         let mut texts = Texts(String::with_capacity(512));
-        let client = texts.add(|text| add_client(origin.client.address, text));
+        let client = texts.add(|text| add_client(&origin.client, text));
+        // Where a trusted peer speaks for a client.
+        let peer = texts.add(|text| {
+            origin.peer.filter(|peer| Some(*peer) != origin.client.address).into_iter().for_each(|peer| add_address(peer, text))
+        });
         let from = texts.add(|text| add_path(self.sender, text));
         let to = texts.add(|text| add_names(self.recipients, text));
         let fired = texts.add(|text| add_all(self.fired, ", ", text));
@@ -67,6 +71,8 @@ impl Summary<'_> {
             id = &*origin.id.array_to_str(&mut id),
             session = &*origin.session.array_to_str(&mut session),
             client = texts.get(client),
+            peer = texts.get(peer),
+            ident = origin.client.ident.as_deref(),
             user = origin.user.as_deref(),
             from = texts.get(from),
             to = texts.get(to),
@@ -131,10 +137,10 @@ impl Times {
     }
 }
 
-fn add_client(address: Option<IpAddr>, text: &mut String) {
-    match address {
+fn add_client(client: &Client, text: &mut String) {
+    match client.address {
         Some(address) => add_address(address, text),
-        None => text.push_str("unix"),
+        None => write!(text, "{client}").expect("a String takes all"),
     }
 }
 

@@ -8,6 +8,7 @@ mod rcpt;
 
 use super::envelope::{Declared, Recipient};
 use super::extension::Offer;
+use super::identity::{Attribute, XCLIENT, XFORWARD, attributes};
 use super::path::Path;
 use super::reply::{self, Reply};
 use crate::base::secret::Secret;
@@ -42,6 +43,10 @@ pub enum Command {
         /// In base64.
         initial: Option<Secret>,
     },
+    /// The client is another one (Postfix' `XCLIENT_README`).
+    Xclient(Vec<Attribute>),
+    /// Whose message the next one is (Postfix' `XFORWARD_README`).
+    Xforward(Vec<Attribute>),
     Rset,
     Noop,
     Vrfy,
@@ -132,15 +137,15 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
         "DATA" => alone(arguments, Command::Data),
         "BDAT" => bdat::read(arguments),
         "AUTH" => auth::read(arguments),
+        "XCLIENT" => attributes(arguments, XCLIENT).map(Command::Xclient).ok_or(SyntaxError::Arguments),
+        "XFORWARD" => attributes(arguments, XFORWARD).map(Command::Xforward).ok_or(SyntaxError::Arguments),
         "RSET" => alone(arguments, Command::Rset),
         "QUIT" => alone(arguments, Command::Quit),
         "NOOP" => Ok(Command::Noop),
         "HELP" => Ok(Command::Help),
         "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "XCLIENT" | "XFORWARD" | "LHLO" => {
-            Err(SyntaxError::NotImplemented)
-        }
+        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "LHLO" => Err(SyntaxError::NotImplemented),
         _ => Err(SyntaxError::Unknown),
     }
 }

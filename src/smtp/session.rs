@@ -9,11 +9,13 @@
 //! | Chunks    | Greeted   | 503  | 503        | 503        | ask server         | ask server, Data | Greeted   | refused: Greeted      |
 //! | Data      |           |      |            |            |                    |                  |           | Greeted               |
 //!
+//! XCLIENT, from who may say it, leads from Connected and Greeted back to Connected; XFORWARD is taken in these two states and kept until the next reset.
 //! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt,
 //! Chunks or Data drops sender, recipients and what was declared. DATA is 503 also where BODY=BINARYMIME was declared. The bytes behind a BDAT are swallowed
 //! whatever its answer is.
 
 mod chunk;
+mod identity;
 mod login;
 
 use std::sync::Arc;
@@ -23,7 +25,10 @@ use super::auth::check::Claim;
 use super::command::{Command, SyntaxError};
 use super::envelope::{Body, Envelope, Recipient};
 use super::extension::{self, Offer};
+use super::identity::Attribute;
 use super::reply::{self, Class, Reply};
+use identity::SpokenFor;
+pub use identity::Trusted;
 pub use login::Denied;
 use login::Login;
 
@@ -62,6 +67,8 @@ pub enum Question {
     Chunk { size: u64, whole: Option<Envelope> },
     /// Is the client who it says? Answered with [`Session::found`].
     Login(Claim),
+    /// The client is another one. Answered with [`Session::start_over`], if there is a place for it.
+    Client(Vec<Attribute>),
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +97,7 @@ pub struct Session {
     terms: Arc<Terms>,
     state: State,
     greeting: Option<Greeting>,
+    spoken_for: SpokenFor,
     /// Recipients asked about and not answered yet.
     asked: usize,
     /// Recipients of this transaction that the server was asked about, accepted or not.
@@ -105,8 +113,18 @@ pub struct Session {
 impl Session {
     #[must_use]
     pub fn new(terms: Arc<Terms>) -> Session {
-        let (login, bindings) = (None, None);
-        Session { terms, state: State::Connected, greeting: None, asked: 0, given: 0, commands: 0, errors: 0, login, bindings }
+        Session {
+            terms,
+            state: State::Connected,
+            greeting: None,
+            spoken_for: SpokenFor::default(),
+            asked: 0,
+            given: 0,
+            commands: 0,
+            errors: 0,
+            login: None,
+            bindings: None,
+        }
     }
 
     /// Goes on under other terms; between two transactions.
@@ -151,12 +169,19 @@ impl Session {
         }
         let step = match Command::parse(line, offer) {
             // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
-            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::Auth { .. }) if early => Step::Reply(reply::out_of_step()),
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::Auth { .. } | Command::Xclient(_)) if early => {
+                Step::Reply(reply::out_of_step())
+            }
             // RFC 3030 2: whatever is wrong, the bytes behind it are content.
             Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
                 Step::Reply(reply) => Step::Swallow(size, reply),
                 ask => ask,
             },
+            Err(error @ SyntaxError::Chunk) => Step::Reply(self.refuse(error)),
+            // Who was not offered PIPELINING waits for each answer.
+            Ok(_) | Err(_) if early && !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) => {
+                Step::Reply(reply::out_of_step())
+            }
             Ok(command) => self.command(command, offer),
             Err(error) => Step::Reply(self.refuse(error)),
         };
@@ -206,6 +231,8 @@ impl Session {
             Command::Data => self.data(),
             Command::Bdat { size, last } => self.chunk(size, last),
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial.as_ref()),
+            Command::Xclient(told) => self.xclient(told),
+            Command::Xforward(told) => self.xforward(told),
             Command::Rset => {
                 self.reset();
                 Step::Reply(reply::ok())
@@ -225,6 +252,7 @@ impl Session {
         let hello = if greeting.extended {
             let mut keywords = extension::keywords(offer, token);
             keywords.extend(self.announced_logins());
+            keywords.extend(self.spoken_for.keywords());
             reply::extended_hello(hostname, &keywords)
         } else {
             reply::hello(hostname)
@@ -316,6 +344,7 @@ impl Session {
 
     fn reset(&mut self) {
         (self.asked, self.given) = (0, 0);
+        self.spoken_for.forget_message();
         self.state = if self.greeting.is_some() { State::Greeted } else { State::Connected };
     }
 
@@ -330,6 +359,7 @@ mod tests {
     use super::*;
     use crate::smtp::auth::check::testing::Known;
     use crate::smtp::extension::{Extensions, Submitter};
+    use crate::smtp::identity::Identity;
 
     pub(super) const OFFER: Offer = Offer {
         size: 1000,
@@ -356,6 +386,7 @@ mod tests {
             Step::Ask(Question::Message(_)) => 354,
             Step::Ask(Question::Chunk { size, whole: None }) => session.chunk_taken(reply::chunk_taken(size)).code(),
             Step::Ask(Question::Chunk { whole: Some(_), .. }) => session.message(reply::ok()).code(),
+            Step::Ask(Question::Client(told)) => session.start_over(Identity::default().told(told)).code(),
             Step::Ask(Question::Login(claim)) => match session.found(claim.check(&Known::new())) {
                 Step::Reply(reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
                 other => panic!("{other:?}"),
@@ -492,5 +523,70 @@ mod tests {
     #[test]
     fn a_recipient_beyond_ascii_needs_smtputf8_at_mail() {
         dialog(&mut session(), &[("EHLO c", 250), MAIL, ("RCPT TO:<grün@example.org>", 553)]);
+    }
+
+    fn trusted() -> Session {
+        let mut session = session();
+        session.trust(Trusted { xclient: true, xforward: true });
+        session
+    }
+
+    #[test]
+    fn who_may_speak_for_others_is_told_so_and_nobody_else() {
+        let hello = |mut session: Session| match session.line(b"EHLO c\r\n", false, &OFFER) {
+            Step::Reply(reply) => reply.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            hello(trusted())
+                .ends_with("XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT / XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"),
+            "{}",
+            hello(trusted())
+        );
+        assert!(!hello(session()).contains("XCLIENT") && !hello(session()).contains("XFORWARD"));
+        dialog(&mut session(), &[("EHLO c", 250), ("XCLIENT ADDR=192.0.2.1", 550), ("XFORWARD ADDR=192.0.2.1", 550)]);
+    }
+
+    #[test]
+    fn xclient_starts_over_and_stays_until_said_again() {
+        let mut session = trusted();
+        dialog(
+            &mut session,
+            &[("EHLO c", 250), ("XCLIENT ADDR=192.0.2.1 HELO=h", 220), ("MAIL FROM:<a@example.org>", 503), ("EHLO c", 250)],
+        );
+        dialog(&mut session, &[MAIL, ("XCLIENT NAME=x", 503), ("RSET", 250)]);
+        assert_eq!(session.stands_for().unwrap().helo.as_deref(), Some("h"));
+        dialog(&mut session, &[("XCLIENT LOGIN=bob", 220), ("XCLIENT", 501)]);
+        let Step::Reply(reply) = trusted().line(b"XCLIENT NAME=x\r\n", true, &OFFER) else { panic!() };
+        assert!(reply.code() == 554 && reply.closes());
+    }
+
+    #[test]
+    fn xforward_is_for_one_message() {
+        for end in ["RSET", "EHLO c", "DATA"] {
+            let mut session = trusted();
+            dialog(
+                &mut session,
+                &[("EHLO c", 250), ("XFORWARD NAME=n", 250), ("XFORWARD ADDR=192.0.2.1", 250), MAIL, ("XFORWARD NAME=n", 503), RCPT],
+            );
+            let forwarded = session.forwarded().unwrap();
+            assert!(forwarded.name.as_deref() == Some("n") && forwarded.address.is_some());
+            if say(&mut session, end) == 354 {
+                assert!(session.forwarded().is_some());
+                session.message(reply::ok());
+            }
+            assert_eq!(session.forwarded(), None, "{end}");
+        }
+        dialog(&mut trusted(), &[("EHLO c", 250), ("XFORWARD LOGIN=x", 501), ("XFORWARD", 501)]);
+    }
+
+    #[test]
+    fn who_was_not_offered_pipelining_waits_for_each_answer() {
+        for (hello, line) in [("HELO c", "MAIL FROM:<a@example.org>"), ("HELO c", "NOOP"), ("NOOP", "POST / HTTP/1.1"), ("NOOP", "RSET")] {
+            let mut session = session();
+            dialog(&mut session, &[(hello, 250)]);
+            let Step::Reply(reply) = session.line(format!("{line}\r\n").as_bytes(), true, &OFFER) else { panic!() };
+            assert!(reply.code() == 554 && reply.closes(), "{line}");
+        }
     }
 }

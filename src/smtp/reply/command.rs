@@ -56,6 +56,11 @@ pub fn bad_sequence(expected: &'static str) -> Reply {
     Reply::new(503, Enhanced(5, 5, 1), expected)
 }
 
+/// XCLIENT or XFORWARD of a peer that is not trusted with it.
+pub fn not_trusted() -> Reply {
+    Reply::new(550, Enhanced(5, 7, 0), "Not authorized to speak for others")
+}
+
 /// DATA without an accepted recipient.
 pub fn no_recipients() -> Reply {
     Reply::new(554, Enhanced(5, 5, 1), "No valid recipients")

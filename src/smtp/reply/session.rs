@@ -62,6 +62,11 @@ pub fn too_many_sessions() -> Reply {
     Reply::new(421, Enhanced(4, 7, 0), "Too many connections, try again later").and_close()
 }
 
+/// A trusted peer without a header of the PROXY protocol.
+pub fn not_introduced() -> Reply {
+    Reply::new(421, Enhanced(4, 7, 0), "Tell with a PROXY protocol header whose connection this is").and_close()
+}
+
 /// `limits.commands_per_session`.
 pub fn too_many_commands() -> Reply {
     Reply::new(421, Enhanced(4, 7, 0), "Too many commands").and_close()

@@ -56,10 +56,18 @@ impl Session {
         }
     }
 
-    /// Who has logged in.
+    /// Who has logged in, here or where the client that XCLIENT named did.
     #[must_use]
     pub fn user(&self) -> Option<&Arc<str>> {
-        self.login.as_ref()?.user.as_ref()
+        let here = self.login.as_ref().and_then(|login| login.user.as_ref());
+        here.or_else(|| self.stands_for()?.login.as_ref())
+    }
+
+    /// The client is another one.
+    pub(super) fn forget_login(&mut self) {
+        if let Some(login) = &mut self.login {
+            **login = Login { policy: Arc::clone(&login.policy), exchange: None, tried: None, user: None, failures: 0 };
+        }
     }
 
     /// The keyword of EHLO.
@@ -71,7 +79,7 @@ impl Session {
 
     /// Whether mail is taken only after a login that has not been.
     pub(super) fn needs_login(&self) -> bool {
-        self.login.as_ref().is_some_and(|login| login.policy.required && login.user.is_none())
+        self.login.as_ref().is_some_and(|login| login.policy.required) && self.user().is_none()
     }
 
     /// Whether the next line is the client's answer to a challenge.
@@ -88,12 +96,12 @@ impl Session {
     }
 
     fn begin(&mut self, mechanism: &str, initial: Option<&Secret>) -> Result<Turn, Reply> {
-        let bindings = self.bindings.clone();
+        let (bindings, known) = (self.bindings.clone(), self.user().is_some());
         let login = self.login.as_mut().ok_or_else(reply::not_implemented)?;
         if !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) {
             return Err(reply::bad_sequence("Say EHLO first"));
         }
-        if login.user.is_some() {
+        if known {
             return Err(reply::bad_sequence("Already authenticated"));
         }
         if !matches!(self.state, State::Greeted) {
