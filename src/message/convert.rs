@@ -89,7 +89,11 @@ impl Message {
         let (_, slot) = self.leaf(part.id)?;
         let encoded = self.slot_bytes(slot)?;
         let transfer = Message::transfer(part)?;
-        let new = base64::encode_lines(&transfer.decode(&encoded));
+        let mut new = base64::encode_lines(&transfer.decode(&encoded));
+        if part.parent.is_some() && new.ends_with(b"\r\n") {
+            // RFC 2046 5.1.1: the line end before a delimiter belongs to that.
+            new.truncate(new.len() - 2);
+        }
         if transfer != Transfer::Base64 {
             self.set_part_field(part.id, "Content-Transfer-Encoding", "base64")?;
         }

@@ -758,4 +758,40 @@ mod tests {
         assert!(told.in_doubt);
         assert_eq!(told.outcome, "in doubt");
     }
+
+    /// LMTP: `b` and `c` as they were asked about, and `z` by a rule.
+    fn each(words: [(&str, Word); 3]) -> Case {
+        let words = words.into_iter().map(|(to, word)| (path(&format!("{to}@example.org")).into(), word)).collect();
+        Case {
+            ruling: ruling(Outcome::Deliver, &["b@example.org", "c@example.org", "z@example.org"]),
+            ..deliver([Delivery::Each { next_hop: hop(), words }])
+        }
+    }
+
+    fn said(code: u16) -> Word {
+        Word::Said(answer(code))
+    }
+
+    #[test]
+    fn in_lmtp_each_recipient_of_the_client_has_its_reply() {
+        let told = each([("b", said(250)), ("c", said(552)), ("z", said(250))]).told();
+        let replies: Vec<_> = told.each.iter().map(|(to, reply)| (to.address(), reply.code())).collect();
+        assert_eq!(replies, [("b@example.org", 250), ("c@example.org", 552)]);
+        assert_eq!((told.reply.code(), told.outcome), (250, "deliver"));
+        let doubt = each([("b", Word::Unknown("silent".into())), ("c", said(450)), ("z", said(250))]).told();
+        assert_eq!(doubt.each.iter().map(|(_, reply)| reply.code()).collect::<Vec<_>>(), [451, 450]);
+        assert!(doubt.in_doubt);
+    }
+
+    #[test]
+    fn in_lmtp_who_was_brought_in_by_a_rule_has_no_veto_after_the_dot_either() {
+        let stage = |reason: &str| vec![format!("stage {reason} for z@example.org"), "confirm 0".to_owned()];
+        let refused = "this recipient, brought in by a rule, was refused: 550 5.1.1 their words";
+        assert_eq!(each([("b", said(250)), ("c", said(250)), ("z", said(550))]).row(), (250, "deliver", stage(refused)));
+        let unknown = Word::Unknown("silent".into());
+        assert_eq!(each([("b", said(250)), ("c", said(250)), ("z", unknown)]).row(), (250, "deliver", stage("in doubt: silent")));
+        // Where the client hears no, it comes again for all.
+        let undone = vec![format!("stage {refused} for z@example.org"), "undo 0".to_owned()];
+        assert_eq!(each([("b", said(450)), ("c", said(450)), ("z", said(550))]).row(), (450, "refused", undone));
+    }
 }

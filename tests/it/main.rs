@@ -7,6 +7,7 @@
     reason = "tests may panic, ask the machine directly and say what they saw"
 )]
 
+mod chunks;
 mod classes;
 mod cli;
 mod corpus;
@@ -20,6 +21,7 @@ mod introductions;
 mod kill;
 mod lint;
 mod listener;
+mod lmtp;
 mod login;
 mod modes;
 mod parity;

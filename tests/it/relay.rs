@@ -17,7 +17,7 @@ use transom::smtp::path::Path;
 use crate::support::next_hop::{Act, NextHop, Script};
 
 /// Short, so that silence is over soon.
-const SILENCE: Duration = Duration::from_millis(250);
+pub const SILENCE: Duration = Duration::from_millis(250);
 
 pub fn route(hops: &[&NextHop]) -> Route {
     let next_hops = hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect();
@@ -47,7 +47,7 @@ fn one_at_a_time(connections: &mut Connections) {
     (connections.max, connections.wait) = (1, Duration::from_secs(10));
 }
 
-fn relay(hops: &[&NextHop]) -> Relay {
+pub fn relay(hops: &[&NextHop]) -> Relay {
     Relay::new(settings(hops))
 }
 
@@ -55,7 +55,7 @@ pub fn path(address: &str) -> Path {
     Path::parse(address).unwrap()
 }
 
-fn transaction(relay: &Relay) -> Transaction {
+pub fn transaction(relay: &Relay) -> Transaction {
     relay.transaction(None, Behalf::default(), path("a@example.org"), Declared { size: Some(100), ..Declared::default() })
 }
 
@@ -63,11 +63,11 @@ pub fn paths(recipients: &[&str]) -> Vec<Recipient> {
     recipients.iter().map(|address| path(address).into()).collect()
 }
 
-fn envelope(recipients: &[&str]) -> Envelope {
+pub fn envelope(recipients: &[&str]) -> Envelope {
     Envelope { sender: path("a@example.org"), recipients: paths(recipients), declared: Declared::default() }
 }
 
-fn limits(memory: u64) -> Arc<Limits> {
+pub fn limits(memory: u64) -> Arc<Limits> {
     Arc::new(Limits {
         message_size: 10_000_000,
         header_size: 100_000,
@@ -80,7 +80,7 @@ fn limits(memory: u64) -> Arc<Limits> {
     })
 }
 
-fn message(bytes: &'static [u8]) -> Message {
+pub fn message(bytes: &'static [u8]) -> Message {
     Message::parse(Bytes::from_static(bytes), &limits(10_000_000)).unwrap()
 }
 
@@ -88,7 +88,7 @@ pub fn small() -> Message {
     message(b"Subject: x\r\n\r\n.dotted\r\nend\r\n")
 }
 
-fn soon() -> Until {
+pub fn soon() -> Until {
     let now = Instant::now();
     Until { deadline: now + Duration::from_secs(20), hard_deadline: now + Duration::from_secs(30) }
 }

@@ -303,21 +303,20 @@ impl Session {
             *chunks = None;
             return self.reply(wire, text, "554 5.5.1 no valid recipients\r\n");
         }
-        if self.act(text).is_some() || !text.ends_with(" LAST") {
+        if !text.ends_with(" LAST") {
             return self.reply(wire, text, "250 2.0.0 ok\r\n");
         }
-        self.end(wire, std::mem::take(message), recipients)
+        let line = if self.act(text).is_some() { text } else { "." };
+        self.end(wire, line, std::mem::take(message), recipients)
     }
 
-    /// The answers to the end of a message; whether the connection goes on.
-    fn end(&self, wire: &Wire, message: Vec<u8>, recipients: &mut Vec<String>) -> std::io::Result<bool> {
+    /// The answers to the end of a message, that `line` has brought; whether the connection goes on.
+    fn end(&self, wire: &Wire, line: &str, message: Vec<u8>, recipients: &mut Vec<String>) -> std::io::Result<bool> {
         let recipients = std::mem::take(recipients);
-        let lines: Vec<String> =
-            if self.script.lmtp { recipients.iter().map(|to| format!(".{to}")).collect() } else { vec![".".to_owned()] };
-        let taken: Vec<String> = recipients
-            .into_iter()
-            .filter(|to| self.says(&if self.script.lmtp { format!(".{to}") } else { ".".to_owned() }, "250"))
-            .collect();
+        let line_for = |to: &String| if self.script.lmtp && line == "." { format!(".{to}") } else { line.to_owned() };
+        let answered = if self.script.lmtp { recipients.len() } else { 1 };
+        let lines: Vec<String> = recipients.iter().take(answered).map(line_for).collect();
+        let taken: Vec<String> = recipients.iter().filter(|to| self.says(&line_for(to), "250")).cloned().collect();
         self.heard.note(|log| {
             log.messages.push(message);
             log.taken.extend(Some(taken).filter(|taken| !taken.is_empty()));
@@ -362,7 +361,7 @@ impl Session {
             }
             message.extend_from_slice(&line);
         }
-        self.end(wire, message, recipients)
+        self.end(wire, ".", message, recipients)
     }
 
     /// Whether the connection goes on.
