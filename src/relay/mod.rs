@@ -18,6 +18,7 @@ mod settings;
 mod stream;
 mod target;
 mod transaction;
+mod warm;
 
 use std::sync::Arc;
 

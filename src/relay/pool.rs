@@ -10,6 +10,7 @@ mod usage;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,13 +31,14 @@ const SHARE: usize = 4;
 pub struct Pools {
     max: usize,
     all: Mutex<HashMap<Remote, Weak<Pool>>>,
+    closed: AtomicBool,
 }
 
 impl Pools {
     /// With at most so many connections to each address.
     #[must_use]
     pub fn new(max: usize) -> Pools {
-        Pools { max, all: Mutex::default() }
+        Pools { max, all: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// The one of an address.
@@ -59,8 +61,14 @@ impl Pools {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(Weak::upgrade).collect()
     }
 
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Closes idle connections with QUIT and waits for that; those that are under way when they come back.
     pub async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         let all = self.all();
         let idle = all.iter().flat_map(|pool| pool.shut());
         let farewells: Vec<_> = idle.map(|connection| tokio::spawn(connection.quit())).collect();
@@ -229,12 +237,6 @@ impl Pool {
         }
     }
 
-    /// Slots that are taken.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.state().taken
-    }
-
     /// Whether somebody waits for a slot.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
@@ -334,7 +336,8 @@ impl Slot {
         // Whether it has stayed quiet is asked before it is used again.
         let fit = connection.is_answered().is_ok() && !connection.is_spent();
         connection.idle_since = clock::monotonic();
-        let most = connection.target.route.connections.idle;
+        let connections = &connection.target.route.connections;
+        let most = connections.idle.max(connections.warm);
         let mut state = self.pool.state();
         let same = state.idle.iter().filter(|other| Arc::ptr_eq(&other.target, &connection.target)).count();
         if fit {
@@ -386,5 +389,82 @@ pub fn discard(connection: Connection) {
         && let Ok(runtime) = tokio::runtime::Handle::try_current()
     {
         runtime.spawn(connection.quit());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(max: usize) -> Arc<Pool> {
+        let (pools, place) = (Pools::new(max), Remote::Unix("next-hop".into()));
+        let pool = pools.at(place.clone());
+        assert!(Arc::ptr_eq(&pool, &pools.at(place)), "one address has one pool");
+        pool
+    }
+
+    fn client(last: u8) -> Option<IpAddr> {
+        Some([192, 0, 2, last].into())
+    }
+
+    /// Takes slots until there are none.
+    fn all(pool: &Arc<Pool>, of: Option<IpAddr>) -> Vec<Slot> {
+        std::iter::from_fn(|| pool.slot(of)).collect()
+    }
+
+    /// Those in a queue who have been served by now.
+    fn served(queue: &mut [oneshot::Receiver<Slot>]) -> Vec<Option<Slot>> {
+        queue.iter_mut().map(|one| one.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_client_alone_may_have_all_and_one_with_its_share_waits_for_others() {
+        let pool = pool(8);
+        let mut slots = all(&pool, client(1));
+        assert_eq!((slots.len(), pool.taken()), (8, 8));
+        let mut queue = [1, 1, 2, 2, 2].map(|last| pool.queue(client(last)));
+        assert!(pool.is_pressed());
+        slots.truncate(5);
+        let got = served(&mut queue);
+        // A quarter of eight is two; then nobody has less than a share, and it goes in order.
+        assert_eq!(got.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true, true, false]);
+        assert_eq!(pool.taken(), 8);
+        drop((got, slots));
+        // Whoever gave up is passed over.
+        assert!(served(&mut queue).iter().filter(|slot| slot.is_some()).count() == 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_overtakes_those_who_wait() {
+        let pool = pool(2);
+        let slots = all(&pool, None);
+        let mut queue = [pool.queue(client(1)), pool.queue(None)];
+        drop(slots);
+        assert_eq!(served(&mut queue).iter().flatten().count(), 2);
+        let held = all(&pool, None);
+        let mut queue = [pool.queue(client(1))];
+        drop(held);
+        // The slot is on its way to the one who waited, and there is one more.
+        assert!(pool.slot(None).is_some() && served(&mut queue)[0].is_some());
+        // Who left the queue holds up nobody.
+        let held = all(&pool, None);
+        drop(pool.queue(None));
+        drop(held);
+        assert_eq!(all(&pool, None).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_takes_no_more_gets_no_more_for_a_while() {
+        let pool = pool(5);
+        let slots: Vec<Slot> = (0..3).filter_map(|_| pool.slot(None)).collect();
+        pool.lower();
+        assert!(pool.slot(None).is_none(), "two besides the one that was refused");
+        drop(slots);
+        assert_eq!(all(&pool, None).len(), 2);
+        let lowest = self::pool(5);
+        let only = lowest.slot(None);
+        lowest.lower();
+        drop(only);
+        assert_eq!(all(&lowest, None).len(), 1, "never none at all");
     }
 }

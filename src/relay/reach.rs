@@ -99,3 +99,49 @@ async fn connect(place: &Remote) -> io::Result<Stream> {
         Remote::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::pool::Pools;
+
+    /// An address that takes connections, and one that refuses them.
+    async fn addresses() -> (tokio::net::TcpListener, Remote, Remote) {
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = open.local_addr().unwrap();
+        (open, Remote::Tcp(address), Remote::Tcp(closed))
+    }
+
+    const WITHIN: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn the_first_address_that_connects_is_taken_and_those_that_refuse_are_noted() {
+        let (_listening, open, closed) = addresses().await;
+        for order in [[&open, &closed], [&closed, &open]] {
+            let pools = Pools::new(5);
+            let mut left: Vec<_> = order.map(|place| pools.at(place.clone())).to_vec();
+            let (slot, _) = first(&mut left, None, WITHIN).await.unwrap();
+            assert_eq!(slot.pool().place, open);
+            assert!(left.iter().any(|pool| pool.place == open) && !pools.at(open.clone()).is_troubled());
+            assert_eq!(pools.at(closed.clone()).taken(), 0);
+        }
+        let pools = Pools::new(5);
+        let mut left = vec![pools.at(closed.clone())];
+        let Err(Some(Trouble::Other(told))) = first(&mut left, None, WITHIN).await else { panic!("it refuses connections") };
+        assert!(told.contains(&closed.to_string()) && left.is_empty() && pools.at(closed.clone()).is_troubled(), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_address_without_a_free_slot_is_left_for_later() {
+        let (_listening, open, closed) = addresses().await;
+        let pools = Pools::new(1);
+        let mut left = vec![pools.at(open.clone()), pools.at(closed)];
+        let taken = left[0].slot(None);
+        assert!(first(&mut left, None, WITHIN).await.is_err_and(|trouble| trouble.is_some()));
+        assert_eq!(left.iter().map(|pool| &pool.place).collect::<Vec<_>>(), [&open]);
+        assert!(first(&mut left, None, WITHIN).await.is_err_and(|trouble| trouble.is_none()), "nothing was tried");
+        drop(taken);
+        assert!(first(&mut left, None, WITHIN).await.is_ok());
+    }
+}

@@ -126,6 +126,20 @@ impl Target {
         self.seen().capabilities.clone()
     }
 
+    /// Whether fewer connections lie ready than these, and one more would be in nobody's way.
+    #[must_use]
+    pub fn wants_more(self: &Arc<Target>, warm: usize) -> bool {
+        let (mut ready, mut room, mut known) = (0, false, false);
+        self.at_known::<()>(|pool| {
+            ready += pool.ready(self);
+            room |= pool.has_room();
+            known = true;
+            None
+        });
+        // A name that was not resolved yet has no addresses.
+        ready < warm && (room || !known)
+    }
+
     /// Connections that are used now.
     #[must_use]
     pub fn load(&self) -> usize {

@@ -175,6 +175,7 @@ impl Server {
         let alive = tokio::spawn(keep_alive(Arc::clone(&self.cores)));
         let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);
         if probed.is_ok() {
+            self.shared().relay.keep_warm();
             for address in &self.addresses {
                 tracing::info!("listening on {address}");
             }

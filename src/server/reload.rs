@@ -78,6 +78,7 @@ impl Reload {
         let relay = if same_way { old.relay.clone() } else { Relay::new(settings) };
         if !same_way {
             probe(relay.clone()).await.map_err(ReloadError::Loop)?;
+            relay.keep_warm();
         }
         self.setup.send_replace(Setup::new(&config, old.under(&config, relay)));
         self.config = config;

@@ -25,6 +25,7 @@ mod lmtp;
 mod login;
 mod modes;
 mod parity;
+mod pools;
 mod quarantine;
 mod readme;
 mod reference;
