@@ -1,6 +1,6 @@
 //! Transom, a content filter and mail-transform proxy. The map, in reading order: each layer imports only what stands below it here.
 //!
-//! `cli` > `admin` > `server` > `relay` > `config` > { `chain`, `store` } > `mail` > { `message`, `smtp`, `yaml` } > `base`
+//! `cli` > `admin` > `server` > `relay` > `config` > { `chain`, `store` } > `mail` > { `message`, `smtp`, `tls`, `yaml` } > `base`
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -14,4 +14,5 @@ pub mod relay;
 pub mod server;
 pub mod smtp;
 pub mod store;
+pub mod tls;
 pub mod yaml;

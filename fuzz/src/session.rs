@@ -207,6 +207,7 @@ impl Dialog {
                 let reply = self.session.start_over(before.told(told));
                 self.said(&reply);
             }
+            Step::Ask(Question::StartTls) => unreachable!("nothing but clear text is offered here"),
             Step::Swallow(size, reply) => self.count(size, Counted::Swallowed(reply)),
             Step::Ask(Question::Chunk { size, whole }) => {
                 assert!(self.open && self.accepted > 0, "BDAT without a recipient");

@@ -1,7 +1,7 @@
 //! The mails of documented examples, and of tests that say nothing else.
 //!
 //! A mail is written as it travels; lines in parentheses before it tell what is not in the message: `(sender a@b.example)`, `(recipient c@d.example)`, `(client
-//! 192.0.2.1 mail.example)`, `(time 2026-11-21T12:00:00Z)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(user anna)`,
+//! 192.0.2.1 mail.example)`, `(time 2026-11-21T12:00:00Z)`, `(inside)` (where the client stands), `(helo mail.example)`, `(listener inbound)`, `(user anna)`, `(tls)` or `(tls NAMES OF A CERTIFICATE)`,
 //! `(tag newsletter)`, `(score 12)`, `(score phish 3)`.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::test::bytes;
 use super::{Limits, Run};
-use crate::mail::{Client, Inside, Mail, Origin, Protocol, Standing};
+use crate::mail::{Client, Inside, Mail, Origin, Protocol, Secured, Standing};
 use crate::message::{self, Message};
 use crate::smtp::envelope::{Declared, Envelope};
 use crate::smtp::path::Path;
@@ -60,6 +60,12 @@ pub fn origin() -> Origin {
     }
 }
 
+/// TLS with a client whose certificate has these names.
+#[must_use]
+pub fn secured(certificate: Vec<String>) -> Secured {
+    Secured { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", certificate }
+}
+
 /// What is inside where nothing else is said: the domain of [`RECIPIENT`] and its subdomains.
 #[must_use]
 pub fn inside() -> Arc<Inside> {
@@ -85,6 +91,7 @@ pub fn run(text: &str) -> Run {
             "helo" => origin.helo = Arc::from(value),
             "listener" => origin.listener = Arc::from(value),
             "user" => origin.user = Some(Arc::from(value)),
+            "tls" => origin.tls = Some(Arc::new(secured(value.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect()))),
             "time" => origin.time = value.parse().expect("a time in an example"),
             "tag" => tags.push(value),
             "score" => scores.push(value.rsplit_once(' ').unwrap_or(("", value))),

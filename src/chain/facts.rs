@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::html::Visible;
 use super::run::ActionError;
 use super::{Run, example, skeleton};
-use crate::mail::{Client, Direction};
+use crate::mail::{Client, Direction, Secured};
 use crate::message::{Fault, Field, Flag, Message, Part, PartId, Protection};
 use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
@@ -42,6 +42,8 @@ pub trait Facts {
     fn listener(&self) -> &str;
     /// Who logged in.
     fn user(&self) -> Option<&str>;
+    /// What protected the connection of the peer.
+    fn secured(&self) -> Option<&Secured>;
     /// When the message came in.
     ///
     /// # Errors
@@ -151,6 +153,10 @@ impl Facts for Run {
 
     fn user(&self) -> Option<&str> {
         self.mail.origin.user.as_deref()
+    }
+
+    fn secured(&self) -> Option<&Secured> {
+        self.mail.origin.tls.as_deref()
     }
 
     fn size(&self) -> u64 {

@@ -161,6 +161,9 @@ fn value(wants: &str) -> Value {
         return json!({"$ref": format!("#/definitions/condition.{name}")});
     }
     match wants {
+        // A number where it has no quotes.
+        "a domain or an address" | "a host name or an address" | "a SHA-256 in hex or base64" => return text(),
+        "1.2 or 1.3" => return json!({"enum": ["1.2", "1.3", 1.2, 1.3]}),
         "true or false" => return json!({"type": "boolean"}),
         "string tests" => return json!({"$ref": "#/definitions/tests"}),
         manual::CONDITION => return condition(),

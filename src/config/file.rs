@@ -8,6 +8,7 @@ use super::address::Address;
 use super::auth::Auth;
 use super::relay::{Relay, Route};
 use super::trust::Trust;
+use super::tls::ListenerTls;
 use crate::base::log::{Format, Level};
 use crate::chain::test::TestFile;
 use crate::chain::{self, Chain};
@@ -60,6 +61,8 @@ pub struct Listener {
     pub route: Option<Arc<str>>,
     /// Instead of the common one.
     pub chain: Option<Arc<Chain>>,
+    /// Nothing but clear text without it.
+    pub tls: Option<ListenerTls>,
 }
 
 impl Listener {

@@ -14,6 +14,7 @@ mod relay;
 mod secret;
 mod section;
 pub mod trust;
+mod tls;
 pub mod users;
 
 use std::io;
@@ -27,6 +28,7 @@ pub use file::{
     Admin, ChainLimits, Config, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Store, Timeouts,
 };
 pub use relay::{Balance, Commit, Connections, Identity, Relay, Route, Split};
+pub use tls::{ListenerTls, Policy, RelayTls, TlsMode};
 
 use crate::base::{disk, machine};
 use crate::chain::Chain;
@@ -158,6 +160,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     check::limits(node, &limits, problems);
     let mut auths = auth::listeners(node, base, problems).into_iter();
     let accounts = auth::Accounts::read(node, base, problems);
+    let mut tls = tls::listeners(node, base, problems).into_iter();
+    let outward = tls::outward(node, base, problems);
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
     let without_inside = shared_inside.is_none();
@@ -183,7 +187,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         problems.sort();
     }
     finished?;
-    let (relay, routes) = (relay?, routes?);
+    let (relay, routes, outward) = (relay?, routes?, outward?);
     let own = chains.own.into_iter().chain(std::iter::repeat(None));
     Ok(Config {
         file: path.to_owned(),
@@ -192,13 +196,13 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
             .into_iter()
             .map(|listener| listener.under(base))
             .zip(own)
-            .map(|(listener, chain)| Listener { chain, auth: auths.next().flatten(), ..listener })
+            .map(|(listener, chain)| Listener { chain, auth: auths.next().flatten(), tls: tls.next().flatten(), ..listener })
             .collect(),
         inside: inside?,
         limits,
         timeouts,
-        relay: Relay { route: Arc::new(Route { auth: accounts.of(""), ..relay.route.under(base) }), ..relay },
-        routes: routes.iter().map(|route| Arc::new(Route { auth: accounts.of(&route.name), ..Route::clone(route) })).collect(),
+        relay: Relay { route: Arc::new(Route { auth: accounts.of(""), ..outward.of(&relay.route.under(base)) }), ..relay },
+        routes: routes.iter().map(|route| Arc::new(Route { auth: accounts.of(&route.name), ..outward.of(route) })).collect(),
         chain: chains.common,
         chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
@@ -280,6 +284,11 @@ mod tests {
         disk::create_dir_all(&directory.path().join("tests")).unwrap();
         disk::write(&directory.path().join("tests/a.yaml"), b"tests: []").unwrap();
         disk::write(&directory.path().join("secret"), b"pencil\n").unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().pem();
+        for (name, text) in [("cert.pem", &certificate), ("ca.pem", &certificate), ("key.pem", &key.serialize_pem())] {
+            disk::write(&directory.path().join(name), text.as_bytes()).unwrap();
+        }
         disk::write(&directory.path().join("users.yaml"), users::Users::default().written().as_bytes()).unwrap();
         let explicit = match load(&directory.path().join("transom.yaml"), Options { without_tests: true, ..Options::default() }) {
             Ok(loaded) => loaded.config,
@@ -290,7 +299,8 @@ mod tests {
         assert_eq!(implied.timeouts, explicit.timeouts);
         let account = explicit.relay.route.auth.as_ref().unwrap();
         assert!(account.user == "filter" && account.password == crate::base::secret::Secret::new("pencil") && !account.without_tls);
-        assert_eq!(*implied.relay.route, Route { auth: None, ..Route::clone(&explicit.relay.route) });
+        assert_eq!(*implied.relay.route, Route { auth: None, tls: RelayTls::default(), ..Route::clone(&explicit.relay.route) });
+        assert!(implied.listeners[0].tls.is_none() && explicit.listeners[0].tls.as_ref().is_some_and(|tls| !tls.required && !tls.implicit));
         assert_eq!(implied.store.quarantine, explicit.store.quarantine);
         assert_eq!(implied.store.path.file_name(), explicit.store.path.file_name());
         assert_eq!(implied.log, explicit.log);

@@ -11,6 +11,7 @@ use super::file::Listener;
 use super::section::{Domain, positive};
 use crate::chain::route::{DEFAULT, Routes};
 use crate::smtp::auth::client::Account;
+use super::tls::RelayTls;
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 
@@ -37,6 +38,7 @@ pub struct Route {
     pub identity: Identity,
     /// Under which we log in.
     pub auth: Option<Arc<Account>>,
+    pub tls: RelayTls,
     pub connections: Connections,
 }
 
@@ -113,6 +115,7 @@ impl Default for Route {
             balance: Balance::default(),
             identity: Identity::default(),
             auth: None,
+            tls: RelayTls::default(),
             connections: Connections::default(),
         }
     }
@@ -167,6 +170,7 @@ pub(super) const RELAY: &[Key] = &[
         "Extensions that need every server on the way. `mirror`: clients are told of those that all next hops have, as far as they could be reached; a list: of these, whatever the next hops have.",
     ),
     Key::section("auth", auth::ACCOUNT, "Logging in at next hops; without it nobody logs in."),
+    Key::list("tls", super::tls::RELAY, "TLS towards next hops: the first rule that is for one; without one `mode: if_available`."),
     Key::section("connections", CONNECTIONS, "Connections to each next hop."),
 ];
 
@@ -186,6 +190,7 @@ pub(super) const ROUTE: &[Key] = &[
     BALANCE,
     IDENTITY,
     Key::section("auth", auth::ACCOUNT, "Logging in at these next hops; if given, all of it is."),
+    Key::list("tls", super::tls::RELAY, "TLS towards these next hops; if given, no rule of `relay.tls` is for them."),
     Key::section("connections", CONNECTIONS_OF_ROUTE, "Connections to each of these next hops; if given, all of it is."),
 ];
 
@@ -208,6 +213,8 @@ impl FromNode for Relay {
 fn way(settings: &mut Settings<'_>, default: &Route, problems: &mut Problems) -> Route {
     // Its password may be in a file, whose place the configuration's own tells.
     let _ = settings.node("auth");
+    // Read where files are.
+    let _ = settings.node("tls");
     Route {
         balance: settings.or("balance", default.balance, problems),
         identity: settings.or("identity", default.identity, problems),

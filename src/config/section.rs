@@ -74,6 +74,7 @@ impl FromNode for HostName {
 pub(super) const LISTENER: &[Key] = &[
     Key::may("name", "a text", "inbound", "What `client: {listener: inbound}` means in a rule; its address if absent."),
     Key::need("address", manual::ADDRESS, "127.0.0.1:10025", "Where it listens; where others can reach it, `inside` is needed."),
+    Key::section("tls", super::tls::LISTENER, "TLS for its clients; nothing but clear text if absent."),
     Key::section(
         "auth",
         super::auth::AUTH,
@@ -128,8 +129,8 @@ impl FromNode for Listener {
         let malformed = settings.or("malformed", Malformed::default(), problems);
         let received = settings.or("received", Received::default(), problems);
         let route = settings.take::<String>("route", problems);
-        // Its rules are read with those of the common chain.
-        let _ = settings.node("chain");
+        // Its rules are read with those of the common chain, its certificates where files are.
+        let (_, _) = (settings.node("chain"), settings.node("tls"));
         settings.finish(problems)?;
         let (address, line_endings) = (address?, line_endings?);
         if let (true, Some(LineEndings::Reject), Some(node)) = (behind_queue, line_endings, node.get("line_endings")) {
@@ -149,6 +150,7 @@ impl FromNode for Listener {
             received,
             route: route?.map(Arc::from),
             chain: None,
+            tls: None,
         })
     }
 }

@@ -26,6 +26,8 @@ pub struct Stamp<'a> {
     pub by: &'a str,
     /// What was spoken (RFC 3848): `ESMTPS`.
     pub with: &'a str,
+    /// Version and cipher of TLS.
+    pub tls: Option<(&'a str, &'a str)>,
     pub id: &'a str,
     /// Our instance token; it ends the id.
     pub token: &'a str,
@@ -43,7 +45,15 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
     add_place(stamp.name, stamp.address, &mut text);
     text.push_str("\r\n by ");
     add_clean(stamp.by, &mut text);
-    for part in [" with ", stamp.with, " id ", stamp.id, ".", stamp.token] {
+    for part in [" with ", stamp.with] {
+        text.push_str(part);
+    }
+    if let Some((version, cipher)) = stamp.tls {
+        for part in [" (", version, " ", cipher, ")\r\n"] {
+            text.push_str(part);
+        }
+    }
+    for part in [" id ", stamp.id, ".", stamp.token] {
         text.push_str(part);
     }
     if let Some(recipient) = stamp.recipient {
@@ -126,6 +136,7 @@ mod tests {
             address: Some("192.0.2.1".parse().unwrap()),
             by: "mx.example.org",
             with: "ESMTP",
+            tls: None,
             id: "00000000010000000000000002",
             token: "ABCDEFGHIJ",
             recipient: Some("a@example.org"),
@@ -153,6 +164,14 @@ mod tests {
         assert!(told(Some("m.example"), Some("192.0.2.1")).starts_with("Received: from mail.example.net (m.example [192.0.2.1])\r\n"));
         assert!(told(Some("m)("), None).starts_with("Received: from mail.example.net (m??)\r\n"));
         assert!(told(None, None).starts_with("Received: from mail.example.net\r\n"));
+    }
+
+    #[test]
+    fn what_protected_it_stands_behind_what_was_spoken() {
+        let field = field(&Stamp { with: "ESMTPS", tls: Some(("TLSv1.3", "TLS_AES_256_GCM_SHA384")), ..example() });
+        let text = String::from_utf8_lossy(field.raw());
+        assert!(text.contains(" with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n id 0000"), "{text}");
+        assert_eq!(hops(&[field], "ABCDEFGHIJ"), (1, 1));
     }
 
     #[test]

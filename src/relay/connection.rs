@@ -2,6 +2,8 @@
 //!
 //! Every command is counted until it is answered. A connection is fit for another mail only when nothing is unanswered and nothing unread (SEMANTICS 11).
 
+mod tls;
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -12,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::time::timeout;
 
 use super::NextHop;
+pub use self::tls::Protection;
 use super::stream::{Seen, Stream};
 use super::target::Target;
 use crate::base::clock;
@@ -37,6 +40,8 @@ pub enum Trouble {
     Closed,
     /// A reply that is no verdict on the mail: 421, 503, 250 to DATA.
     Said(Stage, Answer),
+    /// No handshake, though the policy asks for one; why, for the log.
+    Tls(String),
     /// No connection, silence, garbage, surplus replies; a text for the log.
     Other(String),
 }
@@ -48,6 +53,7 @@ impl fmt::Display for Trouble {
             Trouble::Said(stage, answer) => {
                 write!(f, "answered {} with `{}`, which is no word on the mail; look into its log", stage.name(), answer.in_one_line())
             }
+            Trouble::Tls(text) => write!(f, "cannot be spoken to in TLS: {text}"),
             Trouble::Other(text) => f.write_str(text),
         }
     }
@@ -64,6 +70,8 @@ pub struct Connection {
     pub next_hop: NextHop,
     /// Whose it is: the next hop of one route, with its policy and its credentials.
     pub target: Arc<Target>,
+    /// None in clear.
+    pub tls: Option<Box<Protection>>,
     reply_within: Duration,
     opened: Instant,
     /// When it came back to the pool.
@@ -93,6 +101,7 @@ impl Connection {
             capabilities: Capabilities::default(),
             next_hop: target.next_hop.clone(),
             target: Arc::clone(target),
+            tls: None,
             reply_within: target.settings.next_hop,
             opened: now,
             idle_since: now,
@@ -214,7 +223,7 @@ impl Connection {
     ///
     /// # Errors
     /// It is not.
-    pub fn quiet(&self) -> Result<(), Trouble> {
+    pub fn quiet(&mut self) -> Result<(), Trouble> {
         self.is_answered()?;
         match self.stream.look() {
             Seen::Unread => Err(Trouble::Other("talks out of turn; its replies cannot be told apart any more".to_owned())),
@@ -274,7 +283,7 @@ impl Connection {
 
     /// Whether there is more to read than was asked for.
     #[must_use]
-    pub fn is_talking(&self) -> bool {
+    pub fn is_talking(&mut self) -> bool {
         self.replies.waiting() > 0 || self.stream.look() == Seen::Unread
     }
 
@@ -284,10 +293,10 @@ impl Connection {
         self.capabilities.limits.transactions.is_none_or(|most| self.mails < most)
     }
 
-    /// Whether TLS protects it, towards a server whose certificate was verified.
+    /// Whether TLS protects it, towards a server that had to prove who it is.
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        self.stream.is_verified()
+        self.tls.is_some() && self.target.policy.is_secure()
     }
 
     /// Whether it has done enough: other servers lose patience with one that goes on (SEMANTICS 11).

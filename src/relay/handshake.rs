@@ -5,12 +5,18 @@
 //! | Greeting | nothing      | here  |
 //! | Hello    | EHLO, or HELO to a server that knows no EHLO (RFC 5321 3.2); LHLO in LMTP | here |
 //! | Login    | AUTH, where the route has an account | [`login`](super::login) |
+//! | TLS      | STARTTLS and EHLO again, or TLS before the greeting, as the policy has it | [`connection::tls`](super::connection) |
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use super::connection::{Connection, Trouble};
+use super::pool::Remote;
+use super::reach;
 use super::stream::Stream;
 use super::target::Target;
+use crate::config::{Policy, TlsMode};
 use crate::smtp::client::{Capabilities, Stage};
 
 /// Why nothing came of a connected socket.
@@ -22,29 +28,51 @@ pub struct Unopened {
 }
 
 impl Connection {
-    /// Everything up to the point where a mail may be sent.
+    /// Everything up to the point where a mail may be sent. Where TLS fails that need not be, on a new socket to the same place.
     ///
     /// # Errors
     /// [`Trouble::Said`] for a refused greeting or EHLO.
-    pub async fn open(stream: Stream, target: &Arc<Target>) -> Result<Connection, Unopened> {
-        let mut connection = Connection::on(stream, target);
+    pub async fn open(stream: Stream, target: &Arc<Target>, place: &Remote) -> Result<Connection, Unopened> {
+        let policy = &target.policy;
+        match Connection::open_under(policy, stream, target).await {
+            Err(Unopened { trouble: Trouble::Tls(why), .. }) if matches!(policy.mode, TlsMode::IfAvailable | TlsMode::AlwaysTry) => {
+                tracing::warn!(
+                    "next hop {} cannot be spoken to in TLS: {why}; it gets its mail in clear, as `relay.tls` allows",
+                    target.next_hop
+                );
+                let stream = match timeout(target.route.connections.connect, reach::connect(place)).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(_)) | Err(_) => return Err(Unopened { trouble: Trouble::Closed, greeted: true }),
+                };
+                Connection::open_under(&policy.in_clear(), stream, target).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_under(policy: &Policy, stream: Stream, target: &Arc<Target>) -> Result<Connection, Unopened> {
+        let connected = if policy.mode == TlsMode::Implicit {
+            Connection::in_tls(stream, target).await
+        } else {
+            Ok(Connection::on(stream, target))
+        };
+        let mut connection = connected.map_err(|trouble| Unopened { trouble, greeted: false })?;
         if let Err(trouble) = connection.expect(Stage::Greeting).await {
             let greeted = matches!(trouble, Trouble::Said(..));
             return Err(Unopened { trouble, greeted });
         }
-        match connection.greeted(target).await {
-            Ok(()) => Ok(connection),
-            Err(trouble) => Err(Unopened { trouble, greeted: true }),
-        }
+        connection.greeted(policy).await.map_err(|trouble| Unopened { trouble, greeted: true })
     }
 
     /// What follows the greeting.
-    async fn greeted(&mut self, target: &Target) -> Result<(), Trouble> {
+    async fn greeted(mut self, policy: &Policy) -> Result<Connection, Trouble> {
+        let target = Arc::clone(&self.target);
         self.hello(&target.settings.hostname).await?;
-        match &target.route.auth {
-            Some(account) => self.log_in(account).await,
-            None => Ok(()),
+        let mut connection = self.secured(policy).await?;
+        if let Some(account) = &target.route.auth {
+            connection.log_in(account).await?;
         }
+        Ok(connection)
     }
 
     /// EHLO, and HELO for a server that knows no EHLO; LHLO in LMTP, which has nothing older (RFC 2033 4.1). What was known of it before is forgotten.

@@ -20,8 +20,13 @@ impl Connection {
     /// # Errors
     /// Why there is no login, and who has to do what.
     pub(super) async fn log_in(&mut self, account: &Arc<Account>) -> Result<(), Trouble> {
-        let wire = Wire { private: matches!(self.next_hop.place, Place::Unix(_)), bindings: &Bindings::default() };
-        let mut login = Login::choose(account, &self.capabilities.auth.join(" "), wire).map_err(refused)?;
+        let chosen = {
+            let (clear, protection) = (Bindings::default(), self.tls.as_ref());
+            let private = protection.is_some() || matches!(self.next_hop.place, Place::Unix(_));
+            let wire = Wire { private, bindings: protection.map_or(&clear, |protection| &protection.bindings) };
+            Login::choose(account, &self.capabilities.auth.join(" "), wire)
+        };
+        let mut login = chosen.map_err(refused)?;
         let mut waiting = login.begin();
         let alone = Zeroizing::new(format!("AUTH {}\r\n", login.mechanism()));
         let with_message = waiting.as_ref().map(|message| Zeroizing::new(format!("AUTH {} {}", login.mechanism(), *in_base64(message))));

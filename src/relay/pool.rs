@@ -372,7 +372,7 @@ impl Drop for Slot {
 }
 
 /// The connection, known to this thread, if it is still good for a mail.
-fn good(connection: Connection) -> Option<Connection> {
+fn good(mut connection: Connection) -> Option<Connection> {
     if connection.quiet().is_err() || connection.has_outlived() {
         discard(connection);
         return None;
@@ -384,7 +384,7 @@ fn good(connection: Connection) -> Option<Connection> {
 }
 
 /// QUIT, if it is not in the middle of something; nobody waits for it.
-pub fn discard(connection: Connection) {
+pub fn discard(mut connection: Connection) {
     if connection.quiet().is_ok()
         && let Ok(runtime) = tokio::runtime::Handle::try_current()
     {

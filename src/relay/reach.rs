@@ -88,7 +88,11 @@ pub async fn to(slot: Slot, within: Duration) -> Result<Reached, (Arc<Pool>, Tro
     Err((pool, Trouble::Other(trouble)))
 }
 
-async fn connect(place: &Remote) -> io::Result<Stream> {
+/// A connected socket.
+///
+/// # Errors
+/// What the system says.
+pub async fn connect(place: &Remote) -> io::Result<Stream> {
     match place {
         Remote::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;

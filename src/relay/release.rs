@@ -98,6 +98,7 @@ fn received_field(store: &Store, row: &Row, hostname: &str) -> Field {
         address: record.client.parse().ok(),
         by: hostname,
         with: &record.with,
+        tls: None,
         id: &record.message,
         token: store.token(),
         recipient: None,

@@ -208,7 +208,7 @@ impl Route {
                 }
             };
             let pool = Arc::clone(slot.pool());
-            match Connection::open(stream, target).await {
+            match Connection::open(stream, target, &pool.place).await {
                 Ok(connection) => return self.welcome(connection, slot),
                 Err(Unopened { trouble, greeted }) => {
                     note(&pool, &trouble, greeted);

@@ -1,4 +1,4 @@
-//! The socket towards a next hop: TCP or Unix, with a look at what lies unread in it.
+//! The socket towards a next hop: TCP or Unix, TLS over it or not, with a look at what lies unread in it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,11 +10,19 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::TlsStream;
+use crate::tls::stream::Lying;
+
+/// Bytes deciphered at a time where only tickets are expected.
+const PIECE: usize = 4 * 1024;
+
 /// A connected socket.
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Over one of the others.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// What a look into the socket shows.
@@ -37,20 +45,16 @@ impl Stream {
         Ok(match self {
             Stream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream.into_std()?)?),
             Stream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream.into_std()?)?),
+            Stream::Tls(stream) => Stream::Tls(Box::new(stream.over(Stream::moved_here)?)),
         })
-    }
-
-    /// Whether TLS protects it, towards a server whose certificate was verified. A socket as it is never does.
-    #[must_use]
-    pub fn is_verified(&self) -> bool {
-        match self {
-            Stream::Tcp(_) | Stream::Unix(_) => false,
-        }
     }
 
     /// Asks the kernel, not the runtime: what arrived a moment ago must be seen, too.
     #[must_use]
-    pub fn look(&self) -> Seen {
+    pub fn look(&mut self) -> Seen {
+        if let Stream::Tls(stream) = self {
+            return look_through(stream);
+        }
         let mut byte = [0; 1];
         match retry_on_intr(|| recv(self.fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)) {
             Ok((_, 1..)) => Seen::Unread,
@@ -63,7 +67,27 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.get_ref().fd(),
         }
+    }
+}
+
+/// The same below TLS: what has arrived is deciphered, for a session ticket or a new key is no word of the next hop.
+fn look_through(stream: &mut TlsStream<Stream>) -> Seen {
+    let mut bytes = [0; PIECE];
+    loop {
+        match retry_on_intr(|| recv(stream.get_ref().fd(), &mut bytes, RecvFlags::DONTWAIT)) {
+            Ok((_, count @ 1..)) if stream.take_in(&bytes[..count]).is_err() => return Seen::Closed,
+            // One that says ever more has said enough.
+            Ok((_, 1..)) if matches!(stream.lying(), Ok(Lying::Nothing)) => {}
+            Ok((_, 1..)) | Err(Errno::AGAIN) => break,
+            Ok(_) | Err(_) => return Seen::Closed,
+        }
+    }
+    match stream.lying() {
+        Ok(Lying::Nothing) => Seen::Quiet,
+        Ok(Lying::Bytes) => Seen::Unread,
+        Ok(Lying::Goodbye) | Err(_) => Seen::Closed,
     }
 }
 
@@ -72,6 +96,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -81,6 +106,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -88,6 +114,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
         }
     }
 
@@ -95,14 +122,18 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::connection::Trouble;
 use super::pool::{Pool, Pools, Remote, TROUBLED};
 use super::{NextHop, Settings};
 use crate::base::clock;
-use crate::config::{Place, Route};
+use crate::config::{Place, Policy, Route};
 use crate::smtp::client::Capabilities;
 
 /// How it is talked to: connections are of one target, and never change to another.
@@ -19,6 +19,8 @@ pub struct Target {
     pub next_hop: NextHop,
     pub route: Arc<Route>,
     pub settings: Arc<Settings>,
+    /// TLS with it.
+    pub policy: Policy,
     addresses: Addresses,
     seen: Mutex<Seen>,
 }
@@ -48,7 +50,8 @@ impl Target {
                 Err(_) => Addresses::Named { pools: Arc::clone(pools), last: Mutex::new(Arc::from([])) },
             },
         };
-        Arc::new(Target { next_hop, route, settings, addresses, seen: Mutex::default() })
+        let policy = route.tls.policy(&next_hop).clone();
+        Arc::new(Target { next_hop, route, settings, policy, addresses, seen: Mutex::default() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -23,10 +23,12 @@ use super::listener::Socket;
 use super::peer::Peer;
 use super::receive::Chunks;
 use super::shared::{Door, Entrance, Shared, Standing};
+use super::tls;
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::relay::{self, Behalf};
+use crate::mail::Secured;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 use recipients::Asked;
@@ -64,6 +66,8 @@ pub struct Connection {
     caller: Peer,
     /// The same, or whom XCLIENT named. Permission and limits go by it.
     peer: Peer,
+    /// None in clear.
+    tls: Option<Arc<Secured>>,
     entrance: Entrance,
     /// What is in force for this transaction.
     door: Arc<Door>,
@@ -92,6 +96,7 @@ impl Connection {
         let (shared, door) = entrance.now();
         let mut session = Session::new(Arc::clone(&shared.terms));
         session.admit(door.auth.as_ref());
+        session.offer_tls(tls::privacy(door.tls.as_ref()));
         Connection {
             stream,
             input: Input::default(),
@@ -107,6 +112,7 @@ impl Connection {
             id: random::ulid(),
             caller: peer,
             peer,
+            tls: None,
             entrance,
             door,
             shared,
@@ -228,6 +234,12 @@ impl Connection {
             Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
             Step::Ask(Question::Chunk { size, whole }) => Box::pin(self.chunk(size, whole)).await,
             Step::Ask(Question::Client(told)) => Ok(self.stand_in(told)),
+            Step::Ask(Question::StartTls) => {
+                self.forget();
+                let _ = self.say(&reply::ready_for_tls());
+                self.flush().await?;
+                Ok(Box::pin(self.secure()).await)
+            }
             Step::Swallow(size, reply) => Box::pin(self.swallow(size, reply)).await,
             Step::Ask(Question::Login(claim)) => Ok(Box::pin(self.login(claim)).await),
             Step::Welcome(reply) => Ok(self.welcome(&reply)),
@@ -246,6 +258,29 @@ impl Connection {
         }
     }
 
+    /// A handshake, within `timeouts.command`. Where it fails the connection is of no use any more: nobody knows what the client believes.
+    pub(super) async fn secure(&mut self) -> ControlFlow<()> {
+        let Some(tls) = self.door.tls.clone() else { return ControlFlow::Break(()) };
+        // Whatever becomes of the handshake, nothing is said in clear any more.
+        let clear = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let shaken = tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return ControlFlow::Break(()),
+            shaken = timeout(self.shared.timeouts.command, tls::handshake(clear, &tls.server)) => shaken,
+        };
+        match shaken.unwrap_or_else(|_| Err("it does not finish the handshake within timeouts.command; look for a firewall between".to_owned())) {
+            Ok((stream, protection)) => {
+                (self.stream, self.tls) = (stream, Some(protection.secured));
+                self.session.secured(protection.bindings);
+                ControlFlow::Continue(())
+            }
+            Err(why) => {
+                tracing::warn!(session = %self.id, client = %self.peer, listener = &*self.door.name, "no TLS with this client: {why}");
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     /// The transaction is over.
     fn forget(&mut self) {
         (self.held, self.began, self.chunks) = (None, None, None);
@@ -260,6 +295,7 @@ impl Connection {
         {
             self.session.under(Arc::clone(&shared.terms));
             self.session.admit(door.auth.as_ref());
+            self.session.offer_tls(tls::privacy(door.tls.as_ref()));
             (self.shared, self.door) = (shared, door);
             self.trust();
         }
@@ -272,7 +308,7 @@ impl Connection {
     }
 
     fn standing(&self) -> Standing {
-        Standing { may_log_in: self.door.auth.is_some(), trusted: self.door.permission.may_forward(self.peer), ..Standing::default() }
+        Standing { secured: self.tls.is_some(), trusted: self.door.permission.may_forward(self.peer), may_log_in: self.door.auth.is_some() }
     }
 
     /// Ends our side and swallows, within bounds, what the client still sends.

@@ -268,6 +268,7 @@ impl Case {
             address: origin.client.address,
             by: hostname,
             with: origin.with(envelope.declared.smtputf8),
+            tls: origin.tls.as_ref().map(|tls| (tls.version, tls.cipher)),
             id: origin.id.array_to_str(&mut [0; ULID_LEN]),
             token,
             recipient: only,

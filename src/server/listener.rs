@@ -16,22 +16,38 @@ use super::peer::Peer;
 use crate::base::disk;
 use crate::base::systemd::{Passed, Sockets};
 use crate::config::Address;
+use crate::tls::TlsStream;
+use crate::tls::stream::Lying;
 
 /// The socket of one client.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
     /// Whether it has said something that nobody has read yet. One look, without waiting.
-    fn talks(&self) -> bool;
+    fn talks(&mut self) -> bool;
 }
 
 impl Socket for TcpStream {
-    fn talks(&self) -> bool {
+    fn talks(&mut self) -> bool {
         has_unread(self.as_fd())
     }
 }
 
 impl Socket for UnixStream {
-    fn talks(&self) -> bool {
+    fn talks(&mut self) -> bool {
         has_unread(self.as_fd())
+    }
+}
+
+/// What is below TLS by now has been deciphered as far as it came with the handshake.
+impl Socket for TlsStream<Box<dyn Socket>> {
+    fn talks(&mut self) -> bool {
+        matches!(self.lying(), Ok(Lying::Bytes))
+    }
+}
+
+/// No client, while TLS begins.
+impl Socket for tokio::io::Empty {
+    fn talks(&mut self) -> bool {
+        false
     }
 }
 
@@ -182,7 +198,7 @@ mod tests {
     use super::*;
 
     impl Socket for tokio::io::DuplexStream {
-        fn talks(&self) -> bool {
+        fn talks(&mut self) -> bool {
             false
         }
     }
@@ -224,7 +240,7 @@ mod tests {
     async fn what_a_client_has_said_is_seen_without_waiting() {
         let (client, server) = std::os::unix::net::UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
-        let server = UnixStream::from_std(server).unwrap();
+        let mut server = UnixStream::from_std(server).unwrap();
         assert!(!server.talks());
         std::io::Write::write_all(&mut &client, b"EHLO x\r\n").unwrap();
         assert!(server.talks());

@@ -18,6 +18,7 @@ mod receive;
 mod reload;
 mod shared;
 mod summary;
+mod tls;
 pub mod view;
 
 use std::net::IpAddr;
@@ -171,6 +172,7 @@ impl Server {
         }
         accepting.spawn(expire(self.shared()));
         accepting.spawn(write_counts(self.shared()));
+        accepting.spawn(tls::watch(Arc::clone(&self.setup)));
         accepting.close();
         let alive = tokio::spawn(keep_alive(Arc::clone(&self.cores)));
         let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);

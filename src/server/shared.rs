@@ -16,7 +16,7 @@ use crate::base::budget::Budget;
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::ruling::Sight;
-use crate::config::{Announce, Auth, Config, Listener, Malformed, Received, Timeouts};
+use crate::config::{Announce, Auth, Config, Listener, ListenerTls, Malformed, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
 use crate::smtp::extension::{Extension, Extensions, Offer, Submitter};
@@ -86,6 +86,7 @@ pub struct Door {
     pub behind_queue: bool,
     pub malformed: Malformed,
     pub received: Received,
+    pub tls: Option<ListenerTls>,
 }
 
 impl Setup {
@@ -212,6 +213,7 @@ impl Shared {
             behind_queue: listener.behind_queue,
             malformed: listener.malformed,
             received: listener.received,
+            tls: listener.tls.clone(),
         }
     }
 

@@ -48,6 +48,7 @@ pub enum Command {
     /// Whose message the next one is (Postfix' `XFORWARD_README`).
     Xforward(Vec<Attribute>),
     Rset,
+    StartTls,
     Noop,
     Vrfy,
     Help,
@@ -141,11 +142,12 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
         "XFORWARD" => attributes(arguments, XFORWARD).map(Command::Xforward).ok_or(SyntaxError::Arguments),
         "RSET" => alone(arguments, Command::Rset),
         "QUIT" => alone(arguments, Command::Quit),
+        "STARTTLS" => alone(arguments, Command::StartTls),
         "NOOP" => Ok(Command::Noop),
         "HELP" => Ok(Command::Help),
         "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "STARTTLS" | "LHLO" => Err(SyntaxError::NotImplemented),
+        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "LHLO" => Err(SyntaxError::NotImplemented),
         _ => Err(SyntaxError::Unknown),
     }
 }
@@ -203,7 +205,7 @@ mod tests {
         for (line, error) in [
             ("", SyntaxError::Unknown),
             ("FROB", SyntaxError::Unknown),
-            ("STARTTLS", SyntaxError::NotImplemented),
+            ("STARTTLS now", SyntaxError::Arguments),
             ("BDAT", SyntaxError::Chunk),
             ("BDAT x", SyntaxError::Chunk),
             ("BDAT -1", SyntaxError::Chunk),

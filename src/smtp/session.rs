@@ -69,6 +69,19 @@ pub enum Question {
     Login(Claim),
     /// The client is another one. Answered with [`Session::start_over`], if there is a place for it.
     Client(Vec<Attribute>),
+    /// Say that TLS may begin, and begin it. Where it succeeds, [`Session::secured`].
+    StartTls,
+}
+
+/// Whether what is said can be read by others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Privacy {
+    /// There is no TLS here.
+    #[default]
+    Clear,
+    /// In clear, and TLS may begin; with `required` it has to, before anything that concerns mail (RFC 3207 4).
+    Offered { required: bool },
+    Tls,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +121,7 @@ pub struct Session {
     login: Option<Box<Login>>,
     /// Under TLS: what a login can be bound to.
     bindings: Option<Arc<Bindings>>,
+    privacy: Privacy,
 }
 
 impl Session {
@@ -124,12 +138,27 @@ impl Session {
             errors: 0,
             login: None,
             bindings: None,
+            privacy: Privacy::Clear,
         }
     }
 
     /// Goes on under other terms; between two transactions.
     pub fn under(&mut self, terms: Arc<Terms>) {
         self.terms = terms;
+    }
+
+    /// Tells what TLS there is, as long as none has begun.
+    pub fn offer_tls(&mut self, privacy: Privacy) {
+        if self.privacy != Privacy::Tls {
+            self.privacy = privacy;
+        }
+    }
+
+    /// TLS has begun: what was said before it counts for nothing (RFC 3207 4.2).
+    pub fn secured(&mut self, bindings: Bindings) {
+        (self.privacy, self.greeting) = (Privacy::Tls, None);
+        self.bind(bindings);
+        self.reset();
     }
 
     /// The first line of all.
@@ -169,9 +198,9 @@ impl Session {
         }
         let step = match Command::parse(line, offer) {
             // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
-            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::Auth { .. } | Command::Xclient(_)) if early => {
-                Step::Reply(reply::out_of_step())
-            }
+            Ok(
+                Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::StartTls | Command::Auth { .. } | Command::Xclient(_),
+            ) if early => Step::Reply(reply::out_of_step()),
             // RFC 3030 2: whatever is wrong, the bytes behind it are content.
             Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
                 Step::Reply(reply) => Step::Swallow(size, reply),
@@ -213,8 +242,15 @@ impl Session {
         (self.errors >= self.terms.errors).then(reply::too_many_errors)
     }
 
+    fn wants_tls(&self) -> bool {
+        self.privacy == Privacy::Offered { required: true }
+    }
+
     fn refuse(&self, error: SyntaxError) -> Reply {
         match (error, &self.state) {
+            (SyntaxError::Sender | SyntaxError::Recipient | SyntaxError::Parameter | SyntaxError::NotJudged, _) if self.wants_tls() => {
+                reply::tls_first()
+            }
             // An unreadable MAIL or RCPT out of order is out of order first.
             (SyntaxError::Sender, State::Connected) => reply::bad_sequence("Say EHLO first"),
             (SyntaxError::Recipient, State::Connected | State::Greeted) => reply::bad_sequence("MAIL first"),
@@ -223,6 +259,11 @@ impl Session {
     }
 
     fn command(&mut self, command: Command, offer: &Offer) -> Step {
+        match command {
+            Command::Ehlo(_) | Command::StartTls | Command::Noop | Command::Quit => {}
+            _ if self.wants_tls() => return Step::Reply(reply::tls_first()),
+            _ => {}
+        }
         match command {
             Command::Helo(name) => self.greet(Greeting { name: name.into(), extended: false }, offer),
             Command::Ehlo(name) => self.greet(Greeting { name: name.into(), extended: true }, offer),
@@ -237,6 +278,7 @@ impl Session {
                 self.reset();
                 Step::Reply(reply::ok())
             }
+            Command::StartTls => self.start_tls(),
             Command::Noop => Step::Reply(reply::ok()),
             Command::Vrfy => Step::Reply(reply::cannot_verify()),
             Command::Help => Step::Reply(reply::help()),
@@ -253,6 +295,9 @@ impl Session {
             let mut keywords = extension::keywords(offer, token);
             keywords.extend(self.announced_logins());
             keywords.extend(self.spoken_for.keywords());
+            if matches!(self.privacy, Privacy::Offered { .. }) {
+                keywords.push("STARTTLS".to_owned());
+            }
             reply::extended_hello(hostname, &keywords)
         } else {
             reply::hello(hostname)
@@ -260,6 +305,16 @@ impl Session {
         self.greeting = Some(greeting);
         self.reset();
         Step::Reply(hello)
+    }
+
+    fn start_tls(&mut self) -> Step {
+        match (self.privacy, &self.state) {
+            (Privacy::Clear, _) => Step::Reply(reply::not_implemented()),
+            (Privacy::Tls, _) => Step::Reply(reply::bad_sequence("TLS has begun already")),
+            (_, State::Connected) => Step::Reply(reply::bad_sequence("Say EHLO first")),
+            (_, State::Chunks(_) | State::Data) => Step::Reply(reply::bad_sequence("The message has begun")),
+            (_, State::Greeted | State::Mail(_) | State::Rcpt(_)) => Step::Ask(Question::StartTls),
+        }
     }
 
     fn mail(&mut self, envelope: Envelope, offer: &Offer) -> Step {
@@ -392,6 +447,10 @@ mod tests {
                 other => panic!("{other:?}"),
             },
             Step::Swallow(_, reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
+            Step::Ask(Question::StartTls) => {
+                session.secured(Bindings::default());
+                reply::ready_for_tls().code()
+            }
         }
     }
 
@@ -507,6 +566,37 @@ mod tests {
             let Step::Reply(reply) = session.line(line.as_bytes(), true, &OFFER) else { panic!() };
             assert!(reply.code() == 554 && reply.closes());
         }
+    }
+
+    #[test]
+    fn tls_begins_once_and_leaves_nothing_of_what_was_said_before() {
+        dialog(&mut session(), &[("EHLO c", 250), ("STARTTLS", 502)]);
+        let mut session = session();
+        session.terms = Arc::new(Terms { errors: 30, ..(*session.terms).clone() });
+        session.offer_tls(Privacy::Offered { required: false });
+        dialog(&mut session, &[("STARTTLS", 503), ("EHLO c", 250), MAIL, RCPT, ("STARTTLS", 220)]);
+        assert!(session.greeting().is_none() && session.transaction().is_none());
+        // A listener that has lost its TLS meanwhile does not take it away.
+        session.offer_tls(Privacy::Clear);
+        dialog(&mut session, &[("DATA", 503), ("MAIL FROM:<>", 503), ("EHLO c", 250), ("STARTTLS", 503), MAIL]);
+    }
+
+    #[test]
+    fn where_tls_is_required_nothing_else_comes_first() {
+        let mut session = session();
+        session.terms = Arc::new(Terms { errors: 30, ..(*session.terms).clone() });
+        session.offer_tls(Privacy::Offered { required: true });
+        dialog(&mut session, &[("MAIL FROM:<>", 530), ("EHLO c", 250), ("NOOP", 250), ("HELO c", 530), ("MAIL FROM:<> NO=1", 530), ("RSET", 530)]);
+        dialog(&mut session, &[("VRFY a", 530), ("BDAT 3 LAST", 530), ("STARTTLS", 220), ("EHLO c", 250), MAIL, RCPT, ("QUIT", 221)]);
+    }
+
+    #[test]
+    fn input_behind_starttls_is_never_read_as_if_it_came_in_tls() {
+        let mut session = session();
+        session.offer_tls(Privacy::Offered { required: false });
+        dialog(&mut session, &[("EHLO c", 250)]);
+        let Step::Reply(reply) = session.line(b"STARTTLS\r\n", true, &OFFER) else { panic!() };
+        assert!(reply.code() == 554 && reply.closes());
     }
 
     #[test]

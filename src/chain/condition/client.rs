@@ -1,7 +1,7 @@
 //! `client`: who brought the mail.
 
 use super::Condition;
-use super::operand::{Operand, passes, string};
+use super::operand::{Operand, one_passes, passes, string};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::facts::Facts;
 use crate::chain::network::{self, Networks};
@@ -20,6 +20,8 @@ struct Keys {
     listener: Option<StringTest>,
     authenticated: Option<bool>,
     user: Option<StringTest>,
+    tls: Option<bool>,
+    certificate: Option<StringTest>,
 }
 
 pub const CLIENT: Entry<dyn Condition> = Entry {
@@ -32,6 +34,12 @@ pub const CLIENT: Entry<dyn Condition> = Entry {
         KeyDoc { name: "listener", wants: "string tests", about: "The name of the listener it came to; its address if it has no name." },
         KeyDoc { name: "authenticated", wants: "true or false", about: "Whether it has logged in." },
         KeyDoc { name: "user", wants: "string tests", about: "The name under which it has logged in; no test passes where it has not." },
+        KeyDoc { name: "tls", wants: "true or false", about: "Whether it spoke to us in TLS." },
+        KeyDoc {
+            name: "certificate",
+            wants: "string tests",
+            about: "The names in its certificate, one of which must pass; it has none unless `tls.client_ca` of the listener vouches for it.",
+        },
     ],
     example: "client: {address: [10.0.0.0/8, '2001:db8::/32']}",
     before: "(client 10.1.2.3)\r\nSubject: hi\r\n\r\n",
@@ -43,7 +51,17 @@ fn keys(settings: &mut Settings<'_>, load: &mut Load<'_>) -> Result<Keys, Report
     let address = settings.node("address").map(|node| Networks::load(node, load)).transpose();
     let (name, helo, listener) = (string(settings, "name", load), string(settings, "helo", load), string(settings, "listener", load));
     let (authenticated, user) = (settings.take::<bool>("authenticated", load.problems), string(settings, "user", load));
-    Ok(Keys { address: address?, name: name?, helo: helo?, listener: listener?, authenticated: authenticated?, user: user? })
+    let (tls, certificate) = (settings.take::<bool>("tls", load.problems), string(settings, "certificate", load));
+    Ok(Keys {
+        address: address?,
+        name: name?,
+        helo: helo?,
+        listener: listener?,
+        authenticated: authenticated?,
+        user: user?,
+        tls: tls?,
+        certificate: certificate?,
+    })
 }
 
 impl Condition for Client {
@@ -60,9 +78,16 @@ impl Condition for Client {
                 && passes(keys.helo.as_ref(), Some(facts.helo()), facts)
                 && passes(keys.listener.as_ref(), Some(facts.listener()), facts)
                 && keys.authenticated.is_none_or(|wanted| wanted == facts.user().is_some())
-                && passes(keys.user.as_ref(), facts.user(), facts))
+                && passes(keys.user.as_ref(), facts.user(), facts)
+                && keys.tls.is_none_or(|wanted| wanted == facts.secured().is_some())
+                && one_passes(keys.certificate.as_ref(), names(facts), facts))
         })
     }
+}
+
+/// The names in the client's certificate.
+fn names(facts: &dyn Facts) -> impl Iterator<Item = &str> {
+    facts.secured().into_iter().flat_map(|secured| secured.certificate.iter().map(String::as_str))
 }
 
 #[cfg(test)]
@@ -76,7 +101,6 @@ mod tests {
         assert!(holds("client: {address: 192.0.2.1}", "(client 192.0.2.1)\r\n\r\n"));
         assert!(!holds("client: {address: 192.0.2.1}", "(client 192.0.2.2)\r\n\r\n"));
         assert!(refused("client: {address: 10.0.0.0/33}").contains("no network"));
-        assert!(refused("client: {tls: true}").contains("unknown key"));
     }
 
     #[test]
@@ -86,6 +110,16 @@ mod tests {
         assert!(!holds("client: {user: {not: {equals: bob}}}", "\r\n"));
         assert!(holds("client: {authenticated: false}", "\r\n") && !holds("client: {authenticated: false}", anna));
         assert!(holds("client: {user: anna@example.org}", anna) && !holds("client: {user: bob}", anna));
+    }
+
+    #[test]
+    fn tls_and_the_names_of_a_certificate_are_known() {
+        let certified = "(tls mail.example bob@example.org)\r\n\r\n";
+        assert!(holds("client: {tls: true}", "(tls)\r\n\r\n") && !holds("client: {tls: true}", "\r\n"));
+        assert!(holds("client: {tls: false}", "\r\n") && !holds("client: {tls: false}", certified));
+        assert!(holds("client: {certificate: mail.example}", certified) && holds("client: {certificate: {ends_with: '@example.org'}}", certified));
+        assert!(!holds("client: {certificate: other.example}", certified));
+        assert!(!holds("client: {certificate: {not: {equals: x}}}", "(tls)\r\n\r\n"));
     }
 
     #[test]

@@ -68,6 +68,8 @@ const CLIENT: &[Key] = &[
     Key::or("helo", "a text", "client.outside.example", "What it says in EHLO."),
     Key::or("listener", "a text", "test", "The name of the listener it comes to."),
     Key::may("user", "a text", "anna", "The name under which it has logged in; then it is inside. If absent it has not."),
+    Key::or("tls", "true or false", "false", "Whether it speaks in TLS."),
+    Key::may("certificate", "a text or a list of them", "mail.outside.example", "The names in its certificate, which it shows in TLS."),
 ];
 
 /// One test.
@@ -311,8 +313,14 @@ fn origin(node: Option<&Node>, load: &mut Load<'_>) -> Result<Origin, Reported> 
     let helo = settings.take::<String>("helo", load.problems);
     let listener = settings.take::<String>("listener", load.problems);
     let user = settings.take::<String>("user", load.problems);
+    let tls = settings.take::<bool>("tls", load.problems);
+    let certificate = texts(&mut settings, "certificate", load);
     settings.finish(load.problems)?;
     origin.user = user?.map(Arc::from);
+    let certificate = certificate?;
+    if tls?.unwrap_or(certificate.is_some()) {
+        origin.tls = Some(Arc::new(example::secured(certificate.unwrap_or_default())));
+    }
     origin.client = Client { address: address?.or(origin.client.address), name: name?, ..Client::default() };
     origin.peer = origin.client.address;
     if origin.user.is_some() || origin.client.address.is_some_and(|address| load.inside.has_address(address)) {

@@ -33,6 +33,9 @@ impl Connection {
                 Err(error) => return self.unintroduced(&error),
             }
         }
+        if self.door.tls.as_ref().is_some_and(|tls| tls.implicit) && Box::pin(self.secure()).await.is_break() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         self.trust();
         // RFC 5321 4.3.1: the client waits for the greeting.
         if self.stream.talks() {
@@ -118,7 +121,7 @@ impl Connection {
             standing: self.door.permission.standing(forwarded.map_or(self.peer, place), forwarded.is_none() && session.user().is_some()),
             helo: helo.unwrap_or_default(),
             protocol: spoken_for.and_then(protocol).unwrap_or(spoken),
-            tls: None,
+            tls: self.tls.clone(),
             user: session.user().cloned(),
             listener: Arc::clone(&self.door.name),
             time: self.began.unwrap_or_else(clock::now),

@@ -12,6 +12,7 @@
 //! | Reset     | 250      |                       | any other                             |
 //! | Introduction (XCLIENT)  | 220 |              | any other                             |
 //! | Forwarding (XFORWARD)   | 250 |              | any other                             |
+//! | StartTls  | 220      |                       | any other                             |
 
 mod capabilities;
 mod words;
@@ -66,13 +67,19 @@ impl Answer {
     #[must_use]
     pub fn meaning(&self, stage: Stage) -> Meaning {
         let accepted = match stage {
-            Stage::Greeting | Stage::Introduction => self.code == 220,
+            Stage::Greeting | Stage::Introduction | Stage::StartTls => self.code == 220,
             Stage::Data => self.code == 354,
             Stage::Login => matches!(self.code, 235 | 334),
             Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset | Stage::Forwarding => self.class() == Class::Done,
         };
         let speaks_of_the_mail = match stage {
-            Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Login | Stage::Introduction | Stage::Forwarding => false,
+            Stage::Greeting
+            | Stage::Hello
+            | Stage::Reset
+            | Stage::Login
+            | Stage::Introduction
+            | Stage::Forwarding
+            | Stage::StartTls => false,
             Stage::Mail | Stage::Recipient => true,
             Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
         };
@@ -104,11 +111,12 @@ pub enum Stage {
     Forwarding,
     /// AUTH, and each answer to a challenge.
     Login,
+    StartTls,
 }
 
 impl Stage {
     /// All of them, in the order in which they are declared.
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
         Stage::Greeting,
         Stage::Hello,
         Stage::Mail,
@@ -119,6 +127,7 @@ impl Stage {
         Stage::Introduction,
         Stage::Forwarding,
         Stage::Login,
+        Stage::StartTls,
     ];
 
     /// For counts.
@@ -135,6 +144,7 @@ impl Stage {
             Stage::Introduction => "xclient",
             Stage::Forwarding => "xforward",
             Stage::Login => "auth",
+            Stage::StartTls => "starttls",
         }
     }
 
@@ -152,6 +162,7 @@ impl Stage {
             Stage::Introduction => "XCLIENT",
             Stage::Forwarding => "XFORWARD",
             Stage::Login => "AUTH",
+            Stage::StartTls => "STARTTLS",
         }
     }
 }

@@ -39,7 +39,17 @@ pub fn send_data() -> Reply {
 
 /// The answer to HELP.
 pub fn help() -> Reply {
-    Reply::new(214, Enhanced(2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")
+    Reply::new(214, Enhanced(2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS")
+}
+
+/// The answer to STARTTLS (RFC 3207 4).
+pub fn ready_for_tls() -> Reply {
+    Reply::new(220, Enhanced(2, 0, 0), "Ready to start TLS")
+}
+
+/// `tls.required`, before STARTTLS.
+pub fn tls_first() -> Reply {
+    Reply::new(530, Enhanced(5, 7, 0), "Must issue a STARTTLS command first")
 }
 
 /// The answer to VRFY (RFC 5321 3.5.3).
