@@ -62,6 +62,8 @@ fn traffic() -> Vec<Family> {
     vec![
         family("sessions", "Clients that were greeted", counter(COUNTS.sessions.get())),
         family("sessions_turned_away", "Clients for whom there was no place", counter(COUNTS.turned_away.get())),
+        family("logins", "Clients that have logged in", counter(COUNTS.logins.get())),
+        family("logins_failed", "Logins that failed: another password, no such user", counter(COUNTS.logins_failed.get())),
         family("messages", "Messages from DATA on, by what became of them", messages.collect()),
         bytes("received", "Messages that came whole, as received", counter(COUNTS.received.get())),
         bytes("relayed", "Messages that were sent whole to a next hop", counter(COUNTS.relayed.get())),

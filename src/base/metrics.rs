@@ -56,6 +56,9 @@ pub struct Counts {
     /// Clients that were greeted, and those for whom there was no place.
     pub sessions: Counter,
     pub turned_away: Counter,
+    /// Clients that have logged in, and logins that failed.
+    pub logins: Counter,
+    pub logins_failed: Counter,
     messages: [Counter; OUTCOMES.len()],
     /// Of messages that came whole, as received; of messages that were sent whole.
     pub received: Counter,
@@ -93,6 +96,8 @@ impl Counts {
         Counts {
             sessions: Counter::new(),
             turned_away: Counter::new(),
+            logins: Counter::new(),
+            logins_failed: Counter::new(),
             messages: [const { Counter::new() }; OUTCOMES.len()],
             received: Counter::new(),
             relayed: Counter::new(),

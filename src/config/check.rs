@@ -25,6 +25,7 @@ pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
             once(&mut addresses, listener.address.to_string(), &place("address"), "listener has the address", problems);
         }
         exposure(configuration, &listener, &place("address"), problems);
+        logins(&listener, node, problems);
         trust::check(configuration, node, problems);
     }
 }
@@ -97,6 +98,15 @@ fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &
     } else if listener.origin == OriginOf::Inside {
         let title = format!("whoever can connect to {} may send to anyone", listener.address);
         problems.warning(place, title, "`origin: inside` says so; a firewall has to keep strangers away");
+    }
+}
+
+/// Passwords that others could read.
+fn logins(listener: &Listener, node: &Node, problems: &mut Problems) {
+    let Some(without_tls) = node.get("auth").and_then(|auth| auth.get("without_tls")) else { return };
+    if !listener.address.is_local() && without_tls.scalar() == Some("true") {
+        let title = format!("clients may log in at {} without TLS", listener.address);
+        problems.warning(&without_tls.span, title, "whoever listens on the way has their passwords; leave this out");
     }
 }
 

@@ -77,6 +77,10 @@ impl Connection {
             self.expect(Stage::Introduction).await?;
             self.hello(name).await?;
         }
+        // Nothing of what was before goes on after it, not a login either; but for one that it told of.
+        if let Some(account) = own.route.auth.as_ref().filter(|_| identity.login.is_none() && !self.capabilities.auth.is_empty()) {
+            self.log_in(account).await?;
+        }
         self.introduced = Some(Arc::new(of_the_client(identity)));
         Ok(())
     }

@@ -49,7 +49,7 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// As many long rulings at once as there are cores.
     pub rulings: Arc<Semaphore>,
-    /// As many passwords checked at once.
+    /// Half as many passwords checked at once: hashing one takes a core, and mail goes on.
     pub logins: Arc<Semaphore>,
     /// Sessions that have nothing under way end.
     pub stop: CancellationToken,
@@ -116,10 +116,6 @@ impl Entrance {
     }
 }
 
-fn as_many_as_cores() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)))
-}
-
 fn terms(config: &Config, store: &Store) -> Arc<Terms> {
     Arc::new(Terms {
         hostname: config.hostname.clone(),
@@ -140,13 +136,14 @@ impl Shared {
             directory: store.temporary().into(),
             owner: store.owner().into(),
         };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Shared {
             terms: terms(config, &store),
             timeouts: config.timeouts.clone(),
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
-            rulings: as_many_as_cores(),
-            logins: as_many_as_cores(),
+            rulings: Arc::new(Semaphore::new(cores)),
+            logins: Arc::new(Semaphore::new(cores.div_ceil(2))),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
             announce: config.relay.announce,

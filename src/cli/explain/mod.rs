@@ -56,6 +56,9 @@ pub struct Args {
     /// What the client said in EHLO
     #[arg(long, value_name = "NAME", default_value = "client.outside.example")]
     helo: String,
+    /// The name under which the client has logged in
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// The name of the listener it came to; if the configuration has only one, that
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
@@ -133,10 +136,11 @@ struct Setting {
 
 impl Setting {
     fn of(args: &Args, global: &Global) -> Result<Setting, Exit> {
-        let by_address = |inside: &Inside| if inside.has_address(args.client) { Standing::Inside } else { Standing::Outside };
+        let is_inside = |inside: &Inside| args.user.is_some() || inside.has_address(args.client);
+        let by_client = |inside: &Inside| if is_inside(inside) { Standing::Inside } else { Standing::Outside };
         if !args.rules.is_empty() {
             let chain = test::chain(&args.rules, global)?;
-            let standing = by_address(&chain.shared().inside);
+            let standing = by_client(&chain.shared().inside);
             return Ok(Setting { chain, limits: example::limits(), standing, next_hops: Vec::new(), listener: None });
         }
         let config = global.load(Options { without_tests: true, ..Options::default() })?;
@@ -150,7 +154,7 @@ impl Setting {
             (None, _) => None,
         };
         let standing = listener.and_then(|listener| listener.origin.standing());
-        let standing = standing.unwrap_or_else(|| by_address(config.inside.as_ref().unwrap_or(&Inside::default())));
+        let standing = standing.unwrap_or_else(|| by_client(config.inside.as_ref().unwrap_or(&Inside::default())));
         let routes = [&config.relay.route].into_iter().chain(&config.routes);
         let next_hops = routes.filter_map(|route| Some((Arc::clone(&route.name), route.next_hops.first()?.to_string()))).collect();
         let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
@@ -181,6 +185,7 @@ fn origin(args: &Args) -> Origin {
         peer: Some(args.client),
         client: Client { address: Some(args.client), name: args.client_name.clone(), ..Client::default() },
         helo: args.helo.as_str().into(),
+        user: args.user.as_deref().map(Arc::from),
         listener: args.listener.as_deref().map_or(origin.listener, Arc::from),
         time: clock::now(),
         ..origin

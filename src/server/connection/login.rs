@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::Connection;
+use crate::base::metrics::COUNTS;
 use crate::smtp::auth::check::{Claim, Found, Unable};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Denied, Step};
@@ -30,6 +31,7 @@ impl Connection {
 
     /// A client has logged in.
     pub(super) fn welcome(&mut self, reply: &Reply) -> ControlFlow<()> {
+        COUNTS.logins.add(1);
         let user = self.session.user().map(|user| &**user);
         tracing::info!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, "logged in");
         self.say(reply)
@@ -47,7 +49,7 @@ impl Connection {
                 });
                 asked.await.unwrap_or_else(|panic| Err(Unable(format!("asking them broke: {panic}; please report this"))))
             }
-            _ => Err(Unable(format!("too many want to log in at once: none of the cores was free within {PATIENCE:?}"))),
+            _ => Err(Unable(format!("too many want to log in at once: none of the threads for it was free within {PATIENCE:?}"))),
         };
         found.inspect_err(|Unable(error)| {
             tracing::error!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, error, "the users cannot be asked");
@@ -56,6 +58,7 @@ impl Connection {
 
     /// A login has failed.
     pub(super) async fn denied(&mut self, denied: Denied) -> ControlFlow<()> {
+        COUNTS.logins_failed.add(1);
         let Denied { user, failures, reply } = denied;
         // Whatever a stranger says goes there: without what could make two lines of one, and not without end.
         let user = user.map(|user| user.chars().take(100).collect::<String>());
