@@ -9,7 +9,8 @@ use crate::mail::{Origin, Protocol};
 use crate::smtp::client::{Answer, Meaning, Stage};
 use crate::smtp::identity::{Identity, Source};
 
-/// What there is to tell of the client that a mail is from. The id is the session's: the message has none while its recipients are asked about.
+/// What there is to tell of the client that a mail is from. The id is the one at the server before us, else the session's: the message has none of ours while
+/// its recipients are asked about.
 #[must_use]
 pub fn of(origin: &Origin) -> Identity {
     let protocol = match origin.protocol {
@@ -17,7 +18,6 @@ pub fn of(origin: &Origin) -> Identity {
         Protocol::Esmtp => "ESMTP",
         Protocol::Lmtp => "LMTP",
     };
-    let local = origin.client.address.is_none();
     Identity {
         name: origin.client.name.as_deref().map(Arc::from),
         address: origin.client.address,
@@ -27,8 +27,8 @@ pub fn of(origin: &Origin) -> Identity {
         login: origin.user.clone(),
         destination_address: None,
         destination_port: None,
-        ident: Some(origin.session.to_string().into()),
-        source: Some(if local { Source::Local } else { Source::Remote }),
+        ident: Some(origin.client.ident.clone().unwrap_or_else(|| origin.session.to_string().into())),
+        source: Some(if origin.client.local { Source::Local } else { Source::Remote }),
     }
 }
 
