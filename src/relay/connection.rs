@@ -293,6 +293,12 @@ impl Connection {
         self.capabilities.limits.transactions.is_none_or(|most| self.mails < most)
     }
 
+    /// Whether we have said who we are: it would be of no use else.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        self.target.route.auth.is_some()
+    }
+
     /// Whether TLS protects it, towards a server that had to prove who it is.
     #[must_use]
     pub fn is_verified(&self) -> bool {

@@ -68,7 +68,7 @@ impl Offered {
     pub async fn open(lease: Lease, sender: &Path, declared: &Declared, recipients: &[Recipient]) -> Result<Opened, Failed> {
         let stale = lease.connection.reused;
         let capabilities = &lease.connection.capabilities;
-        let mail = capabilities.mail(sender, declared);
+        let mail = capabilities.mail(sender, declared, lease.connection.is_logged_in());
         let smtputf8 = capabilities.says_smtputf8(sender, declared);
         let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new(), accepted_one: false, smtputf8 };
         let answers = match offered.ask(Some(mail), recipients).await {
@@ -297,7 +297,7 @@ impl Ready {
         if !offered || size > AT_ONCE || lease.forwards.is_some() {
             return Err(Box::new(lease));
         }
-        let mut commands = capabilities.mail(sender, declared);
+        let mut commands = capabilities.mail(sender, declared, lease.connection.is_logged_in());
         capabilities.rcpt(recipient, capabilities.says_smtputf8(sender, declared), &mut commands);
         let form = Form::counted(Some(commands), size);
         Ok(Ready { lease, form, each: Vec::new(), opens: Some(recipient.clone()) })

@@ -7,7 +7,7 @@
 //! | SMTPUTF8              | offered, and declared or needed                                                                               |
 //! | REQUIRETLS            | declared; whoever says it has seen to it that it is offered, inside verified TLS                              |
 //! | RET ENVID NOTIFY ORCPT | DSN is offered. Else they go: a "relayed" report (RFC 3461 5.2.2) is not ours to write, who holds no message |
-//! | AUTH=                 | AUTH is offered, and it was declared (RFC 4954 5)                                                             |
+//! | AUTH=                 | AUTH is offered, and it was declared; `<>` where it was not and we are logged in (RFC 4954 5)                 |
 
 use std::fmt::Write as _;
 
@@ -29,8 +29,9 @@ impl Capabilities {
     }
 
     /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
+    /// Whoever is logged in and speaks for nobody says so.
     #[must_use]
-    pub fn mail(&self, sender: &Path, declared: &Declared) -> String {
+    pub fn mail(&self, sender: &Path, declared: &Declared, logged_in: bool) -> String {
         let mut command = String::with_capacity(64 + sender.address().len());
         for text in ["MAIL FROM:<", sender.address(), ">"] {
             command.push_str(text);
@@ -49,28 +50,15 @@ impl Capabilities {
         if declared.require_tls {
             command.push_str(" REQUIRETLS");
         }
-        if let Some(rest) = &declared.rest {
-            self.rest(rest, &mut command);
+        let submitter = declared.rest.as_ref().and_then(|rest| rest.auth.as_deref()).or(logged_in.then_some("<>"));
+        if let Some(rest) = declared.rest.as_ref().filter(|_| self.dsn) {
+            say_rest(rest, &mut command);
+        }
+        if let Some(submitter) = submitter.filter(|_| !self.auth.is_empty()) {
+            command.extend([" AUTH=", submitter]);
         }
         command.push_str("\r\n");
         command
-    }
-
-    fn rest(&self, rest: &Rest, command: &mut String) {
-        if self.dsn {
-            if let Some(ret) = rest.ret {
-                command.push_str(match ret {
-                    Ret::Full => " RET=FULL",
-                    Ret::Headers => " RET=HDRS",
-                });
-            }
-            if let Some(envid) = &rest.envid {
-                command.extend([" ENVID=", envid]);
-            }
-        }
-        if let Some(auth) = rest.auth.as_ref().filter(|_| !self.auth.is_empty()) {
-            command.extend([" AUTH=", auth]);
-        }
     }
 
     /// Appends RCPT, within a transaction that has SMTPUTF8 or not.
@@ -95,6 +83,19 @@ impl Capabilities {
         let of_mail = || declared.rest.as_ref().is_some_and(|rest| rest.ret.is_some() || rest.envid.is_some());
         let of_one = |one: &Recipient| one.wishes().is_some_and(|wishes| wishes.notify.is_some());
         !self.dsn && (of_mail() || recipients.iter().any(of_one))
+    }
+}
+
+/// RFC 3461 4.3 and 4.4.
+fn say_rest(rest: &Rest, command: &mut String) {
+    if let Some(ret) = rest.ret {
+        command.push_str(match ret {
+            Ret::Full => " RET=FULL",
+            Ret::Headers => " RET=HDRS",
+        });
+    }
+    if let Some(envid) = &rest.envid {
+        command.extend([" ENVID=", envid]);
     }
 }
 
@@ -154,12 +155,14 @@ mod tests {
         let declared =
             Declared { size: Some(10), body: Some(Body::BinaryMime), smtputf8: true, rest: Some(Arc::new(rest)), ..Declared::default() };
         let all = "MAIL FROM:<> SIZE=10 BODY=BINARYMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb AUTH=<>\r\n";
-        assert_eq!(everything().mail(&Path::null(), &declared), all);
+        assert_eq!(everything().mail(&Path::null(), &declared, true), all);
         let few = Capabilities { size: true, eight_bit: true, ..Capabilities::default() };
-        assert_eq!(few.mail(&Path::null(), &declared), "MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\n");
-        assert_eq!(Capabilities::default().mail(&Path::null(), &declared), "MAIL FROM:<>\r\n");
+        assert_eq!(few.mail(&Path::null(), &declared, true), "MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\n");
+        assert_eq!(Capabilities::default().mail(&Path::null(), &declared, true), "MAIL FROM:<>\r\n");
         let required = Declared { require_tls: true, ..Declared::default() };
-        assert_eq!(everything().mail(&Path::null(), &required), "MAIL FROM:<> BODY=8BITMIME REQUIRETLS\r\n");
+        assert_eq!(everything().mail(&Path::null(), &required, false), "MAIL FROM:<> BODY=8BITMIME REQUIRETLS\r\n");
+        let undeclared = everything().mail(&Path::null(), &Declared::default(), true);
+        assert_eq!(undeclared, "MAIL FROM:<> BODY=8BITMIME AUTH=<>\r\n");
     }
 
     #[test]
