@@ -46,7 +46,7 @@ pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message
     let binary = envelope.declared.body == Some(Body::BinaryMime);
     let needs = Needs {
         lines: binary && !capabilities.binary,
-        seven_bit: !capabilities.eight_bit && !(binary && capabilities.binary) && message.eight_bit().1,
+        seven_bit: !(capabilities.eight_bit || binary && capabilities.binary) && message.eight_bit().1,
     };
     let converted = if needs.lines || needs.seven_bit { Some(converted(message, needs).await?) } else { None };
     let size = converted.as_ref().unwrap_or(message).size();
