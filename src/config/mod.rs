@@ -13,8 +13,8 @@ mod include;
 mod relay;
 mod secret;
 mod section;
-pub mod trust;
 mod tls;
+pub mod trust;
 pub mod users;
 
 use std::io;
@@ -641,6 +641,24 @@ routes: {one: {domains: [a.example]}, other: {domains: [b.example], auth: {user:
         assert!(auth("{user: a, password: file:none}")[0].contains("none: No such file"));
         assert_eq!(auth("{user: '', password: env:PATH}"), ["this can be no name of a user"]);
         assert!(auth("{user: a, password: env:PATH, mechanisms: [CRAM-MD5]}")[0].starts_with("`mechanisms` wants"));
+    }
+
+    #[test]
+    fn direction_where_only_xforward_tells_of_clients_is_told() {
+        let told = |listener: &str, rule: &str| {
+            let text = format!(
+                "listeners: [{{address: '127.0.0.1:1'}}, {{address: '127.0.0.1:2', trust: {{xforward: [127.0.0.1]}}, {listener}}}]\ninside: {{}}\nrelay: {{next_hops: ['mx:25']}}\nchain: [{{include: a.yaml}}]"
+            );
+            let rules = format!(
+                "rules: [{{name: out, when: {{{rule}}}, then: [tag: x]}}]\ntests: [{{name: out, inline: 'Subject: x', direction: outbound, expect: {{}}}}]"
+            );
+            let options = Options { lint: true, ..Options::default() };
+            let loaded = load_files(&[("transom.yaml", &text), ("a.yaml", &rules), ("b.yaml", "rules: []")], options).unwrap();
+            loaded.warnings.iter().any(|problem| problem.title.starts_with("XFORWARD carries no login"))
+        };
+        assert!(told("name: a", "direction: outbound") && told("origin: auto", "any: [{direction: internal}, {subject: x}]"));
+        assert!(!told("origin: inside", "direction: outbound") && !told("name: a", "subject: x"));
+        assert!(!told("chain: [{include: b.yaml}]", "direction: outbound"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::announce::Announce;
 use super::auth;
 use super::file::Listener;
 use super::section::{Domain, positive};
+use super::tls::RelayTls;
 use crate::chain::route::{DEFAULT, Routes};
 use crate::smtp::auth::client::Account;
-use super::tls::RelayTls;
 use crate::yaml::manual::{self, Key};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings};
 

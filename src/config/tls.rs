@@ -20,11 +20,21 @@ use crate::yaml::{FromNode, Node, Problems, Reported, Settings, nearest};
 
 pub(super) const LISTENER: &[Key] = &[
     Key::or("mode", "starttls or implicit", "starttls", "`starttls`: the client asks for it; `implicit`: it begins with the connection."),
-    Key::need("certificate", "a path", "cert.pem", "The server's certificate and the intermediate ones, in PEM; read again by itself when it changes."),
+    Key::need(
+        "certificate",
+        "a path",
+        "cert.pem",
+        "The server's certificate and the intermediate ones, in PEM; read again by itself when it changes.",
+    ),
     Key::need("key", "a path", "key.pem", "Its private key, in PEM, without a password."),
     Key::or("required", "true or false", "false", "With `starttls`: before it a client hears 530 to everything that concerns mail."),
     Key::or("minimum", "1.2 or 1.3", "\"1.2\"", "The oldest version that is spoken."),
-    Key::or("ciphers", "a list of cipher suites", "[]", "The only ones that are used, of both versions, by their registered names or OpenSSL's; all that are safe if empty."),
+    Key::or(
+        "ciphers",
+        "a list of cipher suites",
+        "[]",
+        "The only ones that are used, of both versions, by their registered names or OpenSSL's; all that are safe if empty.",
+    ),
     Key::may(
         "client_ca",
         "a path",
@@ -34,7 +44,12 @@ pub(super) const LISTENER: &[Key] = &[
 ];
 
 pub(super) const RELAY: &[Key] = &[
-    Key::may("domain", "a domain or an address", ".example.org", "Of the next hop as `next_hops` has it; `.x` is the subdomains of x; all of them if absent."),
+    Key::may(
+        "domain",
+        "a domain or an address",
+        ".example.org",
+        "Of the next hop as `next_hops` has it; `.x` is the subdomains of x; all of them if absent.",
+    ),
     Key::or(
         "mode",
         "never, if_available, always_try, required or implicit",
@@ -234,7 +249,9 @@ fn next_hops(section: &Node) -> Vec<NextHop> {
 }
 
 fn rules(node: &Node, base: &Path, problems: &mut Problems) -> Result<RelayTls, Reported> {
-    let Some(nodes) = node.list() else { return Err(node.wants("a list of rules, such as `- {domain: .example.org, mode: required}`", problems)) };
+    let Some(nodes) = node.list() else {
+        return Err(node.wants("a list of rules, such as `- {domain: .example.org, mode: required}`", problems));
+    };
     let mut system = None;
     let rules: Vec<_> = nodes.iter().map(|node| rule(node, base, &mut system, problems)).collect();
     Ok(RelayTls { rules: rules.into_iter().collect::<Result<_, _>>()?, ..RelayTls::default() })
@@ -243,7 +260,8 @@ fn rules(node: &Node, base: &Path, problems: &mut Problems) -> Result<RelayTls, 
 /// Reports rules that are for none of these next hops: a slip there would leave the mail in clear.
 fn unused(rules: &Node, next_hops: &[NextHop], problems: &mut Problems) {
     for node in rules.list().unwrap_or_default() {
-        let Some((domain, of)) = node.get("domain").and_then(|node| Some((node, Of::from_node(node, &mut Problems::default()).ok()?))) else {
+        let Some((domain, of)) = node.get("domain").and_then(|node| Some((node, Of::from_node(node, &mut Problems::default()).ok()?)))
+        else {
             continue;
         };
         if !next_hops.iter().filter_map(NextHop::host).any(|host| of.holds(host)) {
@@ -338,7 +356,8 @@ impl FromNode for Suite {
         let name = node.scalar().unwrap_or_default();
         Suite::named(name).ok_or_else(|| {
             let names = || Suite::names().collect::<Vec<_>>().join(", ");
-            let label = nearest(name, Suite::names()).map_or_else(|| format!("known: {}", names()), |near| format!("did you mean `{near}`?"));
+            let label =
+                nearest(name, Suite::names()).map_or_else(|| format!("known: {}", names()), |near| format!("did you mean `{near}`?"));
             problems.error(&node.span, format!("{} is no cipher suite that can be used here", node.described()), label)
         })
     }
@@ -417,7 +436,10 @@ mod tests {
         listeners(&node, directory.path(), &mut problems);
         let _ = outward(&node, directory.path(), &mut problems);
         let path = format!("{}/", directory.path().display());
-        problems.iter().map(|problem| format!("{}: {} | {}", problem.place().unwrap_or_default(), problem.title.replace(&path, ""), problem.label)).collect()
+        problems
+            .iter()
+            .map(|problem| format!("{}: {} | {}", problem.place().unwrap_or_default(), problem.title.replace(&path, ""), problem.label))
+            .collect()
     }
 
     fn listener(keys: &str) -> Vec<String> {
@@ -443,7 +465,10 @@ mod tests {
             ("certificate: old.pem, key: key.pem", "t.yaml:1:33: old.pem has expired at 2020-01-01T00:00:00Z | clients that verify"),
             ("certificate: cert.pem", "t.yaml:1:19: `tls` has no `key`"),
             ("certificate: cert.pem, key: key.pem, minimum: 1.1", "t.yaml:1:66: `minimum` wants `1.2` or `1.3`, found `1.1`"),
-            ("certificate: cert.pem, key: key.pem, ciphers: [RC4]", "t.yaml:1:67: `RC4` is no cipher suite that can be used here | known: TLS_AES"),
+            (
+                "certificate: cert.pem, key: key.pem, ciphers: [RC4]",
+                "t.yaml:1:67: `RC4` is no cipher suite that can be used here | known: TLS_AES",
+            ),
             (
                 "certificate: cert.pem, key: key.pem, minimum: \"1.3\", ciphers: [ECDHE-RSA-AES128-GCM-SHA256]",
                 "none of these ciphers can be used",
@@ -492,7 +517,8 @@ mod tests {
         let base64 = STANDARD.encode(hex(PIN).unwrap());
         let colons: Vec<String> = PIN.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two).to_uppercase()).collect();
         let all = [PIN.to_owned(), base64.clone(), format!("sha256/{base64}"), colons.join(":")];
-        let policies: Vec<_> = all.iter().map(|pin| read(&format!("{{mode: required, certificates: verify, pin: '{pin}'}}")).unwrap()).collect();
+        let policies: Vec<_> =
+            all.iter().map(|pin| read(&format!("{{mode: required, certificates: verify, pin: '{pin}'}}")).unwrap()).collect();
         assert!(policies.iter().all(|policy| *policy == policies[0] && policy.policy(&NextHop::tcp("a", 25)).is_secure()));
     }
 

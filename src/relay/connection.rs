@@ -13,8 +13,8 @@ use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::time::timeout;
 
-use super::NextHop;
 pub use self::tls::Protection;
+use super::NextHop;
 use super::stream::{Seen, Stream};
 use super::target::Target;
 use crate::base::clock;

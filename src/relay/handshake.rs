@@ -51,11 +51,8 @@ impl Connection {
     }
 
     async fn open_under(policy: &Policy, stream: Stream, target: &Arc<Target>) -> Result<Connection, Unopened> {
-        let connected = if policy.mode == TlsMode::Implicit {
-            Connection::in_tls(stream, target).await
-        } else {
-            Ok(Connection::on(stream, target))
-        };
+        let connected =
+            if policy.mode == TlsMode::Implicit { Connection::in_tls(stream, target).await } else { Ok(Connection::on(stream, target)) };
         let mut connection = connected.map_err(|trouble| Unopened { trouble, greeted: false })?;
         if let Err(trouble) = connection.expect(Stage::Greeting).await {
             let greeted = matches!(trouble, Trouble::Said(..));

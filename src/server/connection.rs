@@ -24,11 +24,12 @@ use super::peer::Peer;
 use super::receive::Chunks;
 use super::shared::{Door, Entrance, Shared, Standing};
 use super::tls;
+use crate::base::budget::Share;
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
-use crate::relay::{self, Behalf};
 use crate::mail::Secured;
+use crate::relay::{self, Behalf};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Question, Session, Step};
 use recipients::Asked;
@@ -52,6 +53,8 @@ pub struct Connection {
     asked: Vec<Asked>,
     /// The accepted recipients of the open transaction.
     taken: Vec<RecipientRuling>,
+    /// What they take of the memory for all, where they are many.
+    room: Option<Share>,
     /// Of those, the ones that go on; only where rules may make two one.
     mailboxes: Mailboxes,
     held: Option<Held>,
@@ -104,6 +107,7 @@ impl Connection {
             session,
             asked: Vec::new(),
             taken: Vec::new(),
+            room: None,
             mailboxes: Mailboxes::default(),
             held: None,
             chunks: None,
@@ -268,7 +272,9 @@ impl Connection {
             () = self.shared.stop.cancelled() => return ControlFlow::Break(()),
             shaken = timeout(self.shared.timeouts.command, tls::handshake(clear, &tls.server)) => shaken,
         };
-        match shaken.unwrap_or_else(|_| Err("it does not finish the handshake within timeouts.command; look for a firewall between".to_owned())) {
+        match shaken
+            .unwrap_or_else(|_| Err("it does not finish the handshake within timeouts.command; look for a firewall between".to_owned()))
+        {
             Ok((stream, protection)) => {
                 (self.stream, self.tls) = (stream, Some(protection.secured));
                 self.session.secured(protection.bindings);
@@ -285,6 +291,7 @@ impl Connection {
     fn forget(&mut self) {
         (self.held, self.began, self.chunks) = (None, None, None);
         self.taken.clear();
+        self.room = None;
         self.mailboxes.clear();
     }
 

@@ -80,7 +80,9 @@ pub enum Privacy {
     #[default]
     Clear,
     /// In clear, and TLS may begin; with `required` it has to, before anything that concerns mail (RFC 3207 4).
-    Offered { required: bool },
+    Offered {
+        required: bool,
+    },
     Tls,
 }
 
@@ -196,24 +198,25 @@ impl Session {
             let step = self.answer(line, early);
             return self.told(step);
         }
-        let step = match Command::parse(line, offer) {
-            // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
-            Ok(
-                Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::StartTls | Command::Auth { .. } | Command::Xclient(_),
-            ) if early => Step::Reply(reply::out_of_step()),
-            // RFC 3030 2: whatever is wrong, the bytes behind it are content.
-            Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
-                Step::Reply(reply) => Step::Swallow(size, reply),
-                ask => ask,
-            },
-            Err(error @ SyntaxError::Chunk) => Step::Reply(self.refuse(error)),
-            // Who was not offered PIPELINING waits for each answer.
-            Ok(_) | Err(_) if early && !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) => {
-                Step::Reply(reply::out_of_step())
-            }
-            Ok(command) => self.command(command, offer),
-            Err(error) => Step::Reply(self.refuse(error)),
-        };
+        let step =
+            match Command::parse(line, offer) {
+                // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
+                Ok(
+                    Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::StartTls | Command::Auth { .. } | Command::Xclient(_),
+                ) if early => Step::Reply(reply::out_of_step()),
+                // RFC 3030 2: whatever is wrong, the bytes behind it are content.
+                Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
+                    Step::Reply(reply) => Step::Swallow(size, reply),
+                    ask => ask,
+                },
+                Err(error @ SyntaxError::Chunk) => Step::Reply(self.refuse(error)),
+                // Who was not offered PIPELINING waits for each answer.
+                Ok(_) | Err(_) if early && !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) => {
+                    Step::Reply(reply::out_of_step())
+                }
+                Ok(command) => self.command(command, offer),
+                Err(error) => Step::Reply(self.refuse(error)),
+            };
         self.told(step)
     }
 
@@ -586,7 +589,10 @@ mod tests {
         let mut session = session();
         session.terms = Arc::new(Terms { errors: 30, ..(*session.terms).clone() });
         session.offer_tls(Privacy::Offered { required: true });
-        dialog(&mut session, &[("MAIL FROM:<>", 530), ("EHLO c", 250), ("NOOP", 250), ("HELO c", 530), ("MAIL FROM:<> NO=1", 530), ("RSET", 530)]);
+        dialog(
+            &mut session,
+            &[("MAIL FROM:<>", 530), ("EHLO c", 250), ("NOOP", 250), ("HELO c", 530), ("MAIL FROM:<> NO=1", 530), ("RSET", 530)],
+        );
         dialog(&mut session, &[("VRFY a", 530), ("BDAT 3 LAST", 530), ("STARTTLS", 220), ("EHLO c", 250), MAIL, RCPT, ("QUIT", 221)]);
     }
 

@@ -57,12 +57,7 @@ impl Certificate {
         if let Some(name) = common_name(subject).filter(|name| !names.contains(name)) {
             names.push(name);
         }
-        Some(Certificate {
-            not_before,
-            not_after,
-            names,
-            pin: digest(&SHA256, key).as_ref().try_into().ok()?,
-        })
+        Some(Certificate { not_before, not_after, names, pin: digest(&SHA256, key).as_ref().try_into().ok()? })
     }
 
     /// Its pin as the configuration has it.

@@ -44,7 +44,8 @@ pub fn explain(error: &io::Error, with: With) -> String {
     match (error, with) {
         (Error::InvalidCertificate(reason), _) => certificate(reason),
         (Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon), With::Client) => {
-            "it knows none of the ciphers that are allowed here; add one to `ciphers`, or a certificate with a key of another kind".to_owned()
+            "it knows none of the ciphers that are allowed here; add one to `ciphers`, or a certificate with a key of another kind"
+                .to_owned()
         }
         (Error::PeerIncompatible(reason), With::Client) if is_version(reason) => {
             "it speaks no version of TLS that is allowed here; have it updated, or lower `minimum`".to_owned()
@@ -55,7 +56,9 @@ pub fn explain(error: &io::Error, with: With) -> String {
             "it knows no cipher or certificate that both sides have; look into its log".to_owned()
         }
         (Error::AlertReceived(alert), With::Client) if is_distrust(*alert) => {
-            format!("it does not believe our certificate ({alert:?}); see that `certificate` has all intermediate ones and the name it connects to")
+            format!(
+                "it does not believe our certificate ({alert:?}); see that `certificate` has all intermediate ones and the name it connects to"
+            )
         }
         (Error::AlertReceived(alert), _) => format!("it ended the handshake ({alert:?}); look into its log"),
         (Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion), With::Client) => {
@@ -105,7 +108,9 @@ fn certificate(reason: &CertificateError) -> String {
             if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") },
             expected.to_str()
         ),
-        CertificateError::NotValidForName => "its certificate is for another name; if that is the right server, say so with `name`".to_owned(),
+        CertificateError::NotValidForName => {
+            "its certificate is for another name; if that is the right server, say so with `name`".to_owned()
+        }
         CertificateError::Other(other) => other.to_string(),
         other => format!("its certificate proves nothing: {other}"),
     }

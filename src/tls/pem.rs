@@ -73,7 +73,12 @@ pub fn certified_key(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
         Err(Error::InconsistentKeys(_)) => {
             let problem = format!("holds a key that is not that of the first certificate in {}", certificate.display());
-            Err(Fault::new(Role::Key, key, problem, "name the two that belong together; the server's own certificate comes first in its file"))
+            Err(Fault::new(
+                Role::Key,
+                key,
+                problem,
+                "name the two that belong together; the server's own certificate comes first in its file",
+            ))
         }
         Err(error) => {
             let advice = "the server's own certificate comes first in its file, X.509 version 3";
@@ -100,7 +105,8 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     match PrivateKeyDer::from_pem_slice(&text) {
         Ok(key) => Ok(key),
         Err(pem::Error::NoItemsFound) if has(&text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") => {
-            let advice = "nobody is there to type its password: take it off with `openssl pkey -in FILE -out NEW`, and let only this server read it";
+            let advice =
+                "nobody is there to type its password: take it off with `openssl pkey -in FILE -out NEW`, and let only this server read it";
             Err(Fault::new(Role::Key, file, "holds a key under a password", advice))
         }
         Err(pem::Error::NoItemsFound) => {
@@ -133,5 +139,10 @@ fn read(file: &Path, role: Role) -> Result<Vec<u8>, Fault> {
 
 /// A file of certificates none of which can vouch for another.
 pub(super) fn no_authority(file: &Path, problem: &str) -> Fault {
-    Fault::new(Role::Authorities, file, format!("holds no certificate that can vouch for others: {problem}"), "name the file of the authority, not of a server")
+    Fault::new(
+        Role::Authorities,
+        file,
+        format!("holds no certificate that can vouch for others: {problem}"),
+        "name the file of the authority, not of a server",
+    )
 }

@@ -254,7 +254,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Takes what `write` gives the session, once all that it took before is on its way.
-    fn poll_take(&mut self, context: &mut Context<'_>, write: impl FnOnce(&mut Connection) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+    fn poll_take(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(&mut Connection) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         ready!(self.push(context))?;
         let taken = write(&mut self.session)?;
         let _ = self.push(context)?;

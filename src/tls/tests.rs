@@ -49,7 +49,11 @@ fn files(directory: &Path, pair: &(String, String), authorities: Option<&str>) -
         disk::write(&directory.join(name), text.as_bytes()).unwrap();
         directory.join(name)
     };
-    Files { certificate: write("cert.pem", &pair.0), key: write("key.pem", &pair.1), authorities: authorities.map(|text| write("ca.pem", text)) }
+    Files {
+        certificate: write("cert.pem", &pair.0),
+        key: write("key.pem", &pair.1),
+        authorities: authorities.map(|text| write("ca.pem", text)),
+    }
 }
 
 fn server(pair: &(String, String), speech: Speech) -> (TempDir, Server) {

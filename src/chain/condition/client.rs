@@ -117,7 +117,10 @@ mod tests {
         let certified = "(tls mail.example bob@example.org)\r\n\r\n";
         assert!(holds("client: {tls: true}", "(tls)\r\n\r\n") && !holds("client: {tls: true}", "\r\n"));
         assert!(holds("client: {tls: false}", "\r\n") && !holds("client: {tls: false}", certified));
-        assert!(holds("client: {certificate: mail.example}", certified) && holds("client: {certificate: {ends_with: '@example.org'}}", certified));
+        assert!(
+            holds("client: {certificate: mail.example}", certified)
+                && holds("client: {certificate: {ends_with: '@example.org'}}", certified)
+        );
         assert!(!holds("client: {certificate: other.example}", certified));
         assert!(!holds("client: {certificate: {not: {equals: x}}}", "(tls)\r\n\r\n"));
     }

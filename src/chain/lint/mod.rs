@@ -4,6 +4,7 @@
 
 mod hidden;
 mod never;
+mod origin;
 mod question;
 mod reach;
 mod score;
@@ -44,14 +45,15 @@ enum Stage {
     Message,
 }
 
-/// Looks through the rules of all chains. `configuration` is transom.yaml; `fired` are the rules that some test saw fire, if the tests were run.
+/// Looks through the rules of all chains: the common one, then those of listeners that have their own. `configuration` is transom.yaml; `fired` are the rules that some test saw fire, if the tests were run.
 pub fn check(chains: &[&Chain], configuration: &Node, fired: Option<&BTreeSet<Arc<str>>>, problems: &mut Problems) {
     let mut found = Problems::default();
-    for chain in chains {
+    for (number, chain) in chains.iter().enumerate() {
         let rules = written(chain.links(), configuration);
         reach::check(&rules, &mut found);
         score::check(&rules, &mut found);
         trust::check(&rules, &mut found);
+        origin::check(&rules, number, configuration, &mut found);
         hidden::check(&rules, &mut found);
         if let Some(fired) = fired {
             unused::untested(chain.files(), &rules, fired, &mut found);

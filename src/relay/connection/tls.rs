@@ -20,8 +20,8 @@ use super::{Connection, Trouble};
 use crate::config::{Policy, TlsMode};
 use crate::smtp::auth::{Bindings, end_point};
 use crate::smtp::client::{Meaning, Stage};
-use crate::tls::failure::{With, explain};
 use crate::tls::TlsStream;
+use crate::tls::failure::{With, explain};
 
 /// What protects a connection.
 #[derive(Clone, Debug)]
@@ -38,7 +38,8 @@ impl Connection {
             TlsMode::Never | TlsMode::Implicit => return Ok(self),
             TlsMode::IfAvailable if !offered => return Ok(self),
             TlsMode::Required if !offered => {
-                let text = "offers no STARTTLS, and `relay.tls` requires it; look into its settings, or for who takes the offer away on the way";
+                let text =
+                    "offers no STARTTLS, and `relay.tls` requires it; look into its settings, or for who takes the offer away on the way";
                 return Err(Trouble::Tls(text.to_owned()));
             }
             TlsMode::IfAvailable | TlsMode::AlwaysTry | TlsMode::Required => {}
@@ -98,7 +99,9 @@ async fn handshake(stream: Stream, target: &Target) -> Result<(Stream, Protectio
         Ok(Err(error)) => return Err(Trouble::Tls(explain(&error, With::Server))),
         Err(_) => {
             let within = within.as_secs_f32();
-            return Err(Trouble::Tls(format!("it does not finish the handshake within {within} s (timeouts.next_hop); see whether it is overloaded")));
+            return Err(Trouble::Tls(format!(
+                "it does not finish the handshake within {within} s (timeouts.next_hop); see whether it is overloaded"
+            )));
         }
     };
     let agreed = stream.agreed();

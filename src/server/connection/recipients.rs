@@ -12,6 +12,11 @@ use crate::smtp::client::{Answer, Stage};
 use crate::smtp::envelope::{Envelope, Recipient};
 use crate::smtp::reply::{self, Class, Reply};
 
+/// Recipients beyond these take room from `limits.bytes_in_flight`; the first belong to the session, as its buffers do.
+const WITHOUT_ROOM: usize = 100;
+/// What one takes: its address, what its sender wishes, what the rules said.
+const ROOM: u64 = 2048;
+
 /// A recipient that waits for its answer.
 pub(super) struct Asked {
     ruling: RecipientRuling,
@@ -22,7 +27,7 @@ pub(super) struct Asked {
 impl Connection {
     /// RCPT: what permission and the rules say. While one of another class waits for its answer it waits, too (DESIGN decision 2).
     pub(super) async fn recipient(&mut self, path: &Recipient) -> ControlFlow<()> {
-        let mut asked = self.ruled(path);
+        let mut asked = if self.has_room() { self.ruled(path) } else { self.without_room(path) };
         if asked.known.is_none() {
             // Those that wait are of one class.
             let waiting = self.asked.iter().find(|other| other.known.is_none());
@@ -35,6 +40,20 @@ impl Connection {
         }
         self.asked.push(asked);
         ControlFlow::Continue(())
+    }
+
+    /// A stranger may name many recipients, in many sessions at once.
+    fn has_room(&mut self) -> bool {
+        if self.taken.len() + self.asked.len() < WITHOUT_ROOM {
+            return true;
+        }
+        let memory = &self.shared.room().memory;
+        self.room.get_or_insert_with(|| memory.share()).grow(ROOM)
+    }
+
+    fn without_room(&self, path: &Recipient) -> Asked {
+        tracing::warn!(session = %self.id, client = %self.client_text(), "recipient not taken for now: limits.bytes_in_flight is reached; raise it, or lower limits.recipients");
+        Asked { ruling: RecipientRuling::untouched(path), known: Some(reply::no_room()) }
     }
 
     /// Whose class the transaction carries; one that a rule dropped sets none.

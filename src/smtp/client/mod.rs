@@ -73,13 +73,9 @@ impl Answer {
             Stage::Hello | Stage::Mail | Stage::Recipient | Stage::Dot | Stage::Reset | Stage::Forwarding => self.class() == Class::Done,
         };
         let speaks_of_the_mail = match stage {
-            Stage::Greeting
-            | Stage::Hello
-            | Stage::Reset
-            | Stage::Login
-            | Stage::Introduction
-            | Stage::Forwarding
-            | Stage::StartTls => false,
+            Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Login | Stage::Introduction | Stage::Forwarding | Stage::StartTls => {
+                false
+            }
             Stage::Mail | Stage::Recipient => true,
             Stage::Data | Stage::Dot => !matches!(self.code, 501 | 504),
         };

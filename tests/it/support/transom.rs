@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -52,6 +53,12 @@ impl Transom {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_transom")]);
         Transom::spawn(at_home(shell, directory.path()), directory)
+    }
+
+    /// Starts as a service manager does: with this socket, bound and called so, and what it says in the environment.
+    pub fn start_as_service(configuration: &str, socket: Option<(&str, OwnedFd)>, environment: &[(&str, &str)]) -> Transom {
+        let directory = laid_out(configuration, &[]);
+        Transom::spawn(service(directory.path(), socket, environment), directory)
     }
 
     /// Starts with what lies in `directory`; so a server that was killed can be started again.
@@ -173,6 +180,19 @@ impl Drop for Transom {
 /// The binary under test, in `directory`, without what the environment says about it.
 pub fn transom(directory: &Path) -> Command {
     at_home(Command::new(env!("CARGO_BIN_EXE_transom")), directory)
+}
+
+/// What [`Transom::start_as_service`] starts. A shell puts the socket where it belongs, and knows the number that the process will have.
+pub fn service(directory: &Path, socket: Option<(&str, OwnedFd)>, environment: &[(&str, &str)]) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "exec 3<&0 </dev/null; if test \"$LISTEN_FDNAMES\"; then export LISTEN_PID=$$ LISTEN_FDS=1; fi; exec \"$0\" serve"]);
+    shell.arg(env!("CARGO_BIN_EXE_transom"));
+    let mut shell = at_home(shell, directory);
+    if let Some((name, socket)) = socket {
+        shell.env("LISTEN_FDNAMES", name).stdin(Stdio::from(socket));
+    }
+    shell.envs(environment.iter().copied());
+    shell
 }
 
 fn laid_out(configuration: &str, files: &[(&str, &str)]) -> Arc<TempDir> {
