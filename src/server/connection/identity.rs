@@ -23,17 +23,19 @@ use crate::smtp::session::Trusted;
 impl Connection {
     /// Finds out who it is, and says the first line.
     pub(super) async fn meet(&mut self) -> io::Result<ControlFlow<()>> {
+        let secure = self.door.tls.as_ref().is_some_and(|tls| tls.implicit);
         if self.door.permission.is_proxy(self.caller) {
             // On the heap while it lasts.
             let introduced = Box::pin(introduction(&mut self.stream, self.shared.timeouts.command)).await;
             match introduced {
                 Ok(Introduced::Itself) => {}
                 Ok(Introduced::Client(client)) if self.introduce(&client) => {}
-                Ok(Introduced::Client(_)) => return Ok(self.no_place()),
-                Err(error) => return self.unintroduced(&error),
+                Ok(Introduced::Client(_)) => return self.refuse(Connection::no_place, secure),
+                Err(Unintroduced::Gone) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) => return self.refuse(|this| this.unintroduced(&error), secure),
             }
         }
-        if self.door.tls.as_ref().is_some_and(|tls| tls.implicit) && Box::pin(self.secure()).await.is_break() {
+        if secure && Box::pin(self.secure()).await.is_break() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         self.trust();
@@ -61,14 +63,16 @@ impl Connection {
         self.say(&reply::too_many_sessions())
     }
 
-    fn unintroduced(&mut self, error: &Unintroduced) -> io::Result<ControlFlow<()>> {
-        if let Unintroduced::Gone | Unintroduced::Io(_) = error {
-            tracing::debug!(session = %self.id, peer = %self.caller, %error, "no header of the PROXY protocol");
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+    /// Who speaks TLS from the first byte hears nothing in clear.
+    fn refuse(&mut self, refuse: impl FnOnce(&mut Connection) -> ControlFlow<()>, secure: bool) -> io::Result<ControlFlow<()>> {
+        let next = refuse(self);
+        if secure { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(next) }
+    }
+
+    fn unintroduced(&mut self, error: &Unintroduced) -> ControlFlow<()> {
         let advice = "a peer in trust.proxy_protocol must begin with a header of the PROXY protocol: let it (HAProxy: send-proxy-v2), or take it out of the list";
         tracing::warn!(session = %self.id, peer = %self.caller, listener = &*self.door.name, %error, "refused: {advice}");
-        Ok(self.say(&reply::not_introduced()))
+        self.say(&reply::not_introduced())
     }
 
     /// What this peer may say of others, as it is now.
