@@ -184,17 +184,21 @@ struct Seen {
 /// Bytes that are looked at together, without a branch between them.
 const BLOCK: usize = 256;
 
-/// Looks at bytes, given the same one byte later; at the first one only as what stands before another. A compiler makes a few wide instructions of this.
+/// Looks at bytes, given the same one byte later; at the first one only as what stands before another.
 #[inline]
 fn look(bytes: &[u8], next: &[u8]) -> Seen {
-    let mut seen = Seen::default();
-    for (one, next) in bytes.iter().zip(next) {
-        seen.bare |= (*one == b'\r') != (*next == b'\n');
-        seen.nul |= *next == 0;
-        seen.eight_bit |= *next > 127;
-        seen.wanted |= *one == b'\n' && begins_something(*next);
+    Seen {
+        bare: some(bytes, next, |one, next| (one == b'\r') != (next == b'\n')),
+        nul: some(bytes, next, |_, next| next == 0),
+        eight_bit: some(bytes, next, |_, next| next > 127),
+        wanted: some(bytes, next, |one, next| (one == b'\n') & begins_something(next)),
     }
-    seen
+}
+
+/// All are looked at, without a branch: a compiler makes a few wide instructions of this. Asked for together, or with one branch in it, it makes none.
+#[inline]
+fn some(bytes: &[u8], next: &[u8], is: impl Fn(u8, u8) -> bool) -> bool {
+    bytes.iter().zip(next).fold(false, |some, (one, next)| some | is(*one, *next))
 }
 
 fn line_end(line: &[u8]) -> u64 {
@@ -216,8 +220,9 @@ pub fn is_content_line(line: &[u8]) -> bool {
 
 /// Whether a line that begins so could be more than text: a delimiter, inline PGP, a file.
 #[must_use]
+#[expect(clippy::needless_bitwise_bool, reason = "without a branch, many bytes are asked at once")]
 pub fn begins_something(first: u8) -> bool {
-    matches!(first, b'-' | b'b' | b'=' | b'(')
+    (first == b'-') | (first == b'b') | (first == b'=') | (first == b'(')
 }
 
 /// What inline PGP (RFC 9580 6.2) a line begins.
