@@ -14,7 +14,7 @@
 //!
 //! | in the head | |
 //! |---|---|
-//! | `# config:` | added to the configuration; `cert.pem`, `key.pem`, `ca.pem` and `users.yaml` lie beside it |
+//! | `# config:` | added to the configuration; `cert.pem`, `key.pem`, `ca.pem`, `users.yaml` and a password in `secret` lie beside it |
 //! | `# rules:` | lines of a rule file |
 //! | `# next hop: COMMAND = REPLY` | what the next hop says, or `closes`, `silent` |
 //! | `# next hop speaks LMTP` | |
@@ -264,6 +264,7 @@ fn play(dialog: &Dialog) -> Result<Vec<String>, String> {
     let files = [
         ("rules.yaml", &*dialog.rules),
         ("users.yaml", USERS),
+        ("secret", "pencil"),
         ("cert.pem", &papers.certificate),
         ("key.pem", &papers.key),
         ("ca.pem", &papers.authority),
