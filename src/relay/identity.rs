@@ -102,7 +102,8 @@ impl Connection {
                 Meaning::Accepted => {}
                 _ if matches!(answer, Answer { code: 421 | 300..400, .. }) => return Err(Trouble::Said(Stage::Forwarding, answer)),
                 _ => {
-                    tracing::warn!("next hop {} answered XFORWARD with `{}`; the mail goes on without", self.next_hop, answer.in_one_line())
+                    let answer = answer.in_one_line();
+                    tracing::warn!("next hop {} answered XFORWARD with `{answer}`; the mail goes on without", self.next_hop);
                 }
             }
         }

@@ -181,12 +181,12 @@ impl Route {
 
     /// A connection to this next hop, when there is a slot at one of its addresses; a new one, if none came back meanwhile.
     async fn open(&self, target: &Arc<Target>, fresh: bool, behalf: &Behalf) -> Result<Lease, RelayError> {
-        let mut left = self.told(target, target.resolved().await)?;
+        let mut left = told(target, target.resolved().await)?;
         let within = self.config.connections.connect;
         loop {
             let (slot, stream) = match reach::first(&mut left, behalf.client, within).await {
                 Ok(reached) => reached,
-                Err(Some(trouble)) if left.is_empty() => return self.told(target, Err(trouble)),
+                Err(Some(trouble)) if left.is_empty() => return told(target, Err(trouble)),
                 Err(_) => {
                     let Some(slot) = self.in_turn(&left, behalf.client).await else { return Err(self.busy(&target.next_hop)) };
                     let identity = behalf.identity.as_deref();
@@ -199,7 +199,7 @@ impl Route {
                             Err((pool, trouble)) => {
                                 left.retain(|other| !Arc::ptr_eq(other, &pool));
                                 if left.is_empty() {
-                                    return self.told(target, Err(trouble));
+                                    return told(target, Err(trouble));
                                 }
                                 continue;
                             }
@@ -214,7 +214,7 @@ impl Route {
                     note(&pool, &trouble, greeted);
                     left.retain(|other| !Arc::ptr_eq(other, &pool));
                     if left.is_empty() {
-                        return self.told(target, Err(trouble));
+                        return told(target, Err(trouble));
                     }
                     tracing::warn!("next hop {} at {} {trouble}; another address of it is tried", target.next_hop, pool.place);
                 }
@@ -250,14 +250,6 @@ impl Route {
                 verb.to_ascii_lowercase()
             );
         }
-    }
-
-    /// Trouble with all addresses of a next hop, noted.
-    fn told<T>(&self, target: &Arc<Target>, result: Result<T, Trouble>) -> Result<T, RelayError> {
-        result.map_err(|trouble| {
-            target.note_trouble();
-            unavailable(&target.next_hop, &trouble)
-        })
     }
 
     /// A slot at one of these addresses, after all who waited there before; none when it takes longer than `connections.wait`.
@@ -357,6 +349,14 @@ impl Lease {
             Err(trouble) => tracing::debug!("next hop {} {trouble}", self.connection.next_hop),
         }
     }
+}
+
+/// Trouble with all addresses of a next hop, noted.
+fn told<T>(target: &Arc<Target>, result: Result<T, Trouble>) -> Result<T, RelayError> {
+    result.map_err(|trouble| {
+        target.note_trouble();
+        unavailable(&target.next_hop, &trouble)
+    })
 }
 
 /// Notes that an address took a connection and nothing came of it; one that takes no more, or has no word for it, gets no more for a while.

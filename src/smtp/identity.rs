@@ -148,7 +148,9 @@ impl Identity {
                 None => commands.push(format!("{verb} {word}")),
             }
         }
-        commands.iter_mut().for_each(|command| command.push_str(CRLF));
+        for command in &mut commands {
+            command.push_str(CRLF);
+        }
         commands
     }
 
