@@ -48,6 +48,7 @@ pub struct Listener {
     /// Its address if it was given none.
     pub name: Arc<str>,
     pub address: Address,
+    pub protocol: Protocol,
     /// None: nobody can log in.
     pub auth: Option<Arc<Auth>>,
     pub origin: OriginOf,
@@ -70,6 +71,15 @@ impl Listener {
     pub(super) fn under(self, directory: &Path) -> Listener {
         Listener { address: self.address.under(directory), ..self }
     }
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Smtp,
+    /// RFC 2033.
+    Lmtp,
 }
 
 /// Whether clients of a listener are inside.
@@ -129,6 +139,8 @@ pub struct Limits {
     pub sessions_per_address: usize,
     pub commands_per_session: u64,
     pub errors_per_session: u64,
+    /// Classes of recipients in one message.
+    pub classes: usize,
     pub min_data_rate: Rate,
     pub chain: ChainLimits,
 }
@@ -199,6 +211,7 @@ impl Default for Limits {
             sessions_per_address: 50,
             commands_per_session: 10_000,
             errors_per_session: 20,
+            classes: 20,
             min_data_rate: Rate(500),
             chain: ChainLimits {
                 time: Duration::from_secs(10),

@@ -25,7 +25,8 @@ pub use address::{Address, NextHop, Place};
 pub use announce::Announce;
 pub use auth::Auth;
 pub use file::{
-    Admin, ChainLimits, Config, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Store, Timeouts,
+    Admin, ChainLimits, Config, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Protocol, Quarantine, Received, Store,
+    Timeouts,
 };
 pub use relay::{Balance, Commit, Connections, Identity, Relay, Route, Split};
 pub use tls::{ListenerTls, Policy, RelayTls, TlsMode};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Address, is_host_name};
-use super::file::{Admin, ChainLimits, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Quarantine, Received, Timeouts};
+use super::file::{
+    Admin, ChainLimits, Limits, LineEndings, Listener, Log, Malformed, Mime, OriginOf, Protocol, Quarantine, Received, Timeouts,
+};
 use super::trust::Trust;
 use crate::base::log::{Format, Level};
 use crate::mail::Inside;
@@ -75,6 +77,12 @@ pub(super) const LISTENER: &[Key] = &[
     Key::may("name", "a text", "inbound", "What `client: {listener: inbound}` means in a rule; its address if absent."),
     Key::need("address", manual::ADDRESS, "127.0.0.1:10025", "Where it listens; where others can reach it, `inside` is needed."),
     Key::section("tls", super::tls::LISTENER, "TLS for its clients; nothing but clear text if absent."),
+    Key::or(
+        "protocol",
+        "smtp or lmtp",
+        "smtp",
+        "`lmtp`: a message is answered for each recipient, and those whom the rules tell apart come in one.",
+    ),
     Key::section(
         "auth",
         super::auth::AUTH,
@@ -120,6 +128,7 @@ impl FromNode for Listener {
         let mut settings = Settings::of("a listener", node, problems)?;
         let name = settings.take::<String>("name", problems);
         let address = settings.need::<Address>("address", problems);
+        let protocol = settings.or("protocol", Protocol::default(), problems);
         // Its users are in a file, whose place the configuration's own tells.
         let _ = settings.node("auth");
         let origin = settings.or("origin", OriginOf::default(), problems);
@@ -141,6 +150,7 @@ impl FromNode for Listener {
         Ok(Listener {
             name: name?.unwrap_or_else(|| address.to_string()).into(),
             address,
+            protocol,
             auth: None,
             origin,
             trust,
@@ -152,6 +162,12 @@ impl FromNode for Listener {
             chain: None,
             tls: None,
         })
+    }
+}
+
+impl FromNode for Protocol {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Protocol, Reported> {
+        node.word(&[("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp)], problems)
     }
 }
 
@@ -227,6 +243,12 @@ pub(super) const LIMITS: &[Key] = &[
     ),
     Key::or("commands_per_session", manual::COUNT, "10000", "Commands in one connection."),
     Key::or("errors_per_session", manual::COUNT, "20", "Errors in one connection."),
+    Key::or(
+        "classes",
+        manual::COUNT,
+        "20",
+        "Groups of recipients that the rules tell apart, in one message; where there can be more than one (LMTP).",
+    ),
     Key::or("min_data_rate", manual::RATE, "500B/s", "The slowest a client may send a message, over a minute; 0B/s is any."),
     Key::section(
         "chain",
@@ -252,6 +274,7 @@ impl FromNode for Limits {
             sessions_per_address: positive(&mut settings, "sessions_per_address", default.sessions_per_address, problems),
             commands_per_session: positive(&mut settings, "commands_per_session", default.commands_per_session, problems),
             errors_per_session: positive(&mut settings, "errors_per_session", default.errors_per_session, problems),
+            classes: positive(&mut settings, "classes", default.classes, problems),
             min_data_rate: settings.or("min_data_rate", default.min_data_rate, problems),
             chain: settings.or("chain", default.chain, problems),
         };

@@ -13,6 +13,7 @@
 //! | it can never be said to this next hop                 | abandon, undo                    | 552, 550, 554      | `refused`      |
 //! | MAIL or DATA refused                                  | abandon, undo                    | the next hop's     | `refused`      |
 //! | a recipient accepted at RCPT refused anew             | abandon, undo                    | 451                | `unavailable`  |
+//! | LMTP: the same                                        | go on without it                 | its own for it     |                |
 //! | one that a rule brought in refused, 4xx               | abandon, undo                    | 451                | `unavailable`  |
 //! | one that a rule brought in refused, 5xx               | stage a copy for it, and go on   | that of the others |                |
 //! | … and it was the only one                             | abandon, confirm                 | 250                | `quarantine`   |
@@ -54,6 +55,8 @@ pub struct Work<'a> {
     pub route: &'a str,
     pub until: Until,
     pub behind_queue: bool,
+    /// The client hears of each recipient (LMTP).
+    pub each: bool,
 }
 
 /// What came of it.
@@ -177,7 +180,7 @@ impl Work<'_> {
     async fn relay(&self, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
         let mail = &self.ruling.mail;
         let mut envelope = mail.envelope.clone();
-        let mut staged = Vec::new();
+        let (mut staged, mut refused_alone) = (Vec::new(), Vec::new());
         let told = loop {
             let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
             if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
@@ -189,14 +192,22 @@ impl Work<'_> {
                 Err(Undecided::Each(next_hop, words)) => break self.told_of_each(next_hop, words, &mut staged, holds).await,
                 Err(Undecided::Refused(next_hop, refused)) => (next_hop, refused),
             };
-            match self.go_without(&mut envelope, refused, holds).await {
-                Ok(id) => staged.push(id),
-                Err(told) => break Told { next_hop: Some(next_hop), ..told },
+            let by_rules = self.tell_alone(&mut envelope, refused, &mut refused_alone);
+            if !by_rules.is_empty() {
+                match self.go_without(&mut envelope, by_rules, holds).await {
+                    Ok(id) => staged.push(id),
+                    Err(told) => break Told { next_hop: Some(next_hop), ..told },
+                }
             }
             if envelope.recipients.is_empty() {
-                break Told { next_hop: Some(next_hop), ..Told::new(self.taken(), "quarantine") };
+                let told = match refused_alone.first() {
+                    Some((_, reply)) if staged.is_empty() => Told::new(Reply::clone(reply), "refused"),
+                    _ => Told::new(self.taken(), "quarantine"),
+                };
+                break Told { next_hop: Some(next_hop), ..told };
             }
         };
+        let told = Told { each: [told.each, refused_alone].concat(), ..told };
         settled(told, staged, holds).await
     }
 
@@ -234,6 +245,22 @@ impl Work<'_> {
         let none_of_the_client = || Told::new(self.taken(), if delivered { "deliver" } else { "quarantine" });
         let told = taken.map_or_else(none_of_the_client, |(_, told)| told.clone());
         Told { each: each.into_iter().map(|(path, told)| (path, told.reply)).collect(), ..told }
+    }
+
+    /// Where the client hears of each recipient, its own that were refused have their answers and the others go on. Those that are left.
+    fn tell_alone(
+        &self,
+        envelope: &mut Envelope,
+        refused: Vec<(Recipient, Answer)>,
+        told: &mut Vec<(Recipient, Reply)>,
+    ) -> Vec<(Recipient, Answer)> {
+        let is_told = |path: &Recipient| self.each && self.asked.contains(path) && envelope.recipients.contains(path);
+        let (of_client, left): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(path, _)| is_told(path));
+        envelope.recipients.retain(|path| !of_client.iter().any(|(refused, _)| refused == path));
+        // RFC 5321 4.5.3.1.10: 552 to a RCPT means too many, and they may come again.
+        let reply = |answer: &Answer| if answer.code == 552 { reply::too_many_recipients() } else { self.pass(Stage::Recipient, answer) };
+        told.extend(of_client.into_iter().map(|(path, answer)| (path, reply(&answer))));
+        left
     }
 
     /// Takes refused recipients out of the envelope and stages a copy for them, if they may be refused: only who was brought in by a rule has no veto.
@@ -302,11 +329,14 @@ impl Work<'_> {
     }
 
     /// SEMANTICS 2: the next hop's text may show an address that the rules hide.
-    fn passed_on(&self, outcome: &'static str, stage: Stage, next_hop: String, answer: &Answer) -> Told {
+    fn pass(&self, stage: Stage, answer: &Answer) -> Reply {
         let envelope = &self.ruling.mail.envelope;
         let rewritten = envelope.sender != self.received_envelope.sender || envelope.recipients != self.received_envelope.recipients;
-        let pass = if rewritten { reply::passed_silently } else { reply::passed };
-        let told = Told::new(pass(stage, answer), outcome);
+        if rewritten { reply::passed_silently(stage, answer) } else { reply::passed(stage, answer) }
+    }
+
+    fn passed_on(&self, outcome: &'static str, stage: Stage, next_hop: String, answer: &Answer) -> Told {
+        let told = Told::new(self.pass(stage, answer), outcome);
         Told { next_hop: Some(next_hop), answer: Some(answer.in_one_line()), ..told }
     }
 }
@@ -495,6 +525,7 @@ mod tests {
         shelf: Shelf,
         gone: bool,
         behind_queue: bool,
+        each: bool,
     }
 
     /// As the client gave it and the rules left it: from a to b and c.
@@ -507,6 +538,7 @@ mod tests {
             shelf: Shelf::default(),
             gone: false,
             behind_queue: false,
+            each: false,
         }
     }
 
@@ -559,6 +591,7 @@ mod tests {
                 route: "relay",
                 until,
                 behind_queue: self.behind_queue,
+                each: self.each,
             };
             let mut gone = std::future::ready(());
             let mut here = std::future::pending();
@@ -693,6 +726,25 @@ mod tests {
         }
         let mut both = with_one_brought_in([refused(&[("x@example.org", 550), ("b@example.org", 550)])]);
         assert_eq!(both.row(), (451, "unavailable", nothing()));
+    }
+
+    #[test]
+    fn where_each_is_told_a_recipient_refused_anew_has_its_own_answer() {
+        let each = |deliveries: Vec<Delivery>| {
+            let mut case = Case { each: true, ..deliver(deliveries) };
+            let told = case.told();
+            let codes: Vec<_> = told.each.iter().map(|(path, reply)| (path.address().to_owned(), reply.code())).collect();
+            (told.reply.code(), told.outcome, codes, case.way.asked.len())
+        };
+        let c = |code| vec![("c@example.org".to_owned(), code)];
+        let accepted = Delivery::Accepted { next_hop: hop(), answer: answer(250) };
+        assert_eq!(each(vec![refused(&[("c@example.org", 550)]), accepted.clone()]), (250, "deliver", c(550), 2));
+        assert_eq!(each(vec![refused(&[("c@example.org", 552)]), accepted]), (250, "deliver", c(452), 2));
+        let trouble = Delivery::Unavailable(RelayError::Unavailable("x".into()));
+        assert_eq!(each(vec![refused(&[("c@example.org", 450)]), trouble]), (451, "unavailable", c(450), 2));
+        let both = refused(&[("b@example.org", 550), ("c@example.org", 450)]);
+        let (code, outcome, codes, asked) = each(vec![both]);
+        assert_eq!((code, outcome, codes.len(), asked), (550, "refused", 2, 1));
     }
 
     #[test]

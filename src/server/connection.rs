@@ -1,5 +1,6 @@
 //! One client's connection. The only place that writes to it: what lies in the input is answered, and the answers leave in one write.
 
+mod classes;
 mod identity;
 mod login;
 mod message;
@@ -97,7 +98,8 @@ pub async fn turn_away(mut stream: Box<dyn Socket>) {
 impl Connection {
     pub fn new(stream: Box<dyn Socket>, peer: Peer, mut entrance: Entrance, place: Admitted) -> Connection {
         let (shared, door) = entrance.now();
-        let mut session = Session::new(Arc::clone(&shared.terms));
+        let session = Session::new(Arc::clone(&shared.terms));
+        let mut session = if door.lmtp { session.in_lmtp() } else { session };
         session.admit(door.auth.as_ref());
         session.offer_tls(tls::privacy(door.tls.as_ref()));
         Connection {

@@ -45,6 +45,8 @@ pub struct Case {
     pub recipients: Vec<RecipientRuling>,
     /// The client gave exactly one RCPT.
     pub one_recipient: bool,
+    /// It hears of each recipient (LMTP).
+    pub tells_each: bool,
     pub message: Message,
     /// Its header is over a limit and was left unread; the answer to that.
     pub unread: Option<Reply>,
@@ -53,20 +55,36 @@ pub struct Case {
     pub ended: Instant,
 }
 
-/// Decides, carries out, logs. The reply is what the client is to hear.
+/// What the client is to hear.
+#[derive(Debug)]
+pub struct Heard {
+    pub reply: Reply,
+    /// Recipients, as the rules at RCPT left them, with an answer of their own.
+    each: Vec<(Recipient, Reply)>,
+}
+
+impl Heard {
+    /// In LMTP: the answer for this recipient, as the rules at RCPT left it.
+    #[must_use]
+    pub fn by(&self, recipient: &Recipient) -> &Reply {
+        self.each.iter().find(|(path, _)| path.same_mailbox(recipient)).map_or(&self.reply, |(_, reply)| reply)
+    }
+}
+
+/// Decides, carries out, logs.
 pub async fn judge(
     shared: &Shared,
     case: &Case,
     transaction: &mut Transaction,
     stream: &mut (impl AsyncRead + Unpin + Send + ?Sized),
     input: &mut Input,
-) -> Reply {
+) -> Heard {
     let deadline = case.ended + shared.timeouts.deadline;
     let decision = decide(shared, case, deadline).await;
     let decided = clock::monotonic();
     let mut ruling = match decision {
         Ok(ruling) => ruling,
-        Err((reply, outcome)) => return case.refused(reply, outcome),
+        Err((reply, outcome)) => return Heard { reply: case.refused(reply, outcome), each: Vec::new() },
     };
     log_ruling(&ruling);
     shared.count(case.origin.id, &ruling.seen);
@@ -87,6 +105,7 @@ pub async fn judge(
         route,
         until,
         behind_queue: case.door.behind_queue,
+        each: case.tells_each,
     };
     let mut gone = Box::pin(async {
         tokio::select! {
@@ -99,7 +118,12 @@ pub async fn judge(
         told.outcome = "shutdown";
     }
     case.log(&ruling, &told, decided);
-    told.reply
+    if case.tells_each {
+        for (to, reply) in told.each.iter().filter(|(_, reply)| *reply != told.reply) {
+            tracing::info!(id = %case.origin.id, %to, %reply, "this recipient has another answer");
+        }
+    }
+    Heard { reply: told.reply, each: told.each }
 }
 
 /// Logs a message that was refused before it was here as a whole.

@@ -16,7 +16,7 @@ use crate::base::budget::Budget;
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::ruling::Sight;
-use crate::config::{Announce, Auth, Config, Listener, ListenerTls, Malformed, Received, Timeouts};
+use crate::config::{Announce, Auth, Config, Listener, ListenerTls, Malformed, Protocol, Received, Timeouts};
 use crate::message::{self, Room};
 use crate::relay::Relay;
 use crate::smtp::extension::{Extension, Extensions, Offer, Submitter};
@@ -83,6 +83,9 @@ pub struct Door {
     pub intake: Intake,
     /// Where its mail goes; none: as in `relay:`.
     pub route: Option<Arc<str>>,
+    pub lmtp: bool,
+    /// `limits.classes`.
+    pub classes: usize,
     pub behind_queue: bool,
     pub malformed: Malformed,
     pub received: Received,
@@ -207,6 +210,8 @@ impl Shared {
                 leaves_unread: listener.behind_queue,
             },
             route: listener.route.clone(),
+            lmtp: listener.protocol == Protocol::Lmtp,
+            classes: config.limits.classes,
             behind_queue: listener.behind_queue,
             malformed: listener.malformed,
             received: listener.received,

@@ -27,6 +27,8 @@ const LONGEST_VERB: usize = 8;
 pub enum Command {
     Helo(String),
     Ehlo(String),
+    /// EHLO of LMTP.
+    Lhlo(String),
     Mail {
         sender: Path,
         declared: Declared,
@@ -133,6 +135,7 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
     match verb {
         "HELO" => name(arguments).map(Command::Helo),
         "EHLO" => name(arguments).map(Command::Ehlo),
+        "LHLO" => name(arguments).map(Command::Lhlo),
         "MAIL" => mail::read(arguments, offer),
         "RCPT" => rcpt::read(arguments, offer).map(Command::Rcpt),
         "DATA" => alone(arguments, Command::Data),
@@ -147,7 +150,7 @@ fn read(line: &[u8], offer: &Offer) -> Result<Command, SyntaxError> {
         "HELP" => Ok(Command::Help),
         "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" | "LHLO" => Err(SyntaxError::NotImplemented),
+        "EXPN" | "TURN" | "SEND" | "SOML" | "SAML" | "ETRN" => Err(SyntaxError::NotImplemented),
         _ => Err(SyntaxError::Unknown),
     }
 }
@@ -181,6 +184,7 @@ mod tests {
     #[test]
     fn commands_are_known_in_any_case() {
         assert_eq!(parse("eHlO [192.0.2.1]"), Ok(Command::Ehlo("[192.0.2.1]".into())));
+        assert_eq!(parse("lhlo c"), Ok(Command::Lhlo("c".into())));
         assert_eq!(parse("data "), Ok(Command::Data));
         assert_eq!(parse("noop with words"), Ok(Command::Noop));
         assert_eq!(parse("quit"), Ok(Command::Quit));

@@ -63,6 +63,12 @@ impl Reply {
         self.last
     }
 
+    /// 421: whatever is under way is over with it.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.code == 421
+    }
+
     /// By the first digit.
     #[must_use]
     pub fn class(&self) -> Class {

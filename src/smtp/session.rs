@@ -10,7 +10,7 @@
 //! | Data      |           |      |            |            |                    |                  |           | Greeted               |
 //!
 //! XCLIENT, from who may say it, leads from Connected and Greeted back to Connected; XFORWARD is taken in these two states and kept until the next reset.
-//! Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt,
+//! In LMTP LHLO is in the place of EHLO and HELO, and where nobody was accepted DATA and BDAT are 503 (RFC 2033 4). Mail becomes Rcpt with the first recipient the server accepts. Everything else is answered in any state. A state owns its transaction: leaving Mail, Rcpt,
 //! Chunks or Data drops sender, recipients and what was declared. DATA is 503 also where BODY=BINARYMIME was declared. The bytes behind a BDAT are swallowed
 //! whatever its answer is.
 
@@ -110,6 +110,8 @@ pub struct Greeting {
 #[derive(Debug)]
 pub struct Session {
     terms: Arc<Terms>,
+    /// It speaks LMTP (RFC 2033): LHLO in the place of EHLO and HELO, and an answer for each recipient.
+    lmtp: bool,
     state: State,
     greeting: Option<Greeting>,
     spoken_for: SpokenFor,
@@ -131,6 +133,7 @@ impl Session {
     pub fn new(terms: Arc<Terms>) -> Session {
         Session {
             terms,
+            lmtp: false,
             state: State::Connected,
             greeting: None,
             spoken_for: SpokenFor::default(),
@@ -142,6 +145,18 @@ impl Session {
             bindings: None,
             privacy: Privacy::Clear,
         }
+    }
+
+    /// The same in LMTP.
+    #[must_use]
+    pub fn in_lmtp(self) -> Session {
+        Session { lmtp: true, ..self }
+    }
+
+    /// Whether a message is answered for each recipient.
+    #[must_use]
+    pub fn is_lmtp(&self) -> bool {
+        self.lmtp
     }
 
     /// Goes on under other terms; between two transactions.
@@ -166,7 +181,7 @@ impl Session {
     /// The first line of all.
     #[must_use]
     pub fn open(&self) -> Reply {
-        reply::greeting(&self.terms.hostname)
+        reply::greeting(&self.terms.hostname, self.lmtp)
     }
 
     #[must_use]
@@ -198,25 +213,30 @@ impl Session {
             let step = self.answer(line, early);
             return self.told(step);
         }
-        let step =
-            match Command::parse(line, offer) {
-                // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
-                Ok(
-                    Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::StartTls | Command::Auth { .. } | Command::Xclient(_),
-                ) if early => Step::Reply(reply::out_of_step()),
-                // RFC 3030 2: whatever is wrong, the bytes behind it are content.
-                Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
-                    Step::Reply(reply) => Step::Swallow(size, reply),
-                    ask => ask,
-                },
-                Err(error @ SyntaxError::Chunk) => Step::Reply(self.refuse(error)),
-                // Who was not offered PIPELINING waits for each answer.
-                Ok(_) | Err(_) if early && !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) => {
-                    Step::Reply(reply::out_of_step())
-                }
-                Ok(command) => self.command(command, offer),
-                Err(error) => Step::Reply(self.refuse(error)),
-            };
+        let step = match Command::parse(line, offer) {
+            // RFC 2920 3.1: these end a group, so what lies behind them was sent without knowing their answer.
+            Ok(
+                Command::Helo(_)
+                | Command::Ehlo(_)
+                | Command::Lhlo(_)
+                | Command::Data
+                | Command::StartTls
+                | Command::Auth { .. }
+                | Command::Xclient(_),
+            ) if early => Step::Reply(reply::out_of_step()),
+            // RFC 3030 2: whatever is wrong, the bytes behind it are content.
+            Ok(command @ Command::Bdat { size, .. }) => match self.command(command, offer) {
+                Step::Reply(reply) => Step::Swallow(size, reply),
+                ask => ask,
+            },
+            Err(error @ SyntaxError::Chunk) => Step::Reply(self.refuse(error)),
+            // Who was not offered PIPELINING waits for each answer.
+            Ok(_) | Err(_) if early && !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) => {
+                Step::Reply(reply::out_of_step())
+            }
+            Ok(command) => self.command(command, offer),
+            Err(error) => Step::Reply(self.refuse(error)),
+        };
         self.told(step)
     }
 
@@ -255,7 +275,7 @@ impl Session {
                 reply::tls_first()
             }
             // An unreadable MAIL or RCPT out of order is out of order first.
-            (SyntaxError::Sender, State::Connected) => reply::bad_sequence("Say EHLO first"),
+            (SyntaxError::Sender, State::Connected) => self.no_greeting(),
             (SyntaxError::Recipient, State::Connected | State::Greeted) => reply::bad_sequence("MAIL first"),
             _ => error.reply(),
         }
@@ -263,13 +283,16 @@ impl Session {
 
     fn command(&mut self, command: Command, offer: &Offer) -> Step {
         match command {
-            Command::Ehlo(_) | Command::StartTls | Command::Noop | Command::Quit => {}
+            // RFC 2033 4.1: neither greets the other's clients.
+            Command::Helo(_) | Command::Ehlo(_) if self.lmtp => return Step::Reply(reply::unknown_command()),
+            Command::Lhlo(_) if !self.lmtp => return Step::Reply(reply::unknown_command()),
+            Command::Ehlo(_) | Command::Lhlo(_) | Command::StartTls | Command::Noop | Command::Quit => {}
             _ if self.wants_tls() => return Step::Reply(reply::tls_first()),
             _ => {}
         }
         match command {
             Command::Helo(name) => self.greet(Greeting { name: name.into(), extended: false }, offer),
-            Command::Ehlo(name) => self.greet(Greeting { name: name.into(), extended: true }, offer),
+            Command::Ehlo(name) | Command::Lhlo(name) => self.greet(Greeting { name: name.into(), extended: true }, offer),
             Command::Mail { sender, declared } => self.mail(Envelope { sender, recipients: Vec::new(), declared }, offer),
             Command::Rcpt(path) => self.rcpt(path),
             Command::Data => self.data(),
@@ -314,7 +337,7 @@ impl Session {
         match (self.privacy, &self.state) {
             (Privacy::Clear, _) => Step::Reply(reply::not_implemented()),
             (Privacy::Tls, _) => Step::Reply(reply::bad_sequence("TLS has begun already")),
-            (_, State::Connected) => Step::Reply(reply::bad_sequence("Say EHLO first")),
+            (_, State::Connected) => Step::Reply(self.no_greeting()),
             (_, State::Chunks(_) | State::Data) => Step::Reply(reply::bad_sequence("The message has begun")),
             (_, State::Greeted | State::Mail(_) | State::Rcpt(_)) => Step::Ask(Question::StartTls),
         }
@@ -322,7 +345,7 @@ impl Session {
 
     fn mail(&mut self, envelope: Envelope, offer: &Offer) -> Step {
         let reply = match &self.state {
-            State::Connected => reply::bad_sequence("Say EHLO first"),
+            State::Connected => self.no_greeting(),
             State::Mail(_) | State::Rcpt(_) | State::Chunks(_) | State::Data => reply::bad_sequence("A transaction is open"),
             State::Greeted if self.needs_login() => reply::login_required(),
             State::Greeted => match envelope.declared.size {
@@ -366,7 +389,7 @@ impl Session {
             State::Rcpt(envelope) => Step::Ask(Question::Message(envelope)),
             State::Mail(envelope) => {
                 self.state = State::Mail(envelope);
-                Step::Reply(reply::no_recipients())
+                Step::Reply(self.nobody())
             }
             State::Chunks(envelope) => {
                 self.state = State::Chunks(envelope);
@@ -377,6 +400,12 @@ impl Session {
                 Step::Reply(reply::bad_sequence("MAIL first"))
             }
         }
+    }
+
+    /// DATA or BDAT without an accepted recipient.
+    fn nobody(&self) -> Reply {
+        // RFC 2033 4.2.
+        if self.lmtp { reply::bad_sequence("No valid recipients") } else { reply::no_recipients() }
     }
 
     /// The server's answer about a recipient that was asked about.
@@ -398,6 +427,10 @@ impl Session {
     pub fn message(&mut self, reply: Reply) -> Reply {
         self.reset();
         self.tell(reply)
+    }
+
+    fn no_greeting(&self) -> Reply {
+        reply::bad_sequence(if self.lmtp { "Say LHLO first" } else { "Say EHLO first" })
     }
 
     fn reset(&mut self) {
@@ -496,6 +529,14 @@ mod tests {
             assert!(session.transaction().is_none());
         }
         dialog(&mut session, &[MAIL, RCPT, ("BDAT 9", 250), ("RCPT TO:<c@example.org>", 503)]);
+    }
+
+    #[test]
+    fn lmtp_has_a_greeting_of_its_own_and_no_other() {
+        let mut lmtp = session().in_lmtp();
+        dialog(&mut lmtp, &[("EHLO c", 500), ("MAIL FROM:<>", 503), ("LHLO c", 250), MAIL]);
+        dialog(&mut session().in_lmtp(), &[("LHLO c", 250), MAIL, ("DATA", 503), ("BDAT 1 LAST", 503)]);
+        dialog(&mut session(), &[("LHLO c", 500), ("EHLO c", 250)]);
     }
 
     #[test]

@@ -117,7 +117,11 @@ impl Connection {
             (None, Some(helo)) => Some(Arc::clone(helo)),
             (None, None) => greeting.map(|greeting| Arc::clone(&greeting.name)),
         };
-        let spoken = if greeting.is_some_and(|greeting| greeting.extended) { Protocol::Esmtp } else { Protocol::Smtp };
+        let spoken = match greeting {
+            _ if session.is_lmtp() => Protocol::Lmtp,
+            Some(greeting) if greeting.extended => Protocol::Esmtp,
+            _ => Protocol::Smtp,
+        };
         Arc::new(Origin {
             peer: self.peer.address(),
             client: spoken_for.map_or_else(|| self.peer.client(), client),

@@ -10,6 +10,7 @@ use super::super::hold::holding;
 use super::super::judge::{self, Case};
 use super::super::receive::{Chunks, Received, Stopped, receive, swallow};
 use super::Connection;
+use super::classes::Arrived;
 use crate::base::clock;
 use crate::base::metrics::COUNTS;
 use crate::smtp::envelope::{Body, Envelope};
@@ -97,7 +98,15 @@ impl Connection {
     async fn conclude(&mut self, envelope: Envelope, began: Instant, received: Received) -> io::Result<ControlFlow<()>> {
         // What was pipelined before it has its answers, and its client need not wait for the next hop to hear them.
         self.flush().await?;
+        let received = match received {
+            Received::Message(message, unread) if self.session.is_lmtp() => {
+                return self.each_class(envelope, Arrived { message, unread, began }).await;
+            }
+            other => other,
+        };
         let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
+        // In LMTP whoever was accepted hears of it, but for a farewell.
+        let mut times = 1;
         let reply = match received {
             Received::Gone => {
                 self.log_gone(Some(&envelope));
@@ -105,6 +114,9 @@ impl Connection {
             }
             Received::Refused(reply) => {
                 judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
+                if self.session.is_lmtp() && !reply.is_farewell() {
+                    times = envelope.recipients.len();
+                }
                 reply
             }
             Received::Message(message, unread) => {
@@ -114,12 +126,24 @@ impl Connection {
                 };
                 let Connection { stream, input, shared, door, taken, .. } = self;
                 let (door, recipients) = (door.clone(), std::mem::take(taken));
-                let case = Case { door, origin, envelope, recipients, one_recipient, message, unread, began, ended: clock::monotonic() };
-                judge::judge(shared, &case, &mut transaction, stream, input).await
+                let case = Case {
+                    door,
+                    origin,
+                    envelope,
+                    recipients,
+                    one_recipient,
+                    tells_each: false,
+                    message,
+                    unread,
+                    began,
+                    ended: clock::monotonic(),
+                };
+                judge::judge(shared, &case, &mut transaction, stream, input).await.reply
             }
         };
         self.forget();
         let reply = self.session.message(reply);
+        (1..times).for_each(|_| reply.write(&mut self.output));
         let next = self.say(&reply);
         // Not with the answers to what was pipelined behind it: those may have to wait for the next hop, and a client that hears nothing of a message
         // that was taken sends it again.

@@ -29,6 +29,10 @@ impl Connection {
     pub(super) async fn recipient(&mut self, path: &Recipient) -> ControlFlow<()> {
         let mut asked = if self.has_room() { self.ruled(path) } else { self.without_room(path) };
         if asked.known.is_none() {
+            // How many classes there are has to be known.
+            if self.session.is_lmtp() && self.asked.iter().any(|other| other.ruling.class != asked.ruling.class) {
+                self.settle().await?;
+            }
             // Those that wait are of one class.
             let waiting = self.asked.iter().find(|other| other.known.is_none());
             let apart = waiting.is_some_and(|other| other.ruling.class != asked.ruling.class);
@@ -64,6 +68,10 @@ impl Connection {
     /// The answer to a recipient that follows from those accepted before it.
     fn answer_of_class(&self, ruling: &RecipientRuling) -> Option<Reply> {
         let first = self.first_taken()?;
+        if first.class != ruling.class && self.session.is_lmtp() {
+            let known = self.taken.iter().any(|other| other.goes_on() && other.class == ruling.class);
+            return Some(if known || self.classes() < self.door.classes { reply::recipient_ok() } else { reply::too_many_classes() });
+        }
         if first.class != ruling.class {
             let rule = ruling.parted_by(first).unwrap_or_default();
             tracing::info!(session = %self.id, to = %ruling.given, rule = &*rule, "rules tell this recipient from those before: it is to come on its own");
@@ -135,8 +143,10 @@ impl Connection {
             };
             let reply = self.session.recipient(ruling.given.clone(), reply);
             if reply.class() == Class::Done {
-                ruling.settle_beside(self.first_taken());
-                if may_become_one && ruling.goes_on() {
+                let of_its_class = self.taken.iter().find(|other| other.goes_on() && other.class == ruling.class);
+                ruling.settle_beside(of_its_class);
+                // Only those of the first class are asked about before the message is here.
+                if may_become_one && ruling.goes_on() && self.first_taken().is_none_or(|first| first.class == ruling.class) {
                     self.mailboxes.add(&ruling);
                 }
                 self.taken.push(ruling);
@@ -149,7 +159,8 @@ impl Connection {
     /// A transaction with the next hops of this route, none being the listener's.
     pub(super) fn begun(&self, route: Option<&str>, envelope: &Envelope) -> Transaction {
         let route = route.or(self.door.route.as_deref());
-        self.shared.relay.transaction(route, self.behalf(), envelope.sender.clone(), envelope.declared.clone())
+        let transaction = self.shared.relay.transaction(route, self.behalf(), envelope.sender.clone(), envelope.declared.clone());
+        if self.session.is_lmtp() { transaction.telling_each() } else { transaction }
     }
 
     /// # Errors

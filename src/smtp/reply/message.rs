@@ -17,6 +17,11 @@ pub fn another_class() -> Reply {
     Reply::new(452, Enhanced(4, 5, 3), "Send this recipient in a transaction of its own")
 }
 
+/// `limits.classes`.
+pub fn too_many_classes() -> Reply {
+    Reply::new(452, Enhanced(4, 5, 3), "Too many kinds of recipients, send this one again later")
+}
+
 /// `limits.message_size`, `header_size`, `header_fields`, or the next hop's SIZE.
 pub fn too_large() -> Reply {
     Reply::new(552, Enhanced(5, 3, 4), "Message is larger than accepted here")

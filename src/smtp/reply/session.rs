@@ -3,8 +3,9 @@
 use super::{Enhanced, Reply};
 
 /// 220, the first line of all.
-pub fn greeting(hostname: &str) -> Reply {
-    Reply::plain(220, format!("{hostname} ESMTP Transom"))
+pub fn greeting(hostname: &str, lmtp: bool) -> Reply {
+    let protocol = if lmtp { "LMTP" } else { "ESMTP" };
+    Reply::plain(220, format!("{hostname} {protocol} Transom"))
 }
 
 /// The answer to HELO.

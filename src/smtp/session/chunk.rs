@@ -14,7 +14,7 @@ impl Session {
             }
             State::Mail(envelope) => {
                 self.state = State::Mail(envelope);
-                Step::Reply(reply::no_recipients())
+                Step::Reply(self.nobody())
             }
             other => {
                 self.state = other;

@@ -99,7 +99,7 @@ impl Session {
         let (bindings, known) = (self.bindings.clone(), self.user().is_some());
         let login = self.login.as_mut().ok_or_else(reply::not_implemented)?;
         if !self.greeting.as_ref().is_some_and(|greeting| greeting.extended) {
-            return Err(reply::bad_sequence("Say EHLO first"));
+            return Err(self.no_greeting());
         }
         if known {
             return Err(reply::bad_sequence("Already authenticated"));
