@@ -17,13 +17,14 @@
 mod chunk;
 mod identity;
 mod login;
+mod transaction;
 
 use std::sync::Arc;
 
 use super::auth::Bindings;
 use super::auth::check::Claim;
 use super::command::{Command, SyntaxError};
-use super::envelope::{Body, Envelope, Recipient};
+use super::envelope::{Envelope, Recipient};
 use super::extension::{self, Offer};
 use super::identity::Attribute;
 use super::reply::{self, Class, Reply};
@@ -341,92 +342,6 @@ impl Session {
             (_, State::Chunks(_) | State::Data) => Step::Reply(reply::bad_sequence("The message has begun")),
             (_, State::Greeted | State::Mail(_) | State::Rcpt(_)) => Step::Ask(Question::StartTls),
         }
-    }
-
-    fn mail(&mut self, envelope: Envelope, offer: &Offer) -> Step {
-        let reply = match &self.state {
-            State::Connected => self.no_greeting(),
-            State::Mail(_) | State::Rcpt(_) | State::Chunks(_) | State::Data => reply::bad_sequence("A transaction is open"),
-            State::Greeted if self.needs_login() => reply::login_required(),
-            State::Greeted => match envelope.declared.size {
-                Some(size) if size > offer.size => reply::too_large(),
-                Some(size) if size > offer.room => reply::no_room(),
-                _ => {
-                    self.state = State::Mail(envelope);
-                    reply::sender_ok()
-                }
-            },
-        };
-        Step::Reply(reply)
-    }
-
-    fn rcpt(&mut self, path: Recipient) -> Step {
-        let envelope = match &self.state {
-            State::Mail(envelope) | State::Rcpt(envelope) => envelope,
-            State::Chunks(_) => return Step::Reply(reply::bad_sequence("The message has begun")),
-            State::Connected | State::Greeted | State::Data => return Step::Reply(reply::bad_sequence("MAIL first")),
-        };
-        // Its ORCPT too: then it is of type utf-8 (RFC 6533 3).
-        let ascii = path.is_ascii() && path.wishes().and_then(|wishes| wishes.orcpt.as_ref()).is_none_or(|original| original.is_ascii());
-        if !ascii && !envelope.declared.smtputf8 {
-            return Step::Reply(reply::needs_smtputf8());
-        }
-        if envelope.recipients.len() + self.asked >= self.terms.recipients {
-            return Step::Reply(reply::too_many_recipients());
-        }
-        self.asked += 1;
-        self.given += 1;
-        Step::Ask(Question::Recipient(path))
-    }
-
-    fn data(&mut self) -> Step {
-        match std::mem::replace(&mut self.state, State::Data) {
-            // RFC 3030 3: behind DATA a line end has a meaning.
-            State::Rcpt(envelope) if envelope.declared.body == Some(Body::BinaryMime) => {
-                self.state = State::Rcpt(envelope);
-                Step::Reply(reply::bad_sequence("BINARYMIME needs BDAT"))
-            }
-            State::Rcpt(envelope) => Step::Ask(Question::Message(envelope)),
-            State::Mail(envelope) => {
-                self.state = State::Mail(envelope);
-                Step::Reply(self.nobody())
-            }
-            State::Chunks(envelope) => {
-                self.state = State::Chunks(envelope);
-                Step::Reply(reply::bad_sequence("The message comes by BDAT"))
-            }
-            other => {
-                self.state = other;
-                Step::Reply(reply::bad_sequence("MAIL first"))
-            }
-        }
-    }
-
-    /// DATA or BDAT without an accepted recipient.
-    fn nobody(&self) -> Reply {
-        // RFC 2033 4.2.
-        if self.lmtp { reply::bad_sequence("No valid recipients") } else { reply::no_recipients() }
-    }
-
-    /// The server's answer about a recipient that was asked about.
-    pub fn recipient(&mut self, path: Recipient, reply: Reply) -> Reply {
-        self.asked = self.asked.saturating_sub(1);
-        if reply.class() == Class::Done {
-            self.state = match std::mem::replace(&mut self.state, State::Greeted) {
-                State::Mail(mut envelope) | State::Rcpt(mut envelope) => {
-                    envelope.recipients.push(path);
-                    State::Rcpt(envelope)
-                }
-                other => other,
-            };
-        }
-        self.tell(reply)
-    }
-
-    /// The server's answer to the message, good or bad; the transaction is over.
-    pub fn message(&mut self, reply: Reply) -> Reply {
-        self.reset();
-        self.tell(reply)
     }
 
     fn no_greeting(&self) -> Reply {
