@@ -183,7 +183,17 @@ fn value(wants: &str) -> Value {
         json!({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *(B|kB|KB|MB|GB|TB|KiB|MiB|GiB)?/s$"})
     } else if begins(&["a whole number", "a number"]) {
         json!({"type": ["number", "string"]})
-    } else if begins(&["a text", "a word", "a name", "a path", "a host name", "a field name", "a regular expression", "an address"]) {
+    } else if begins(&[
+        "a text",
+        "a word",
+        "a name",
+        "a path",
+        "a host name",
+        "a name under `routes`",
+        "a field name",
+        "a regular expression",
+        "an address",
+    ]) {
         text()
     } else if wants.starts_with("a list of ") {
         json!({"type": ["array", "null"]})

@@ -38,3 +38,4 @@ mod samples;
 mod service;
 mod support;
 mod tidy;
+mod tls;

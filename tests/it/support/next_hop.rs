@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use rustls::ServerConfig;
+
 use super::PATIENCE;
 use super::wire::Wire;
 
@@ -41,6 +43,8 @@ pub struct Script {
     lmtp: bool,
     /// TLS begins with the connection.
     secured: bool,
+    /// What it shows in a handshake instead of the usual certificate.
+    shows: Option<Arc<ServerConfig>>,
     acts: Vec<(&'static str, Act)>,
 }
 
@@ -66,6 +70,8 @@ pub struct Log {
     pub lines: Vec<(usize, String)>,
     /// Content up to a dot, still stuffed; or all chunks of a message.
     pub messages: Vec<Vec<u8>>,
+    /// Whether each of them came in TLS.
+    pub in_tls: Vec<bool>,
     /// The recipients of each message that was accepted, as far as they were.
     pub taken: Vec<Vec<String>>,
     pub connections: usize,
@@ -92,7 +98,7 @@ impl Script {
     }
 
     pub fn offering(keywords: &[&'static str]) -> Script {
-        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, secured: false, acts: Vec::new() }
+        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, secured: false, shows: None, acts: Vec::new() }
     }
 
     /// MAIL and RCPT are answered 2.1.0 and 2.1.5, as by most servers.
@@ -110,6 +116,12 @@ impl Script {
     /// TLS begins with the connection. Where STARTTLS is offered it is done, too.
     pub fn secured(mut self) -> Script {
         self.secured = true;
+        self
+    }
+
+    /// Its side of TLS is this.
+    pub fn showing(mut self, config: Arc<ServerConfig>) -> Script {
+        self.shows = Some(config);
         self
     }
 
@@ -242,7 +254,9 @@ impl Session {
                 return Ok(());
             }
             match verb {
-                "STAR" if self.says(text, "220") && !self.secure(wire)? => return Ok(()),
+                "STAR" if self.says(text, &self.usual(verb)[..3]) && self.usual(verb).starts_with("220") && !self.secure(wire)? => {
+                    return Ok(());
+                }
                 "MAIL" | "RSET" | "EHLO" | "LHLO" => {
                     (open, recipients, chunks) = (verb == "MAIL" && self.says(text, "250"), Vec::new(), None);
                 }
@@ -260,7 +274,7 @@ impl Session {
         if !self.reply(wire, "handshake", "")? {
             return Ok(false);
         }
-        wire.accept()?;
+        wire.accept(self.script.shows.as_ref())?;
         self.secured.set(true);
         Ok(true)
     }
@@ -270,6 +284,7 @@ impl Session {
             "EHLO" | "LHLO" => self.capabilities(),
             "DATA" => "354 go on\r\n".to_owned(),
             "QUIT" => "221 bye\r\n".to_owned(),
+            "STAR" if !self.script.keywords.contains(&"STARTTLS") => "502 5.5.1 what?\r\n".to_owned(),
             "STAR" => "220 2.0.0 go ahead\r\n".to_owned(),
             "early" => "503 5.5.1 MAIL first\r\n".to_owned(),
             "AUTH" => "235 2.7.0 welcome\r\n".to_owned(),
@@ -319,6 +334,7 @@ impl Session {
         let taken: Vec<String> = recipients.iter().filter(|to| self.says(&line_for(to), "250")).cloned().collect();
         self.heard.note(|log| {
             log.messages.push(message);
+            log.in_tls.push(self.secured.get());
             log.taken.extend(Some(taken).filter(|taken| !taken.is_empty()));
         });
         for line in lines {

@@ -66,8 +66,8 @@ impl Wire {
     }
 
     /// The handshake as a server.
-    pub fn accept(&self) -> io::Result<()> {
-        let mut connection = ServerConnection::new(server()).map_err(io::Error::other)?;
+    pub fn accept(&self, shown: Option<&Arc<ServerConfig>>) -> io::Result<()> {
+        let mut connection = ServerConnection::new(shown.map_or_else(server, Arc::clone)).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut &self.socket)?;
         }
