@@ -53,7 +53,8 @@ impl Connection {
     async fn open_under(policy: &Policy, stream: Stream, target: &Arc<Target>) -> Result<Connection, Unopened> {
         let connected =
             if policy.mode == TlsMode::Implicit { Connection::in_tls(stream, target).await } else { Ok(Connection::on(stream, target)) };
-        let mut connection = connected.map_err(|trouble| Unopened { trouble, greeted: false })?;
+        // A handshake that fails is no sign of too many connections.
+        let mut connection = connected.map_err(|trouble| Unopened { trouble, greeted: true })?;
         if let Err(trouble) = connection.expect(Stage::Greeting).await {
             let greeted = matches!(trouble, Trouble::Said(..));
             return Err(Unopened { trouble, greeted });

@@ -249,9 +249,10 @@ impl ServerCertVerifier for Vouched {
             return Ok(ServerCertVerified::assertion());
         }
         match self.vouched.verify_server_cert(own, others, name, ocsp, now) {
-            // That is how a certificate that signed itself looks, too.
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(unproven(&read(own)?, false)),
-            Err(Error::InvalidCertificate(CertificateError::Other(OtherError(_)))) => Err(unproven(&read(own)?, false)),
+            // So looks one that signed itself, too, and one of an authority that has only the name of another.
+            Err(Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(OtherError(_)),
+            )) => Err(unproven(&read(own)?, false)),
             judged => judged,
         }
     }

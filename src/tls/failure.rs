@@ -103,11 +103,12 @@ fn certificate(reason: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet; look at the clock here and there".to_owned()
         }
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "its certificate is for {}, not for {}; if that is the right server, say so with `name`",
-            if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") },
-            expected.to_str()
-        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // They come as `DnsName("mx.example.org")`.
+            let names: Vec<&str> = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect();
+            let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+            format!("its certificate is for {names}, not for {}; if that is the right server, say so with `name`", expected.to_str())
+        }
         CertificateError::NotValidForName => {
             "its certificate is for another name; if that is the right server, say so with `name`".to_owned()
         }
