@@ -27,6 +27,12 @@ enum Way {
     Lmtp,
     LmtpOneByOne,
     LmtpChunks,
+    /// TLS after STARTTLS.
+    Starttls,
+    /// TLS from the start.
+    Implicit,
+    /// We log in.
+    Login,
 }
 
 /// Where it goes wrong.
@@ -34,6 +40,11 @@ enum Way {
 enum Stage {
     Greeting,
     Hello,
+    StartTls,
+    Handshake,
+    /// EHLO over TLS.
+    SecureHello,
+    Login,
     /// Before the transaction that goes out in one write.
     Reset,
     Mail,
@@ -89,17 +100,35 @@ impl Way {
 
     fn script(self) -> Script {
         let words = [("PIPELINING", self.pipelines()), ("8BITMIME", true), ("CHUNKING", self.chunks())];
-        let words: Vec<&str> = words.into_iter().filter(|(_, has)| *has).map(|(word, _)| word).collect();
+        let words = words.into_iter().chain([("STARTTLS", self == Way::Starttls), ("AUTH PLAIN", self == Way::Login)]);
+        let words: Vec<&str> = words.filter(|(_, has)| *has).map(|(word, _)| word).collect();
         let script = Script::offering(&words).telling_apart();
-        if self.lmtp() { script.lmtp() } else { script }
+        match self {
+            Way::Implicit => script.secured(),
+            _ if self.lmtp() => script.lmtp(),
+            _ => script,
+        }
     }
 
     fn stages(self) -> Vec<Stage> {
-        use Stage::{Content, Data, Dot, Greeting, Hello, Mail, Recipient};
+        use Stage::{Content, Data, Dot, Greeting, Handshake, Hello, Login, Mail, Recipient, SecureHello, StartTls};
         match self {
+            Way::Starttls => vec![StartTls, Handshake, SecureHello, Mail, Recipient, Data, Content, Dot],
+            Way::Implicit => vec![Handshake, Greeting, Hello, Mail, Recipient, Data, Content, Dot],
+            Way::Login => vec![Login, Mail, Dot],
             Way::AtOnce => vec![Stage::Reset, Mail, Recipient, Content, Dot],
             _ if self.chunks() => vec![Greeting, Hello, Mail, Recipient, Content, Dot],
             _ => vec![Greeting, Hello, Mail, Recipient, Data, Content, Dot],
+        }
+    }
+
+    /// Beside the next hops, in the configuration.
+    fn settings(self) -> &'static str {
+        match self {
+            Way::Starttls => ", tls: [{mode: required}]",
+            Way::Implicit => ", tls: [{mode: implicit}]",
+            Way::Login => ", auth: {user: relay, password: 'file:secret', without_tls: true}",
+            _ => "",
         }
     }
 
@@ -115,6 +144,10 @@ impl Stage {
             Stage::Greeting => "connect",
             Stage::Hello if way.lmtp() => "LHLO",
             Stage::Hello => "EHLO",
+            Stage::StartTls => "STARTTLS",
+            Stage::Handshake => "handshake",
+            Stage::SecureHello => "tls:EHLO",
+            Stage::Login => "AUTH",
             Stage::Reset => "RSET",
             Stage::Mail => "MAIL",
             Stage::Recipient => "RCPT TO:<one@",
@@ -126,6 +159,7 @@ impl Stage {
 
     fn faults(self) -> &'static [Fault] {
         match self {
+            Stage::Handshake => &[Delay, Silence, Garbage, Close, Fault::Reset],
             // It has nothing to say there that would not be the answer to the end.
             Stage::Content => &[Silence, Garbage, Close, Fault::Reset],
             Stage::Dot => &[Refuse, Delay, Silence, Garbage, Surplus, Close, Fault::Reset, Lost],
@@ -136,7 +170,9 @@ impl Stage {
     fn act(self, fault: Fault, way: Way) -> Act {
         match fault {
             Refuse => Act::Say(match self {
-                Stage::Greeting | Stage::Hello | Stage::Reset => "554 5.3.2 no service here\r\n",
+                Stage::Greeting | Stage::Hello | Stage::SecureHello | Stage::Handshake | Stage::Reset => "554 5.3.2 no service here\r\n",
+                Stage::StartTls => "454 4.7.0 no TLS now\r\n",
+                Stage::Login => "535 5.7.8 not you\r\n",
                 Stage::Mail => "550 5.7.1 not you\r\n",
                 Stage::Recipient => "550 5.1.1 not here\r\n",
                 Stage::Data => "550 5.7.0 no message\r\n",
@@ -147,13 +183,17 @@ impl Stage {
             Garbage => Act::Say("what do you want?\r\n"),
             Surplus => Act::Say(match self {
                 Stage::Greeting => "220 scripted.example\r\n250 2.0.0 and more\r\n",
-                Stage::Hello if way.pipelines() => "250-scripted.example\r\n250 PIPELINING\r\n250 2.0.0 and more\r\n",
-                Stage::Hello => "250 scripted.example\r\n250 2.0.0 and more\r\n",
+                Stage::Hello | Stage::SecureHello if way.pipelines() => "250-scripted.example\r\n250 PIPELINING\r\n250 2.0.0 and more\r\n",
+                Stage::StartTls => "220 2.0.0 go ahead\r\n250 2.0.0 and more\r\n",
+                Stage::Login => "235 2.7.0 welcome\r\n250 2.0.0 and more\r\n",
+                Stage::Hello | Stage::SecureHello => "250 scripted.example\r\n250 2.0.0 and more\r\n",
                 Stage::Data => "354 go on\r\n250 2.0.0 and more\r\n",
                 // As a server would that answers a command twice.
                 Stage::Mail if way == Way::AtOnce => "250 2.1.0 ok\r\n250 2.1.0 ok\r\n",
                 Stage::Recipient if way == Way::AtOnce => "250 2.1.5 ok\r\n250 2.1.5 ok\r\n",
-                Stage::Mail | Stage::Recipient | Stage::Reset | Stage::Content | Stage::Dot => "250 2.0.0 ok\r\n250 2.0.0 and more\r\n",
+                Stage::Handshake | Stage::Mail | Stage::Recipient | Stage::Reset | Stage::Content | Stage::Dot => {
+                    "250 2.0.0 ok\r\n250 2.0.0 and more\r\n"
+                }
             }),
             Close => Act::Close,
             Fault::Reset => Act::Reset,
@@ -173,17 +213,17 @@ impl Stage {
     fn smtp(self, fault: Fault, pipelining: bool) -> &'static [Replies] {
         match (self, fault) {
             // HELO does as well.
-            (_, Delay) | (Stage::Hello, Refuse) | (Stage::Dot, Surplus) => &[&[250, 250, 250]],
+            (_, Delay) | (Stage::Hello | Stage::SecureHello, Refuse) | (Stage::Dot, Surplus) => &[&[250, 250, 250]],
             (Stage::Mail, Refuse) => &[&[550, 550, 554]],
             // The surplus could be taken for the answer to what was said together with it, until that comes.
             (Stage::Mail | Stage::Recipient, Surplus) if pipelining => &[&[451, 451, 554], &[250, 451, 451], &[250, 250, 451]],
-            (Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Mail, _) => &[&[451, 451, 554]],
             (Stage::Recipient, Refuse) => &[&[550, 250, 250]],
             (Stage::Recipient, _) if pipelining => &[&[451, 451, 554]],
             // The second one is asked about on a new connection.
             (Stage::Recipient, _) => &[&[451, 250, 250]],
             (Stage::Data | Stage::Dot, Refuse) => &[&[250, 250, 550]],
             (Stage::Data | Stage::Content | Stage::Dot, _) => &[&[250, 250, 451]],
+            _ => &[&[451, 451, 554]],
         }
     }
 
@@ -193,12 +233,12 @@ impl Stage {
             (_, Delay) | (Stage::Dot, Surplus) => &[&[250, 452, 250]],
             (Stage::Mail, Refuse) => &[&[550, 550, 554]],
             (Stage::Mail | Stage::Recipient, Surplus) => &[&[451, 451, 554], &[451, 250, 250], &[250, 452, 451]],
-            (Stage::Greeting | Stage::Hello | Stage::Reset | Stage::Mail, _) => &[&[451, 451, 554]],
             (Stage::Recipient, Refuse) => &[&[550, 250, 250]],
             // The second one is asked about on a new connection, unless both came together.
             (Stage::Recipient, _) => &[&[451, 250, 250], &[451, 451, 554]],
             (Stage::Data | Stage::Dot, Refuse) => &[&[250, 452, 550]],
             (Stage::Data | Stage::Content | Stage::Dot, _) => &[&[250, 452, 451]],
+            _ => &[&[451, 451, 554]],
         }
     }
 
@@ -217,7 +257,9 @@ impl Stage {
     /// Whether the line was heard since then.
     fn reached(self, way: Way, before: &Log, log: &Log) -> bool {
         match self {
-            Stage::Greeting => log.connections > before.connections,
+            Stage::Greeting | Stage::Handshake => log.connections > before.connections,
+            // The first was in clear.
+            Stage::SecureHello => log.lines[before.lines.len()..].iter().filter(|(_, line)| line.starts_with("EHLO")).count() > 1,
             Stage::Content | Stage::Dot => log.messages.len() > before.messages.len(),
             _ => log.lines[before.lines.len()..].iter().any(|(_, line)| line.starts_with(self.line(way))),
         }
@@ -241,13 +283,14 @@ impl Scene {
         let next_hop = NextHop::start([way.script()]);
         let protocol = if way.lmtp() { "lmtp:" } else { "" };
         let configuration = format!(
-            "hostname: filter.example.org\nlisteners: [{{address: 127.0.0.1:0}}]\nrelay: {{next_hops: [\"{protocol}{}\"], connections: {{idle: 0}}}}\n\
+            "hostname: filter.example.org\nlisteners: [{{address: 127.0.0.1:0}}]\nrelay: {{next_hops: [\"{protocol}{}\"], connections: {{idle: 0}}{}}}\n\
              timeouts: {{next_hop: 2s, after_dot: 2s}}\nchain: [{{include: rules.yaml}}]\n",
-            next_hop.address
+            next_hop.address,
+            way.settings()
         );
         // Another sender makes another transaction.
         let rules = if way == Way::AtOnce { "rules: [{name: other sender, then: [{sender.set: b@outside.example}]}]" } else { "rules: []" };
-        let transom = Transom::start_with(&configuration, &[("rules.yaml", rules)]);
+        let transom = Transom::start_with(&configuration, &[("rules.yaml", rules), ("secret", "pencil")]);
         Scene { way, next_hop, transom }
     }
 
@@ -432,4 +475,19 @@ fn faults_of_lmtp_one_command_at_a_time() {
 #[test]
 fn faults_of_lmtp_with_bdat() {
     everything_that_can_go_wrong(Way::LmtpChunks);
+}
+
+#[test]
+fn faults_of_starttls() {
+    everything_that_can_go_wrong(Way::Starttls);
+}
+
+#[test]
+fn faults_of_tls() {
+    everything_that_can_go_wrong(Way::Implicit);
+}
+
+#[test]
+fn faults_of_logging_in() {
+    everything_that_can_go_wrong(Way::Login);
 }
