@@ -5,9 +5,10 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import time
+
+from transom import wait_for_line, wait_for_port
 
 MAIN = """compatibility_level = 3.6
 queue_directory = {directory}/spool
@@ -29,6 +30,7 @@ alias_database =
 local_recipient_maps =
 message_size_limit = 50000000
 smtp_line_length_limit = 0
+{more}
 """
 
 SMTPD = "127.0.0.1:{port} inet n - n - - smtpd\n"
@@ -64,17 +66,12 @@ class Postfix:
         for path in (self.configuration, directory / "spool", directory / "data"):
             path.mkdir(parents=True)
         shutil.chown(directory / "data", pwd.getpwnam("postfix").pw_name)
-        routing = main if re.search(r"(?m)^relayhost", main) else f"relayhost = [127.0.0.1]:{relay}\n{main}"
-        (self.configuration / "main.cf").write_text(MAIN.format(directory=directory, name=directory.name, routing=routing))
+        routing = "" if re.search(r"(?m)^relayhost", main) else f"relayhost = [127.0.0.1]:{relay}"
+        (self.configuration / "main.cf").write_text(MAIN.format(directory=directory, name=directory.name, routing=routing, more=main))
         own, count = re.subn(r"(?m)^smtp +inet", f"127.0.0.1:{port} inet", master)
         (self.configuration / "master.cf").write_text(("" if count else SMTPD.format(port=port)) + MASTER + own)
         self.postfix("start")
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise SystemExit(f"Postfix does not listen; see {directory}/log")
+        wait_for_port(port, self.log)
 
     def postfix(self, command):
         environment = dict(os.environ, MAIL_CONFIG=str(self.configuration))
@@ -87,13 +84,8 @@ class Postfix:
         subprocess.run(["/usr/sbin/postqueue", "-c", str(self.configuration), "-f"], check=True)
 
     def wait_for_log(self, pattern):
-        """The first line of the log in which `pattern` is found; what is asked for must come within a minute."""
-        for _ in range(600):
-            for line in self.log.read_text(errors="replace").splitlines():
-                if re.search(pattern, line):
-                    return line
-            time.sleep(0.1)
-        raise AssertionError(f"no {pattern!r} in {self.log}")
+        """The first line of the log in which `pattern` is found."""
+        return wait_for_line(self.log, pattern)
 
     def queue(self):
         """The ids of what waits."""

@@ -1,4 +1,4 @@
-"""Mail through Transom by other people's programs. Usage: run.py TRANSOM DIRECTORY-WITH-PYTHON'S-EMAIL-TEST-DATA"""
+"""Mail through Transom by other people's programs. Usage: run.py TRANSOM DIRECTORY-WITH-PYTHON'S-EMAIL-TEST-DATA PEERS"""
 
 import re
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dkim
 
+import edge
 import queues
 from postfix import Postfix
 from recorder import Recorder
@@ -141,7 +142,7 @@ def through_postfix(port, recorder, name):
 
 
 def main():
-    program, data = sys.argv[1:]
+    program, data, peers = sys.argv[1:]
     directory = Path(tempfile.mkdtemp(prefix="transom-interop-"))
     directory.chmod(0o755)
     recorder = Recorder()
@@ -166,6 +167,7 @@ def main():
             check(f"Postfix sends, Postfix is the next hop: {file}", lambda: through_postfix(outer.port, recorder, file))
         check("swaks through both", lambda: by_swaks(outer.port, sample("plain.eml")) or recorder.wait() and None)
         queues.run(program, directory, recorder, check)
+        edge.run(Path(program).resolve(), directory, Path(peers).resolve(), SAMPLES, check)
     finally:
         for server in reversed(running):
             server.stop()
