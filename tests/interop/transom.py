@@ -57,6 +57,7 @@ class Transom:
             raise SystemExit("transom did not start:\n" + "".join(lines))
         self.log = directory / "log"
         log = open(self.log, "w", encoding="utf-8")
+        log.writelines(lines)
         threading.Thread(target=lambda: [log.write(line) and log.flush() for line in self.child.stderr], daemon=True).start()
 
     def stop(self):
