@@ -62,6 +62,13 @@ impl NextHop {
         NextHop { place: Place::Tcp { host: host.into(), port }, lmtp: false }
     }
 
+    /// Whether nothing between here and there can be listened to.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
+        self.host()
+            .is_none_or(|host| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
+    }
+
     /// Its host name or address; none behind a Unix socket.
     #[must_use]
     pub fn host(&self) -> Option<&str> {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use super::address::{Address, NextHop};
 use super::file::{Limits, Listener, OriginOf};
+use super::relay::Route;
 use super::trust;
-use crate::chain::route::Routes;
+use crate::chain::route::{DEFAULT, Routes};
+use crate::smtp::auth::Mechanism;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
@@ -101,12 +103,34 @@ fn exposure(configuration: &Node, listener: &Listener, place: &Span, problems: &
     }
 }
 
-/// Passwords that others could read.
+/// Passwords that others could read, and a listener where nobody could say one.
 fn logins(listener: &Listener, node: &Node, problems: &mut Problems) {
-    let Some(without_tls) = node.get("auth").and_then(|auth| auth.get("without_tls")) else { return };
-    if !listener.address.is_local() && without_tls.scalar() == Some("true") {
+    let Some(auth) = node.get("auth").filter(|auth| auth.map().is_some()) else { return };
+    let Some(without_tls) = auth.get("without_tls").filter(|word| word.scalar() == Some("true")) else {
+        if node.get("tls").is_none() {
+            let label = "give it `tls: {certificate: …, key: …}`, or say `without_tls: true` in `auth`";
+            problems.error(&auth.span, "nobody could log in: this listener has no TLS", label);
+        }
+        return;
+    };
+    if !listener.address.is_local() {
         let title = format!("clients may log in at {} without TLS", listener.address);
         problems.warning(&without_tls.span, title, "whoever listens on the way has their passwords; leave this out");
+    }
+}
+
+/// A password that is shown to whoever answers.
+pub(super) fn account(configuration: &Node, route: &Route, problems: &mut Problems) {
+    let Some(account) = &route.auth else { return };
+    let named = || configuration.get("routes")?.get(&route.name)?.get("auth");
+    let own = if *route.name == *DEFAULT { configuration.get("relay").and_then(|relay| relay.get("auth")) } else { named() };
+    // One that is relay's is told there.
+    let Some(node) = own else { return };
+    let shows = account.mechanisms.as_deref().unwrap_or(&Mechanism::BEST_FIRST).iter().any(|one| one.shows_password());
+    let unknown = route.next_hops.iter().find(|hop| !hop.is_on_this_machine() && !route.tls.policy(hop).client.verifies());
+    if let (true, Some(hop)) = (shows, unknown) {
+        let label = "say `certificates: verify` in a rule of `tls`, or `mechanisms: [SCRAM-SHA-256-PLUS, SCRAM-SHA-256]`";
+        problems.warning(&node.span, format!("{hop} is told the password without having to prove who it is"), label);
     }
 }
 

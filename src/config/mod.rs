@@ -179,6 +179,9 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     prove(&chains, node, listeners.as_deref().ok(), options, problems);
     finished?;
     let (relay, routes, outward) = (relay?, routes?, outward?);
+    let way = |route: &Route| Arc::new(Route { auth: accounts.of(&route.name), ..outward.of(route) });
+    let (default, routes) = (way(&relay.route.under(base)), routes.iter().map(|route| way(route)).collect::<Vec<_>>());
+    [&default].into_iter().chain(&routes).for_each(|route| check::account(node, route, problems));
     let own = chains.own.into_iter().chain(std::iter::repeat(None));
     Ok(Config {
         file: path.to_owned(),
@@ -192,8 +195,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
         inside: inside?,
         limits,
         timeouts,
-        relay: Relay { route: Arc::new(Route { auth: accounts.of(""), ..outward.of(&relay.route.under(base)) }), ..relay },
-        routes: routes.iter().map(|route| Arc::new(Route { auth: accounts.of(&route.name), ..outward.of(route) })).collect(),
+        relay: Relay { route: default, ..relay },
+        routes,
         chain: chains.common,
         chain_tests: chains.tests,
         store: Store { path: store_path(store.path, base), quarantine: store.quarantine },
@@ -603,7 +606,10 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
     #[test]
     fn users_that_cannot_be_read_are_told_where_they_are_named() {
         use crate::smtp::auth::Mechanism::{Login, Plain, ScramSha256};
-        let text = |auth: &str| format!("listeners: [{{address: '127.0.0.1:25', auth: {auth}}}]\nrelay: {{next_hops: ['mx:25']}}");
+        let text = |auth: &str| {
+            format!("listeners: [{{address: '127.0.0.1:25', auth: {auth}}}]\nrelay: {{next_hops: ['mx:25']}}")
+                .replace("{users", "{without_tls: true, users")
+        };
         let told = |auth: &str, users: &str| {
             let files = [("transom.yaml", text(auth)), ("users.yaml", users.to_owned())];
             let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -614,11 +620,36 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
         assert_eq!(told("{users: users.yaml, mechanisms: [SCRAM-SHA-256, SCRAM-SHA-256]}", &good), Ok(vec![ScramSha256]));
         assert!(told("{users: none.yaml}", &good).unwrap_err()[0].contains("none.yaml cannot be read"));
         assert_eq!(told("{users: users.yaml}", "users: {}"), Err(vec!["a users file has no `secret`".to_owned()]));
-        assert_eq!(told("{}", &good), Err(vec!["`auth` has no `users`".to_owned()]));
+        assert_eq!(told("{without_tls: true}", &good), Err(vec!["`auth` has no `users`".to_owned()]));
         let wrong = told("{users: users.yaml, mechanisms: [SCRAM-SHA-1]}", &good).unwrap_err();
         assert_eq!(wrong, ["SCRAM-SHA-1 is for logging in at next hops, not here"]);
         let wrong = told("{users: users.yaml, mechanisms: [CRAM-MD5], requird: true}", &good).unwrap_err();
         assert!(wrong[0].starts_with("`mechanisms` wants") && wrong[1].starts_with("unknown key in `auth`"), "{wrong:?}");
+    }
+
+    #[test]
+    fn passwords_that_others_may_learn_are_warned_of() {
+        let load = |listener: &str, relay: &str| {
+            let text =
+                format!("inside: {{}}\nlisteners: [{{address: {listener}}}]\nrelay: {{next_hops: ['mx.example.org:25'], {relay}}}\n");
+            let files = [("transom.yaml", text), ("users.yaml", users::Users::default().written()), ("secret", "x".to_owned())];
+            let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+            load_files(&files, Options::default()).map(|loaded| loaded.warnings.iter().map(|one| one.title.clone()).collect::<Vec<_>>())
+        };
+        let clear = "'0.0.0.0:25', auth: {users: users.yaml, without_tls: true}";
+        assert_eq!(load(clear, ""), Ok(vec!["clients may log in at 0.0.0.0:25 without TLS".to_owned()]));
+        assert_eq!(load("'127.0.0.1:25', auth: {users: users.yaml, without_tls: true}", ""), Ok(Vec::new()));
+        let nobody = vec!["nobody could log in: this listener has no TLS".to_owned()];
+        assert_eq!(load("'127.0.0.1:25', auth: {users: users.yaml}", ""), Err(nobody));
+        let shown = Ok(vec!["mx.example.org:25 is told the password without having to prove who it is".to_owned()]);
+        assert_eq!(load("'127.0.0.1:25'", "auth: {user: a, password: file:secret}"), shown);
+        for more in [
+            "mechanisms: [SCRAM-SHA-256]}",
+            "}, tls: [{mode: required, certificates: verify}]",
+            "mechanisms: [SCRAM-SHA-256-PLUS]}, tls: []",
+        ] {
+            assert_eq!(load("'127.0.0.1:25'", &format!("auth: {{user: a, password: file:secret, {more}")), Ok(Vec::new()), "{more}");
+        }
     }
 
     #[test]

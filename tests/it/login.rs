@@ -7,6 +7,7 @@ use std::process::Stdio;
 use crate::support::client::Client;
 use crate::support::next_hop::{Act, NextHop, Script};
 use crate::support::transom::{Transom, transom};
+use crate::support::wire::papers;
 
 /// Who may log in: `anna@example.org` with `pencil`, `bob` with `pass word`.
 const USERS: &str = include_str!("support/users.yaml");
@@ -53,6 +54,44 @@ fn one_transom_logs_in_at_another_without_saying_the_password() {
     assert!(line.contains("user=bob"), "{line}");
     let message = String::from_utf8(next_hop.log().messages[0].clone()).unwrap();
     assert!(message.contains("with ESMTPA id"), "{message}");
+}
+
+#[test]
+fn in_tls_the_login_is_bound_to_the_connection() {
+    let next_hop = NextHop::start([Script::good()]);
+    let papers = papers();
+    let files = [
+        ("users.yaml", USERS),
+        ("cert.pem", papers.certificate.as_str()),
+        ("key.pem", &papers.key),
+        ("ca.pem", &papers.authority),
+        ("secret", "pass word"),
+    ];
+    for (minimum, offered, used) in [
+        ("1.2", "[PLAIN, SCRAM-SHA-256]", "SCRAM-SHA-256-PLUS"),
+        ("1.3", "[SCRAM-SHA-256-PLUS]", "SCRAM-SHA-256-PLUS"),
+        ("1.2", "[LOGIN, PLAIN]", "PLAIN"),
+    ] {
+        let tls = format!("{{certificate: cert.pem, key: key.pem, minimum: \"{minimum}\"}}");
+        let auth = format!("{{users: users.yaml, required: true, mechanisms: {offered}}}");
+        let back = format!(
+            "hostname: back.example\nlisteners: [{{address: 127.0.0.1:0, tls: {tls}, auth: {auth}}}]\nrelay: {{next_hops: ['{}']}}\n",
+            next_hop.address
+        );
+        let back = Transom::start_with(&back, &files);
+        let relay = format!(
+            "{{next_hops: ['{}'], tls: [{{mode: required, certificates: verify, ca: ca.pem}}], auth: {{user: bob, password: file:secret}}}}",
+            back.address()
+        );
+        let front =
+            Transom::start_with(&format!("hostname: front.example\nlisteners: [{{address: 127.0.0.1:0}}]\nrelay: {relay}\n"), &files);
+        let mut client = front.client();
+        client.hello();
+        assert_eq!(mail(&mut client), "250 2.0.0 taken");
+        let line = back.wait_for_log("logged in");
+        assert!(line.contains(&format!("mechanism={used}")), "{line}");
+    }
+    assert!(next_hop.log().messages.iter().all(|message| String::from_utf8_lossy(message).contains("with ESMTPSA")));
 }
 
 #[test]

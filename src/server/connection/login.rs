@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Connection;
 use crate::base::metrics::COUNTS;
+use crate::smtp::auth::Mechanism;
 use crate::smtp::auth::check::{Claim, Found, Unable};
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Denied, Step};
@@ -33,7 +34,8 @@ impl Connection {
     pub(super) fn welcome(&mut self, reply: &Reply) -> ControlFlow<()> {
         COUNTS.logins.add(1);
         let user = self.session.user().map(|user| &**user);
-        tracing::info!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, "logged in");
+        let mechanism = self.session.mechanism().map(Mechanism::name);
+        tracing::info!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, mechanism, "logged in");
         self.say(reply)
     }
 
@@ -62,7 +64,8 @@ impl Connection {
         let Denied { user, failures, reply } = denied;
         // Whatever a stranger says goes there: without what could make two lines of one, and not without end.
         let user = user.map(|user| user.chars().take(100).collect::<String>());
-        tracing::warn!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, failures, "login failed");
+        let mechanism = self.session.mechanism().map(Mechanism::name);
+        tracing::warn!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, mechanism, failures, "login failed");
         tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => self.say(&reply::shutting_down()),

@@ -29,6 +29,8 @@ pub(super) struct Login {
     /// Who it says it is, for the log.
     tried: Option<String>,
     user: Option<Arc<str>>,
+    /// Of the last login that began.
+    mechanism: Option<Mechanism>,
     failures: u32,
 }
 
@@ -42,14 +44,19 @@ pub struct Denied {
     pub reply: Reply,
 }
 
+impl Login {
+    fn new(policy: &Arc<Policy>) -> Login {
+        Login { policy: Arc::clone(policy), exchange: None, tried: None, user: None, mechanism: None, failures: 0 }
+    }
+}
+
 impl Session {
     /// Lets clients log in, or nobody any more; between two transactions. Who has logged in stays so.
     pub fn admit(&mut self, policy: Option<&Arc<Policy>>) {
         match (&mut self.login, policy) {
             (Some(login), Some(policy)) => login.policy = Arc::clone(policy),
             (None, Some(policy)) => {
-                let login = Login { policy: Arc::clone(policy), exchange: None, tried: None, user: None, failures: 0 };
-                self.login = Some(Box::new(login));
+                self.login = Some(Box::new(Login::new(policy)));
             }
             (Some(login), None) if login.user.is_some() => {}
             (_, None) => self.login = None,
@@ -63,10 +70,16 @@ impl Session {
         here.or_else(|| self.stands_for()?.login.as_ref())
     }
 
+    /// How the last login began.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.login.as_ref()?.mechanism
+    }
+
     /// The client is another one.
     pub(super) fn forget_login(&mut self) {
         if let Some(login) = &mut self.login {
-            **login = Login { policy: Arc::clone(&login.policy), exchange: None, tried: None, user: None, failures: 0 };
+            **login = Login::new(&login.policy);
         }
     }
 
@@ -119,7 +132,7 @@ impl Session {
         let plus = offered.contains(&Mechanism::ScramSha256Plus);
         let mut exchange = Exchange::new(mechanism, plus, bindings.unwrap_or_default());
         let turn = exchange.start(initial);
-        (login.exchange, login.tried) = (Some(exchange), None);
+        (login.exchange, login.tried, login.mechanism) = (Some(exchange), None, Some(mechanism));
         Ok(turn)
     }
 
