@@ -170,8 +170,7 @@ impl Relay {
     /// What may be announced to clients now: what every next hop that could be reached has, whichever route a mail will take (DESIGN decision 10).
     #[must_use]
     pub fn offered(&self) -> Offered {
-        let seen: Vec<_> = self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()).collect();
-        Offered::by_all(seen.iter().map(AsRef::as_ref))
+        Offered::by_all(self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()))
     }
 
     /// Whether some next hop is told who the client is.

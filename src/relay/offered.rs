@@ -1,5 +1,7 @@
 //! What may be promised to clients, whichever next hop takes their mail (DESIGN decision 10).
 
+use std::ops::Deref;
+
 use crate::smtp::client::Capabilities;
 use crate::smtp::extension::{Extension, Extensions};
 
@@ -19,12 +21,8 @@ pub struct Offered {
 impl Offered {
     /// What all of them have in common; each is one next hop that could be reached.
     #[must_use]
-    pub fn by_all<'c>(all: impl Iterator<Item = &'c Capabilities>) -> Offered {
-        let together = |so_far: Option<Offered>, one: &Capabilities| {
-            let one = Offered::by_one(one);
-            Some(so_far.map_or(one, |so_far| so_far.and(one)))
-        };
-        all.fold(None, together).unwrap_or_default()
+    pub fn by_all(all: impl Iterator<Item: Deref<Target = Capabilities>>) -> Offered {
+        all.map(|one| Offered::by_one(&one)).reduce(Offered::and).unwrap_or_default()
     }
 
     fn by_one(one: &Capabilities) -> Offered {
@@ -75,7 +73,7 @@ mod tests {
 
     #[test]
     fn of_no_next_hop_nothing_is_known() {
-        assert_eq!(Offered::by_all([].into_iter()), Offered::default());
+        assert_eq!(Offered::by_all(std::iter::empty::<&Capabilities>()), Offered::default());
         assert!(Offered::by_all([&Capabilities::default()].into_iter()).known);
     }
 }

@@ -159,6 +159,7 @@ mod tests {
     use super::*;
     use crate::config::{Connections, Route};
     use crate::relay::{NextHop, Settings};
+    use crate::smtp::client::Answer;
     use crate::smtp::envelope::{Declared, Envelope};
     use crate::smtp::path::Path;
     use crate::store::Limits;
@@ -324,5 +325,19 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(matches!(release(&store, &relay(closed), &row, ORDER).await.unwrap(), Outcome::NotNow(_)));
         assert_eq!(store.find(&row.id.0).unwrap().state, State::Held);
+    }
+
+    #[test]
+    fn what_lmtp_took_for_some_recipients_only_is_in_doubt_for_the_row() {
+        let said = |code: u16| Word::Said(Answer { code, enhanced: None, lines: vec!["x".into()] });
+        let row = |one: Word, other: Word| {
+            let to = |address| Recipient::from(Path::parse(address).unwrap());
+            of_each("there", &[(to("b@inside.example"), one), (to("c@inside.example"), other)])
+        };
+        assert_eq!(row(said(250), said(250)), Outcome::Sent("there said of <b@inside.example>: 250 x; <c@inside.example>: 250 x".into()));
+        assert!(matches!(row(said(550), said(552)), Outcome::Refused(_)));
+        assert!(matches!(row(said(550), said(450)), Outcome::NotNow(_)));
+        assert!(matches!(row(said(250), said(450)), Outcome::InDoubt(_)));
+        assert!(matches!(row(said(550), Word::Unknown("silent".into())), Outcome::InDoubt(_)));
     }
 }
