@@ -130,6 +130,7 @@ struct Ways {
     /// As in the settings.
     routes: Vec<Arc<Route>>,
     introduces: bool,
+    lmtp: bool,
 }
 
 impl Relay {
@@ -139,7 +140,8 @@ impl Relay {
         let settings = Arc::new(settings);
         let routes = settings.routes.iter().map(|route| Arc::new(Route::new(route, &settings, &pools))).collect();
         let introduces = settings.routes.iter().any(|route| route.identity != config::Identity::None);
-        Relay { ways: Arc::new(Ways { settings, pools, routes, introduces }) }
+        let lmtp = settings.routes.iter().all(|route| route.next_hops.iter().all(|hop| hop.lmtp));
+        Relay { ways: Arc::new(Ways { settings, pools, routes, introduces, lmtp }) }
     }
 
     #[must_use]
@@ -171,6 +173,12 @@ impl Relay {
     #[must_use]
     pub fn offered(&self) -> Offered {
         Offered::by_all(self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()))
+    }
+
+    /// Whether every next hop answers for each recipient (LMTP), so that a client that hears one reply has one recipient a transaction.
+    #[must_use]
+    pub fn answers_each(&self) -> bool {
+        self.ways.lmtp
     }
 
     /// Whether some next hop is told who the client is.

@@ -317,7 +317,12 @@ impl Connection {
     }
 
     fn standing(&self) -> Standing {
-        Standing { secured: self.tls.is_some(), trusted: self.door.permission.may_forward(self.peer), may_log_in: self.door.auth.is_some() }
+        Standing {
+            secured: self.tls.is_some(),
+            trusted: self.door.permission.may_forward(self.peer),
+            may_log_in: self.door.auth.is_some(),
+            hears_each: self.session.is_lmtp(),
+        }
     }
 
     /// Ends our side and swallows, within bounds, what the client still sends.

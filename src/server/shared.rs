@@ -70,6 +70,8 @@ pub struct Standing {
     pub trusted: bool,
     /// It has been told of AUTH.
     pub may_log_in: bool,
+    /// It hears of each recipient (LMTP).
+    pub hears_each: bool,
 }
 
 /// What is special about one listener.
@@ -233,7 +235,8 @@ impl Shared {
         let size = next_hop.size.filter(|size| *size > 0).map_or(self.limits.message_size, |size| size.min(self.limits.message_size));
         // What fits in memory needs no disk.
         let room = self.room.disk.free().max(self.limits.memory);
-        let recipients = next_hop.recipients.map_or(self.terms.recipients, |most| most.min(self.terms.recipients));
+        let one = (self.relay.answers_each() && !client.hears_each).then_some(1);
+        let recipients = [next_hop.recipients, one].into_iter().flatten().fold(self.terms.recipients, usize::min);
         let (extensions, known) = match self.announce {
             Announce::Mirror => (next_hop.extensions, next_hop.known),
             Announce::These(extensions) => (extensions, true),
