@@ -116,7 +116,7 @@ pub(super) const LISTENER: &[Key] = &[
     Key::or("received", "add or none", "add", "`none` adds no Received field, and still refuses loops."),
     Key::may(
         "route",
-        "a name under `routes`",
+        "a name, one under `routes`",
         "example",
         "Where its mail goes, unless the recipient's domain or a rule says otherwise; the next hops of `relay` if absent.",
     ),

@@ -137,6 +137,42 @@ mod tests {
         assert!(told.contains(&closed.to_string()) && left.is_empty() && known.is_troubled(), "{told}");
     }
 
+    /// An address that takes no connection and refuses none: its queue is full. Alive as long as what comes with it.
+    fn silent() -> (Remote, impl Drop) {
+        use rustix::net::{AddressFamily, SocketAddrAny, SocketType, bind, connect, getsockname, listen, socket, sockopt};
+        let new = || socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let listening = new();
+        bind(&listening, &std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listen(&listening, 0).unwrap();
+        let bound: SocketAddrAny = getsockname(&listening).unwrap();
+        let address: std::net::SocketAddr = bound.try_into().unwrap();
+        let mut waiting = Vec::new();
+        // A connection that is not answered at once is one too many.
+        loop {
+            let one = new();
+            sockopt::set_socket_timeout(&one, sockopt::Timeout::Send, Some(Duration::from_millis(50))).unwrap();
+            match connect(&one, &address) {
+                Ok(()) => waiting.push(one),
+                Err(_) => break,
+            }
+        }
+        waiting.push(listening);
+        (Remote::Tcp(address), waiting.into_iter())
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_does_not_hold_up_the_next() {
+        let (_listening, open, _) = addresses().await;
+        let (silent, _alive) = silent();
+        let pools = Pools::new(5);
+        let mut left = vec![pools.at(silent.clone()), pools.at(open.clone())];
+        let (slot, _) = tokio::time::timeout(WITHIN / 2, first(&mut left, None, WITHIN)).await.expect("in time").unwrap();
+        assert_eq!(slot.pool().place, open);
+        // The other one was given up, and is nobody's trouble.
+        tokio::task::yield_now().await;
+        assert!(left.iter().all(|pool| !pool.is_troubled()));
+    }
+
     #[tokio::test]
     async fn an_address_without_a_free_slot_is_left_for_later() {
         let (_listening, open, closed) = addresses().await;
