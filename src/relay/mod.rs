@@ -4,6 +4,7 @@ mod connection;
 mod content;
 mod dialog;
 mod fit;
+mod fresh;
 mod handshake;
 pub mod health;
 pub mod identity;

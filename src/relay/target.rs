@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::lookup_host;
 
@@ -36,6 +36,8 @@ enum Addresses {
 #[derive(Debug, Default)]
 struct Seen {
     capabilities: Option<Arc<Capabilities>>,
+    /// When it said so.
+    heard: Option<Instant>,
     troubled: Option<Instant>,
 }
 
@@ -106,6 +108,7 @@ impl Target {
     pub fn note_success(&self, capabilities: &Capabilities) -> bool {
         let mut seen = self.seen();
         seen.troubled = None;
+        seen.heard = Some(clock::monotonic());
         let changed = seen.capabilities.as_deref() != Some(capabilities);
         if changed {
             seen.capabilities = Some(Arc::new(capabilities.clone()));
@@ -127,6 +130,12 @@ impl Target {
     #[must_use]
     pub fn offered(&self) -> Option<Arc<Capabilities>> {
         self.seen().capabilities.clone()
+    }
+
+    /// Whether it was not heard of for so long.
+    #[must_use]
+    pub fn is_older(&self, old: Duration) -> bool {
+        self.seen().heard.is_none_or(|heard| clock::monotonic().duration_since(heard) >= old)
     }
 
     /// Whether fewer connections lie ready than these, and one more would be in nobody's way.

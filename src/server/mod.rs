@@ -178,6 +178,7 @@ impl Server {
         let probed = probe(self.shared().relay.clone()).await.map_err(StartError::Loop);
         if probed.is_ok() {
             self.shared().relay.keep_warm();
+            self.shared().relay.keep_fresh();
             for address in &self.addresses {
                 tracing::info!("listening on {address}");
             }

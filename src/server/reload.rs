@@ -79,6 +79,7 @@ impl Reload {
         if !same_way {
             probe(relay.clone()).await.map_err(ReloadError::Loop)?;
             relay.keep_warm();
+            relay.keep_fresh();
         }
         self.setup.send_replace(Setup::new(&config, old.under(&config, relay)));
         self.config = config;

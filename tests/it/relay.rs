@@ -633,6 +633,18 @@ async fn the_next_hops_are_probed_and_a_loop_is_found() {
 }
 
 #[tokio::test]
+async fn what_a_next_hop_offers_is_asked_again_when_it_is_old() {
+    let hop = NextHop::start([Script::offering(&["DSN"]), Script::offering(&["SMTPUTF8"])]);
+    let relay = relay(&[&hop]);
+    relay.probe().await.unwrap();
+    relay.refresh(Duration::from_mins(1)).await;
+    assert_eq!((hop.log().connections, relay.offered().extensions), (1, Extensions::default().and(Extension::Dsn, true)));
+    relay.refresh(Duration::ZERO).await;
+    assert_eq!((hop.log().connections, relay.offered().extensions), (2, Extensions::default().and(Extension::SmtpUtf8, true)));
+    relay.close().await;
+}
+
+#[tokio::test]
 async fn a_probe_that_reaches_nobody_says_so() {
     let down = NextHop::start([Script::good().at("connect", Act::Close)]);
     let relay = relay(&[&down]);
