@@ -234,9 +234,9 @@ impl Offered {
     ///
     /// # Errors
     /// It was refused ([`Delivery::RefusedBefore`], and the connection is on its way back to the pool), or the connection is gone.
-    pub async fn data(mut self, size: u64) -> Result<Result<Ready, Delivery>, Failed> {
+    pub async fn data(mut self, message: &Message) -> Result<Result<Ready, Delivery>, Failed> {
         if self.lease.connection.capabilities.chunking {
-            return Ok(Ok(self.ready(Form::counted(None, size))));
+            return Ok(Ok(self.ready(Form::counted(None, message.size()))));
         }
         let connection = &mut self.lease.connection;
         let asked = async {

@@ -62,7 +62,7 @@ impl Transaction {
     /// Asks the next hop about recipients (at most 100 unanswered), opening or reopening the transaction when needed. One result each, in order;
     /// a refused MAIL is each one's answer. Recipients accepted are remembered.
     pub async fn recipients(&mut self, paths: &[Recipient]) -> Vec<Result<Answer, RelayError>> {
-        let mut answers = Vec::with_capacity(paths.len());
+        let mut answers = Vec::new();
         while answers.len() < paths.len() {
             let left = &paths[answers.len()..];
             if let Some(answer) = &self.refused {
@@ -77,6 +77,9 @@ impl Transaction {
                 if answer.as_ref().is_ok_and(|answer| answer.class() == Class::Done) {
                     self.accepted.push(path.clone());
                 }
+            }
+            if some.len() == paths.len() {
+                return some;
             }
             answers.extend(some);
         }
@@ -230,7 +233,7 @@ impl Transaction {
                 Exact::Offered(open) => open,
                 Exact::AtOnce(ready) => return Ok((ready, converted)),
             };
-            match open.data(converted.as_ref().unwrap_or(message).size()).await {
+            match open.data(converted.as_ref().unwrap_or(message)).await {
                 Ok(Ok(ready)) => return Ok((ready, converted)),
                 Ok(Err(refused)) => return Err(refused),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
