@@ -71,7 +71,7 @@ enum Fault {
     Lost,
 }
 
-use Fault::{Close, Delay, Garbage, Lost, Refuse, Reset, Silence, Surplus};
+use Fault::{Close, Delay, Garbage, Lost, Refuse, Silence, Surplus};
 
 /// The cases in which a client that tries again, as it has to, doubles the message, for the protocol cannot tell that the next hop has it.
 const DOUBLES: &[(Option<Way>, Stage, Fault, &str)] = &[
