@@ -34,6 +34,9 @@ pub(super) const CONDITIONS: [&str; 11] =
 const ACTIONS: [&str; 11] =
     ["recipient.set", "recipient.replace", "route", "tag", "score", "quarantine", "log", "reject", "defer", "discard", "deliver"];
 
+/// Stands for the rule where recipients part because a route has the domain of one.
+const BY_DOMAIN: &str = "(routes)";
+
 /// A recipient as a client gives it.
 #[derive(Clone, Debug)]
 pub struct Offer<'a> {
@@ -144,7 +147,8 @@ impl RecipientRuling {
         let waits = || one.late.iter().chain(&two.late).next().cloned();
         let named = || one.recipient.as_ref().or(two.recipient.as_ref()).map(|(rule, _)| Arc::clone(rule));
         let same_but_named = Class { recipient: None, ..one.clone() } == Class { recipient: None, ..two.clone() };
-        if same_but_named { named() } else { answered.cloned().or_else(fired_alone).or_else(waits) }
+        let routed = || (one.route != two.route).then(|| Arc::from(BY_DOMAIN));
+        if same_but_named { named() } else { answered.cloned().or_else(fired_alone).or_else(waits).or_else(routed) }
     }
 }
 
@@ -488,6 +492,7 @@ mod tests {
         assert_eq!(routes(&chain, &given), wanted);
         assert_eq!(ask(&chain, "b@partner.example", None).class.route.as_deref(), Some("partner"));
         assert_eq!(ask(&chain, "a@inside.example", None).class.route, None);
+        assert_eq!(parts(&chain, &["a@inside.example", "b@partner.example"])[1].2.as_deref(), Some(BY_DOMAIN));
     }
 
     #[test]
