@@ -21,6 +21,11 @@ pub(super) struct Chains {
 }
 
 impl Chains {
+    /// Without any rule.
+    pub(super) fn none(shared: &Shared, problems: &mut Problems) -> Chains {
+        Chains { common: Arc::new(Chain::build(Vec::new(), shared, problems)), own: Vec::new(), tests: Vec::new() }
+    }
+
     /// Reads `chain`, `listeners[].chain` and `chain_tests` of the configuration.
     pub(super) fn read(configuration: &Node, tests: &[String], base: &Path, shared: &mut Shared, problems: &mut Problems) -> Chains {
         let mut known = Known::new();

@@ -10,8 +10,18 @@ use crate::chain::route::{DEFAULT, Routes};
 use crate::smtp::auth::Mechanism;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
+/// Everything that is asked of the file as a whole.
+pub(super) fn sections(configuration: &Node, known: &Routes, values: &Limits, problems: &mut Problems) {
+    listeners(configuration, problems);
+    next_hops(configuration, problems);
+    routes(configuration, known, problems);
+    inside(configuration, problems);
+    admin(configuration, problems);
+    limits(configuration, values, problems);
+}
+
 /// Checks the listeners against each other and against `inside:`, those that can be read at all.
-pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
+fn listeners(configuration: &Node, problems: &mut Problems) {
     let Some(nodes) = configuration.get("listeners").and_then(Node::list) else { return };
     if let ([], Some(node)) = (nodes, configuration.get("listeners")) {
         problems.error(&node.span, "no listener", "such as `- {address: 127.0.0.1:10025}`");
@@ -33,7 +43,7 @@ pub(super) fn listeners(configuration: &Node, problems: &mut Problems) {
 }
 
 /// A next hop that is a listener of this server would be sent its own mail until a hop counter ends it.
-pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
+fn next_hops(configuration: &Node, problems: &mut Problems) {
     let listeners: Vec<Listener> = configuration
         .get("listeners")
         .and_then(Node::list)
@@ -53,7 +63,7 @@ pub(super) fn next_hops(configuration: &Node, problems: &mut Problems) {
 }
 
 /// Listeners name routes that there are; two routes do not share a domain, for only the first would ever have it.
-pub(super) fn routes(configuration: &Node, known: &Routes, problems: &mut Problems) {
+fn routes(configuration: &Node, known: &Routes, problems: &mut Problems) {
     let routes = configuration.get("routes").and_then(Node::map).unwrap_or_default();
     let listeners = configuration.get("listeners").and_then(Node::list).unwrap_or_default();
     for node in listeners.iter().filter_map(|listener| listener.get("route")) {
@@ -135,7 +145,7 @@ pub(super) fn account(configuration: &Node, route: &Route, problems: &mut Proble
 }
 
 /// What tells how the server is asks nobody who they are, and is no place for mail.
-pub(super) fn admin(configuration: &Node, problems: &mut Problems) {
+fn admin(configuration: &Node, problems: &mut Problems) {
     let Some(node) = configuration.get("admin").and_then(|admin| admin.get("address")) else { return };
     let Ok(address) = Address::from_node(node, &mut Problems::default()) else { return };
     if let Address::Systemd(_) = address {
@@ -158,7 +168,7 @@ pub(super) fn admin(configuration: &Node, problems: &mut Problems) {
 }
 
 /// Limits that defeat each other start all the same: they are safe, but hardly meant.
-pub(super) fn limits(configuration: &Node, limits: &Limits, problems: &mut Problems) {
+fn limits(configuration: &Node, limits: &Limits, problems: &mut Problems) {
     let Some(section) = configuration.get("limits") else { return };
     let place = |key: &str| section.get(key).unwrap_or(section).span.clone();
     if limits.message_size > limits.temporary_disk.max(limits.memory_per_message) {
@@ -172,7 +182,7 @@ pub(super) fn limits(configuration: &Node, limits: &Limits, problems: &mut Probl
 }
 
 /// A network of every address would make an open relay.
-pub(super) fn inside(configuration: &Node, problems: &mut Problems) {
+fn inside(configuration: &Node, problems: &mut Problems) {
     let networks = configuration.get("inside").and_then(|inside| inside.get("networks")).and_then(Node::list).unwrap_or_default();
     for node in networks {
         let everybody = ipnet::IpNet::from_node(node, &mut Problems::default()).is_ok_and(|network| network.prefix_len() == 0);

@@ -152,13 +152,8 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let log = settings.or("log", Log::default(), problems);
     let finished = settings.finish(problems);
 
-    check::listeners(node, problems);
-    check::next_hops(node, problems);
     let known = relay::known(named, routes.as_deref().unwrap_or_default(), listeners.as_deref().unwrap_or_default());
-    check::routes(node, &known, problems);
-    check::inside(node, problems);
-    check::admin(node, problems);
-    check::limits(node, &limits, problems);
+    check::sections(node, &known, &limits, problems);
     let mut auths = auth::listeners(node, base, problems).into_iter();
     let accounts = auth::Accounts::read(node, base, problems);
     let mut tls = tls::listeners(node, base, problems).into_iter();
@@ -170,8 +165,7 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let mut shared =
         Shared { limits: limits.chain.of_chain(), inside: inside_of_rules, without_inside, routes: routes_of_rules, ..Shared::default() };
     let chains = if options.without_chain {
-        let empty = Arc::new(Chain::build(Vec::new(), &shared, problems));
-        Chains { common: empty, own: Vec::new(), tests: Vec::new() }
+        Chains::none(&shared, problems)
     } else {
         definitions.read(base, &mut shared, problems);
         Chains::read(node, &chain_tests.0, base, &mut shared, problems)

@@ -40,9 +40,8 @@ impl Connection {
                     "next hop {} cannot be spoken to in TLS: {why}; it gets its mail in clear, as `relay.tls` allows",
                     target.next_hop
                 );
-                let stream = match timeout(target.route.connections.connect, reach::connect(place)).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(_)) | Err(_) => return Err(Unopened { trouble: Trouble::Closed, greeted: true }),
+                let Ok(Ok(stream)) = timeout(target.route.connections.connect, reach::connect(place)).await else {
+                    return Err(Unopened { trouble: Trouble::Closed, greeted: true });
                 };
                 Connection::open_under(&policy.in_clear(), stream, target).await
             }
