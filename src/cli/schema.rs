@@ -165,6 +165,7 @@ fn value(wants: &str) -> Value {
         "a domain or an address" | "a host name or an address" | "a SHA-256 in hex or base64" => return text(),
         "1.2 or 1.3" => return json!({"enum": ["1.2", "1.3", 1.2, 1.3]}),
         "true or false" => return json!({"type": "boolean"}),
+        "file:PATH or env:NAME" => return json!({"type": "string", "pattern": "^(file|env):."}),
         "string tests" => return json!({"$ref": "#/definitions/tests"}),
         manual::CONDITION => return condition(),
         manual::CONDITIONS => return json!({"type": "object", "additionalProperties": condition()}),

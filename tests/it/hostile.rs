@@ -155,14 +155,16 @@ fn a_unix_socket_is_a_listener_and_its_clients_are_inside() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
-    for (line, start) in
-        [("", "220 "), ("HELO client.example\r\n", "250 "), ("MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n", "250 ")]
-    {
+    for (line, start) in [
+        ("", "220 "),
+        ("HELO client.example\r\n", "250 "),
+        ("MAIL FROM:<a@example.org>\r\n", "250 "),
+        ("RCPT TO:<b@example.net>\r\n", "250 "),
+        ("DATA\r\n", "354 "),
+    ] {
         stream.write_all(line.as_bytes()).unwrap();
         assert!(replies.next().unwrap().unwrap().starts_with(start));
     }
-    assert!(replies.next().unwrap().unwrap().starts_with("250 "));
-    assert!(replies.next().unwrap().unwrap().starts_with("354 "));
     stream.write_all(&stuffed(b"Subject: x\r\n\r\n")).unwrap();
     assert!(replies.next().unwrap().unwrap().starts_with("250 "));
     assert_eq!(next_hop.only().recipients, ["b@example.net"]);
