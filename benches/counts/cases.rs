@@ -14,7 +14,7 @@ use transom::mail::{Client, Mail, Origin, Protocol, Standing};
 use transom::message::{Limits, Message, Piece, Receiver, Room};
 use transom::smtp::data::Unstuffer;
 use transom::smtp::envelope::{Declared, Envelope};
-use transom::smtp::extension::Offer;
+use transom::smtp::extension::{Extensions, Offer, Submitter};
 use transom::smtp::path::Path;
 use transom::smtp::reply;
 use transom::smtp::session::{Question, Session, Step, Terms};
@@ -120,7 +120,15 @@ fn session() -> Work {
     let lines: Vec<String> = LINES.iter().map(|line| format!("{line}\r\n")).collect();
     let terms = Terms { hostname: "mx.example.net".to_owned(), token: "ABCDEFGHIJ".into(), recipients: 1000, commands: 1000, errors: 20 };
     let terms = Arc::new(terms);
-    let offer = Offer { size: 100_000_000, room: 100_000_000, smtputf8: Some(true) };
+    let offer = Offer {
+        size: 100_000_000,
+        room: 100_000_000,
+        recipients: 1000,
+        announced: Extensions::ALL,
+        understood: Extensions::ALL,
+        submitter: Submitter::Hidden,
+        known: true,
+    };
     repeat(move || {
         let mut session = Session::new(Arc::clone(&terms));
         let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! What the service manager hands over and what it is told: listening sockets (sd_listen_fds(3)), the state of the service (sd_notify(3)).
+//! What the service manager hands over and what it is told: listening sockets (`sd_listen_fds(3)`), the state of the service (`sd_notify(3)`).
 
 use std::io;
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ impl Sockets {
     /// # Errors
     /// One of them is no socket that clients can connect to.
     pub fn passed() -> io::Result<Sockets> {
-        // Without names each is called so (sd_listen_fds_with_names(3)).
+        // Without names each is called so (`sd_listen_fds_with_names(3)`).
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut given = ListenFd::from_env();

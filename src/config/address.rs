@@ -1,4 +1,4 @@
-//! Addresses: to listen on, to relay to.
+//! What the service manager hands over and what it is told: listening sockets (`sd_listen_fds(3)`), the state of the service (`sd_notify(3)`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::yaml::{FromNode, Node, Problems, Reported};
 pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// What the service manager has bound and passes under this name (sd_listen_fds_with_names(3)).
+    /// What the service manager has bound and passes under this name (`sd_listen_fds_with_names(3)`).
     Systemd(String),
 }
 

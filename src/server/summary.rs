@@ -58,7 +58,9 @@ impl Summary<'_> {
         let client = texts.add(|text| add_client(&origin.client, text));
         // Where a trusted peer speaks for a client.
         let peer = texts.add(|text| {
-            origin.peer.filter(|peer| Some(*peer) != origin.client.address).into_iter().for_each(|peer| add_address(peer, text))
+            if let Some(peer) = origin.peer.filter(|peer| Some(*peer) != origin.client.address) {
+                add_address(peer, text);
+            }
         });
         let from = texts.add(|text| add_path(self.sender, text));
         let to = texts.add(|text| add_names(self.recipients, text));

@@ -86,8 +86,8 @@ impl Connection {
     /// XCLIENT: another client from now on, and the session starts over.
     pub(super) fn stand_in(&mut self, told: Vec<Attribute>) -> ControlFlow<()> {
         self.forget();
-        let before = self.session.stands_for().cloned().unwrap_or_else(|| self.callers_own());
-        let identity = before.told(told);
+        let before = self.session.stands_for().filter(|before| !self.is_another(before, &told));
+        let identity = before.cloned().unwrap_or_else(|| self.callers_own()).told(told);
         self.peer = match identity.address {
             Some(address) => Peer::new(SocketAddr::new(address, identity.port.unwrap_or(0))),
             None => Peer::Unknown,
@@ -100,6 +100,12 @@ impl Connection {
         let reply = self.session.start_over(identity);
         self.trust();
         self.say(&reply)
+    }
+
+    /// Whether an address is told that differs from the one told before: nothing that was said of that client, its login least of all, is this one's.
+    fn is_another(&self, before: &Identity, told: &[Attribute]) -> bool {
+        let other = told.iter().any(|attribute| matches!(attribute, Attribute::Address(address) if *address != before.address));
+        other && before.address != self.caller.address()
     }
 
     fn callers_own(&self) -> Identity {
