@@ -161,16 +161,14 @@ fn read(path: &Path) -> Result<Users, Exit> {
 
 /// Reads the file, changes it and puts it back; nobody else can meanwhile.
 fn change<T>(path: &Path, may_be_new: bool, change: impl FnOnce(&mut Users) -> Result<T, Exit>) -> Result<T, Exit> {
-    let failed = |error: &io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
+    let failed = |error: &io::Error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
             let beside = Replacement::beside(path);
             complain(&format!("error: {} is there: another `transom user` is at work, or was killed; then remove it", beside.display()));
-            Exit::TempFail
+            return Exit::TempFail;
         }
-        _ => {
-            complain(&format!("error: cannot write {}: {error}", path.display()));
-            Exit::Io
-        }
+        complain(&format!("error: cannot write {}: {error}", path.display()));
+        Exit::Io
     };
     let is_new = may_be_new && !path.exists();
     if !is_new {

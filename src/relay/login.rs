@@ -26,7 +26,7 @@ impl Connection {
             let wire = Wire { private, bindings: protection.map_or(&clear, |protection| &protection.bindings) };
             Login::choose(account, &self.capabilities.auth.join(" "), wire)
         };
-        let mut login = chosen.map_err(refused)?;
+        let mut login = chosen.map_err(|error| refused(&error))?;
         let mut waiting = login.begin();
         let alone = Zeroizing::new(format!("AUTH {}\r\n", login.mechanism()));
         let with_message = waiting.as_ref().map(|message| Zeroizing::new(format!("AUTH {} {}", login.mechanism(), *in_base64(message))));
@@ -41,24 +41,23 @@ impl Connection {
         loop {
             let answer = self.answer(Stage::Login).await?;
             if answer.code != 334 {
-                login.end(answer.code, &answer.in_one_line()).map_err(refused)?;
+                login.end(answer.code, &answer.in_one_line()).map_err(|error| refused(&error))?;
                 tracing::debug!(mechanism = login.mechanism().name(), "logged in at next hop {}", self.next_hop);
                 return self.quiet();
             }
-            let message = match waiting.take() {
-                Some(message) => Ok(message),
-                None => {
-                    let next;
-                    (login, next) = answered(login, &answer).await?;
-                    next
-                }
+            let message = if let Some(message) = waiting.take() {
+                Ok(message)
+            } else {
+                let next;
+                (login, next) = answered(login, &answer).await?;
+                next
             };
             match message {
                 Ok(message) => self.say(&in_base64(&message), 1).await?,
                 Err(error) => {
                     // RFC 4954 4: cancelled. Nobody waits for the answer: the connection is closed, however this goes.
                     let _ = self.say("*\r\n", 1).await;
-                    return Err(refused(error));
+                    return Err(refused(&error));
                 }
             }
         }
@@ -83,6 +82,6 @@ fn in_base64(message: &[u8]) -> Zeroizing<String> {
     line
 }
 
-fn refused(error: LoginError) -> Trouble {
+fn refused(error: &LoginError) -> Trouble {
     Trouble::Other(format!("does not let us log in: {error}"))
 }

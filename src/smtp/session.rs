@@ -384,7 +384,6 @@ mod tests {
     /// Says a line; recipients are accepted unless they begin with `no`.
     pub(super) fn say(session: &mut Session, line: &str) -> u16 {
         match session.line(format!("{line}\r\n").as_bytes(), false, &OFFER) {
-            Step::Reply(reply) => reply.code(),
             Step::Ask(Question::Recipient(path)) => {
                 let reply = if path.local().starts_with("no") { reply::relaying_denied() } else { reply::ok() };
                 session.recipient(path, reply).code()
@@ -397,7 +396,7 @@ mod tests {
                 Step::Reply(reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
                 other => panic!("{other:?}"),
             },
-            Step::Swallow(_, reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
+            Step::Reply(reply) | Step::Swallow(_, reply) | Step::Welcome(reply) | Step::Denied(Denied { reply, .. }) => reply.code(),
             Step::Ask(Question::StartTls) => {
                 session.secured(Bindings::default());
                 reply::ready_for_tls().code()

@@ -40,11 +40,11 @@ impl Connection {
             self.flush().await?;
         }
         let Connection { stream, input, held, shared, door, session, chunks, .. } = self;
-        let begin = || {
+        let fresh = || {
             let envelope = whole.as_ref().or_else(|| session.transaction());
             Box::new(Chunks::new(&door.intake, envelope.is_some_and(|envelope| envelope.declared.body == Some(Body::BinaryMime))))
         };
-        let mut coming = chunks.take().unwrap_or_else(begin);
+        let mut coming = chunks.take().unwrap_or_else(fresh);
         let taken = {
             let work = pin!(coming.take(size, stream, input, &door.intake, &shared.hurry));
             holding(held, work).await

@@ -229,7 +229,7 @@ mod tests {
         assert!(error.to_string().contains("offers none"), "{error}");
     }
 
-    fn message(message: Message) -> String {
+    fn message(message: &Message) -> String {
         String::from_utf8(message.to_vec()).unwrap()
     }
 
@@ -238,14 +238,14 @@ mod tests {
         let (account, bindings) = (account(None), Bindings::default());
         let wire = Wire { private: true, bindings: &bindings };
         let mut plain = Login::choose(&account, "PLAIN", wire).unwrap();
-        assert_eq!(message(plain.begin().unwrap()), "\0user\0pencil");
+        assert_eq!(message(&plain.begin().unwrap()), "\0user\0pencil");
         assert_eq!(plain.end(235, &"235 ok"), Ok(()));
         assert!(plain.answer(b"").is_err());
         let mut login = Login::choose(&account, "LOGIN", wire).unwrap();
         assert!(login.begin().is_none());
-        assert_eq!(message(login.answer(b"whatever:").unwrap()), "user");
+        assert_eq!(message(&login.answer(b"whatever:").unwrap()), "user");
         assert!(login.end(235, &"235 ok").is_err());
-        assert_eq!(message(login.answer(b"Password:").unwrap()), "pencil");
+        assert_eq!(message(&login.answer(b"Password:").unwrap()), "pencil");
         assert_eq!(login.end(235, &"235 ok"), Ok(()));
     }
 
@@ -266,14 +266,14 @@ mod tests {
     fn a_server_that_accepts_without_a_signature_is_not_believed() {
         let (account, bindings) = (account(None), Bindings::default());
         let mut login = Login::choose(&account, "SCRAM-SHA-256", Wire { private: false, bindings: &bindings }).unwrap();
-        let first = message(login.begin().unwrap());
+        let first = message(&login.begin().unwrap());
         assert!(login.end(235, &"235 ok").unwrap_err().to_string().contains("another server"));
         let first = First::read(first.as_bytes(), false, false, &bindings).unwrap();
         let (said, last) = first.answer(Keys::of(&Secret::new("pencil"), b"salt", 4096));
-        let proof = message(login.answer(said.as_bytes()).unwrap());
+        let proof = message(&login.answer(said.as_bytes()).unwrap());
         assert!(login.end(235, &"235 ok").is_err());
         let signature = last.check(proof.as_bytes()).unwrap();
-        assert_eq!(message(login.answer(signature.as_bytes()).unwrap()), "");
+        assert_eq!(message(&login.answer(signature.as_bytes()).unwrap()), "");
         assert_eq!(login.end(235, &"235 ok"), Ok(()));
     }
 }

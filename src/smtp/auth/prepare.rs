@@ -1,4 +1,4 @@
-//! Names and passwords in the one form both sides compare (SASLprep, RFC 4013): however a keyboard composes an é, it is the same password.
+//! Names and passwords in the one form both sides compare (`SASLprep`, RFC 4013): however a keyboard composes an é, it is the same password.
 //!
 //! Letters are mapped and normalized (NFKC), and what must not stand in a name is refused. The rule about letters that are written from right to left is left out:
 //! it refuses texts, and makes no two of them equal.

@@ -155,7 +155,7 @@ mod tests {
     fn what_is_no_keys_is_told() {
         let good = Keys::of(&Secret::new("x"), b"salt", 4096).to_string();
         for wrong in
-            ["", "x", "SCRAM-SHA-1$4096:YQ==$YQ==:YQ==", &good[..good.len() - 4], &good.replace("4096", "many"), &good.replace(":", "")]
+            ["", "x", "SCRAM-SHA-1$4096:YQ==$YQ==:YQ==", &good[..good.len() - 4], &good.replace("4096", "many"), &good.replace(':', "")]
         {
             assert_eq!(wrong.parse::<Keys>(), Err(KeysError::Unreadable), "{wrong}");
         }
