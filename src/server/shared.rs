@@ -63,6 +63,7 @@ pub struct Shared {
 
 /// What is known of a client beyond its address.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked on its own, any of them may hold")]
 pub struct Standing {
     /// Its connection is protected by TLS.
     pub secured: bool,
