@@ -32,7 +32,6 @@ pub use relay::{Balance, Commit, Connections, Identity, Relay, Route, Split};
 pub use tls::{ListenerTls, Policy, RelayTls, TlsMode};
 
 use crate::base::{disk, machine};
-use crate::chain::Chain;
 use crate::chain::rule::Shared;
 use crate::chain::{lint, list, named};
 use crate::mail::Inside;
@@ -160,10 +159,9 @@ fn read(path: &Path, node: &Node, options: Options, problems: &mut Problems) -> 
     let outward = tls::outward(node, base, problems);
     // One that cannot be read has been reported; what would follow from its absence has not.
     let shared_inside = inside.clone().unwrap_or_else(|_| Some(Inside::default())).map(Arc::new);
-    let without_inside = shared_inside.is_none();
-    let (inside_of_rules, routes_of_rules) = (shared_inside.unwrap_or_default(), Arc::new(known));
+    let (without_inside, whose) = (shared_inside.is_none(), shared_inside.unwrap_or_default());
     let mut shared =
-        Shared { limits: limits.chain.of_chain(), inside: inside_of_rules, without_inside, routes: routes_of_rules, ..Shared::default() };
+        Shared { limits: limits.chain.of_chain(), inside: whose, without_inside, routes: Arc::new(known), ..Shared::default() };
     let chains = if options.without_chain {
         Chains::none(&shared, problems)
     } else {
