@@ -44,7 +44,8 @@ impl Certificate {
         let mut outer = Der(Der(der).take(SEQUENCE)?);
         let mut body = Der(outer.take(SEQUENCE)?);
         // How it is signed, and the signature.
-        (outer.take(SEQUENCE)?, outer.take(BITS)?);
+        outer.take(SEQUENCE)?;
+        outer.take(BITS)?;
         body.maybe(VERSION);
         body.take(INTEGER)?;
         body.take(SEQUENCE)?;
@@ -63,7 +64,7 @@ impl Certificate {
     /// Its pin as the configuration has it.
     #[must_use]
     pub fn pin_text(&self) -> String {
-        self.pin.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.pin.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
     }
 }
 

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_suite_of_the_provider_has_its_name() {
-        for suite in super::super::provider().cipher_suites.iter() {
+        for suite in &super::super::provider().cipher_suites {
             let name = name(suite.suite());
             assert_eq!(Suite::named(name).unwrap().0, *suite, "{name}");
         }

@@ -57,6 +57,9 @@ impl Client {
     ///
     /// # Errors
     /// None of the authorities can be one; why the first one cannot.
+    ///
+    /// # Panics
+    /// Never: the provider has suites for both versions.
     pub fn new(trust: Trust) -> Result<Client, String> {
         let provider = provider();
         let verifier = verifier(&trust, &provider)?;

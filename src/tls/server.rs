@@ -1,7 +1,7 @@
 //! A listener's side: its certificate and key from files that may change while it runs, and what clients' certificates are worth.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -66,6 +66,9 @@ impl Server {
     ///
     /// # Errors
     /// What is wrong with one of them.
+    ///
+    /// # Panics
+    /// Where the system gives no random bytes.
     pub fn load(files: Files, speech: Speech) -> Result<Server, Fault> {
         let tickets = rustls::crypto::ring::Ticketer::new().expect("the system gives random bytes");
         // Before they are read: what is written meanwhile is seen the next time.
@@ -107,7 +110,7 @@ impl Current {
         let key = pem::certified_key(&files.certificate, &files.key)?;
         let own = key.cert.first().expect("a key comes with its certificate").clone();
         let certificate = Certificate::read(&own).expect("it was read with its key");
-        let clients = files.authorities.as_ref().map(clients).transpose()?;
+        let clients = files.authorities.as_deref().map(clients).transpose()?;
         let mut provider = super::ring::default_provider();
         if !speech.suites.is_empty() {
             provider.cipher_suites = speech.suites.iter().map(|suite| suite.0).collect();
@@ -142,7 +145,7 @@ impl Current {
     }
 }
 
-fn clients(file: &PathBuf) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
+fn clients(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
     let all = pem::certificates(file, Role::Authorities)?;
     let roots = roots(&all).map_err(|problem| pem::no_authority(file, &problem))?;
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())

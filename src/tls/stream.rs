@@ -130,7 +130,9 @@ impl<S> TlsStream<S> {
             match self.session.read_tls(&mut rest) {
                 // Behind the goodbye of the other side nothing counts.
                 Ok(0) => return Ok(0),
-                Ok(_) => drop(self.session.process_new_packets().map_err(broken)?),
+                Ok(_) => {
+                    self.session.process_new_packets().map_err(broken)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),
                 // It is full until somebody reads.
                 Err(_) => break,

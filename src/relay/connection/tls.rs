@@ -3,8 +3,8 @@
 //! | mode         | STARTTLS        | refused        | handshake fails              |
 //! |--------------|-----------------|----------------|------------------------------|
 //! | never        | never           |                |                              |
-//! | if_available | where offered   | goes on        | a new connection, in clear   |
-//! | always_try   | always          | goes on        | a new connection, in clear   |
+//! | `if_available` | where offered   | goes on        | a new connection, in clear   |
+//! | `always_try` | always          | goes on        | a new connection, in clear   |
 //! | required     | where offered   | trouble        | trouble                      |
 //! | implicit     | never           |                | trouble                      |
 //!
