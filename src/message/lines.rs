@@ -184,9 +184,10 @@ struct Seen {
 /// Bytes that are looked at together, without a branch between them.
 const BLOCK: usize = 256;
 
-/// Looks at bytes, given the same one byte later; at the first one only as what stands before another.
+/// Looks at bytes, given the same one byte later; at the first one only as what stands before another. Blocks are given as arrays: where their length is
+/// known, nothing is asked about it.
 #[inline]
-fn look(bytes: &[u8], next: &[u8]) -> Seen {
+fn look<'b, B: IntoIterator<Item = &'b u8> + Copy>(bytes: B, next: B) -> Seen {
     Seen {
         bare: some(bytes, next, |one, next| (one == b'\r') != (next == b'\n')),
         nul: some(bytes, next, |_, next| next == 0),
@@ -197,8 +198,8 @@ fn look(bytes: &[u8], next: &[u8]) -> Seen {
 
 /// All are looked at, without a branch: a compiler makes a few wide instructions of this. Asked for together, or with one branch in it, it makes none.
 #[inline]
-fn some(bytes: &[u8], next: &[u8], is: impl Fn(u8, u8) -> bool) -> bool {
-    bytes.iter().zip(next).fold(false, |some, (one, next)| some | is(*one, *next))
+fn some<'b, B: IntoIterator<Item = &'b u8>>(bytes: B, next: B, is: impl Fn(u8, u8) -> bool) -> bool {
+    bytes.into_iter().zip(next).fold(false, |some, (one, next)| some | is(*one, *next))
 }
 
 fn line_end(line: &[u8]) -> u64 {
@@ -220,6 +221,7 @@ pub fn is_content_line(line: &[u8]) -> bool {
 
 /// Whether a line that begins so could be more than text: a delimiter, inline PGP, a file.
 #[must_use]
+#[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "without a branch, many bytes are asked at once")]
 pub fn begins_something(first: u8) -> bool {
     (first == b'-') | (first == b'b') | (first == b'=') | (first == b'(')
