@@ -253,9 +253,6 @@ impl Connection {
     /// The same connection, woken from this thread; none where the system does not let it move.
     #[must_use]
     pub fn moved_here(self) -> Option<Connection> {
-        if self.is_at_home() {
-            return Some(self);
-        }
         let stream = self.stream.moved_here().ok()?;
         Some(Connection { stream, home: thread::current().id(), ..self })
     }

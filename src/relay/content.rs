@@ -208,20 +208,19 @@ impl Sender {
 }
 
 /// Writes as much as the next hop takes; if `listens`, it has nothing to say meanwhile.
-async fn write_some(stream: &mut Stream, out: &Slices, listens: bool) -> Result<usize, Trouble> {
-    let mut slices = [IoSlice::new(&[]); SLICES];
+fn write_some<'a>(stream: &'a mut Stream, out: &'a Slices, listens: bool) -> impl Future<Output = Result<usize, Trouble>> + 'a {
     let next = &out.all[out.done..];
-    slices.iter_mut().zip(next).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
-    let slices = &slices[..next.len().min(SLICES)];
-    poll_fn(|context| {
+    poll_fn(move |context| {
         let mut byte = [0; 1];
         let mut said = ReadBuf::new(&mut byte);
         if listens && let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(context, &mut said) {
             return Poll::Ready(Err(interrupted(&read.map(|()| said.filled().len()))));
         }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        slices.iter_mut().zip(next).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
+        let slices = &slices[..next.len().min(SLICES)];
         Pin::new(&mut *stream).poll_write_vectored(context, slices).map_err(|_: io::Error| Trouble::Closed)
     })
-    .await
 }
 
 fn interrupted(said: &io::Result<usize>) -> Trouble {

@@ -49,8 +49,8 @@ pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message
         seven_bit: !(capabilities.eight_bit || binary && capabilities.binary) && message.eight_bit().1,
     };
     let converted = if needs.lines || needs.seven_bit { Some(converted(message, needs).await?) } else { None };
-    let size = converted.as_ref().unwrap_or(message).size();
-    if capabilities.largest.is_some_and(|largest| size > largest) {
+    let size = || converted.as_ref().unwrap_or(message).size();
+    if capabilities.largest.is_some_and(|largest| size() > largest) {
         return Err(Delivery::Unfit(Unfit::TooLarge));
     }
     Ok(converted)

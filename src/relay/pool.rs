@@ -93,7 +93,7 @@ struct State {
     /// For whom, as far as it is counted.
     clients: Vec<IpAddr>,
     /// The one that came back last is at the end, and goes first: the others may grow old and be closed.
-    idle: Vec<Connection>,
+    idle: Vec<Box<Connection>>,
     waiting: VecDeque<Waiter>,
     /// Not more than so many, until then.
     lowered: Option<(usize, Instant)>,
@@ -143,7 +143,7 @@ impl State {
     }
 
     /// Takes out an idle connection of this target, of this thread's if there is one; of those the one that `wanted` prefers.
-    fn idle(&mut self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Connection> {
+    fn idle(&mut self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Box<Connection>> {
         let of_it = |connection: &Connection| Arc::ptr_eq(&connection.target, target);
         let at_home = |connection: &Connection| of_it(connection) && connection.is_at_home();
         let at = self.idle.iter().rposition(|connection| at_home(connection) && wanted(connection));
@@ -180,7 +180,7 @@ impl Pool {
         target: &Arc<Target>,
         client: Option<IpAddr>,
         wanted: &dyn Fn(&Connection) -> bool,
-    ) -> Option<(Slot, Connection)> {
+    ) -> Option<(Slot, Box<Connection>)> {
         let (slot, connection) = {
             let mut state = self.state();
             let connection = state.idle(target, wanted)?;
@@ -280,7 +280,7 @@ impl Pool {
     }
 
     /// What is idle, to be closed, like all that comes back.
-    fn shut(&self) -> Vec<Connection> {
+    fn shut(&self) -> Vec<Box<Connection>> {
         let mut state = self.state();
         state.closed = true;
         std::mem::take(&mut state.idle)
@@ -291,7 +291,7 @@ impl Pool {
         loop {
             let shortest = self.state().idle.iter().map(|connection| connection.target.route.connections.idle_time).min();
             tokio::time::sleep(shortest.unwrap_or_default().max(Duration::from_millis(100)) / 2).await;
-            let (old, done): (Vec<Connection>, bool) = {
+            let (old, done): (Vec<Box<Connection>>, bool) = {
                 let mut state = self.state();
                 let old = state.idle.extract_if(.., |connection| connection.has_outlived()).collect();
                 state.swept = !state.idle.is_empty();
@@ -308,7 +308,7 @@ impl Pool {
 impl Slot {
     /// An idle connection of this target that is still good. The stale ones on the way to it are closed.
     #[must_use]
-    pub fn idle(&self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Connection> {
+    pub fn idle(&self, target: &Arc<Target>, wanted: &dyn Fn(&Connection) -> bool) -> Option<Box<Connection>> {
         loop {
             let connection = self.pool.state().idle(target, wanted)?;
             if let Some(connection) = good(connection) {
@@ -332,7 +332,7 @@ impl Slot {
     }
 
     /// Gives slot and connection back. One that has said too much, has done enough or is one idle connection too many is closed.
-    pub fn give_back(self, mut connection: Connection) {
+    pub fn give_back(self, mut connection: Box<Connection>) {
         // Whether it has stayed quiet is asked before it is used again.
         let fit = connection.is_answered().is_ok() && !connection.is_spent();
         connection.idle_since = clock::monotonic();
@@ -372,19 +372,18 @@ impl Drop for Slot {
 }
 
 /// The connection, known to this thread, if it is still good for a mail.
-fn good(mut connection: Connection) -> Option<Connection> {
+fn good(mut connection: Box<Connection>) -> Option<Box<Connection>> {
     if connection.quiet().is_err() || connection.has_outlived() {
         discard(connection);
         return None;
     }
-    connection.moved_here().map(|mut connection| {
-        connection.reused = true;
-        connection
-    })
+    let mut connection = if connection.is_at_home() { connection } else { Box::new(connection.moved_here()?) };
+    connection.reused = true;
+    Some(connection)
 }
 
 /// QUIT, if it is not in the middle of something; nobody waits for it.
-pub fn discard(mut connection: Connection) {
+pub fn discard(mut connection: Box<Connection>) {
     if connection.quiet().is_ok()
         && let Ok(runtime) = tokio::runtime::Handle::try_current()
     {

@@ -42,7 +42,8 @@ pub struct Behalf {
 /// A connection and the right to have it.
 #[derive(Debug)]
 pub struct Lease {
-    pub connection: Connection,
+    /// On the heap, for it goes from hand to hand with each state of a transaction.
+    pub connection: Box<Connection>,
     /// The client that each transaction is said to be of (XFORWARD).
     pub forwards: Option<Arc<Identity>>,
     slot: Slot,
@@ -148,7 +149,7 @@ impl Route {
     }
 
     /// An idle connection: where clients are introduced, one that speaks for this one, else one that can be made to.
-    fn idle(&self, target: &Arc<Target>, behalf: &Behalf) -> Option<(Slot, Connection)> {
+    fn idle(&self, target: &Arc<Target>, behalf: &Behalf) -> Option<(Slot, Box<Connection>)> {
         let fitting = |wanted: &dyn Fn(&Connection) -> bool| target.at_known(|pool| pool.idle(target, behalf.client, wanted));
         if self.config.identity != Introduces::XClient {
             return fitting(&any);
@@ -209,7 +210,7 @@ impl Route {
             };
             let pool = Arc::clone(slot.pool());
             match Connection::open(stream, target, &pool.place).await {
-                Ok(connection) => return self.welcome(connection, slot),
+                Ok(connection) => return self.welcome(Box::new(connection), slot),
                 Err(Unopened { trouble, greeted }) => {
                     note(&pool, &trouble, greeted);
                     left.retain(|other| !Arc::ptr_eq(other, &pool));
@@ -223,7 +224,7 @@ impl Route {
     }
 
     /// A new connection, its capabilities noted; no loop.
-    fn welcome(&self, connection: Connection, slot: Slot) -> Result<Lease, RelayError> {
+    fn welcome(&self, connection: Box<Connection>, slot: Slot) -> Result<Lease, RelayError> {
         let target = Arc::clone(&connection.target);
         slot.pool().note_success();
         if target.note_success(&connection.capabilities) && self.config.identity != Introduces::None {

@@ -49,7 +49,7 @@ impl Sent {
             return self.opened(recipient, after_dot).await;
         }
         if self.each.len() > 1 {
-            return Ok(self.of_each(after_dot).await);
+            return Ok(Box::pin(self.of_each(after_dot)).await);
         }
         Ok(match self.answer(Stage::Dot, after_dot).await {
             Ok(answer) => self.decided(answer),

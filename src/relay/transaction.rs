@@ -254,12 +254,12 @@ impl Transaction {
                 match fit(&open.lease().connection, envelope, message).await {
                     Ok(converted) => return Ok((Exact::Offered(open), converted)),
                     Err(unfit) => {
-                        open.abandon().await;
+                        Box::pin(open.abandon()).await;
                         return Err(unfit);
                     }
                 }
             }
-            match open.reset().await {
+            match Box::pin(open.reset()).await {
                 Ok(reset) if reset.connection.takes_another() => lease = Some(reset),
                 Ok(reset) => reset.give_back(),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,

@@ -137,13 +137,13 @@ pub async fn commit(work: Work<'_>, way: &mut impl WayOut, holds: &impl Holds, g
         Outcome::Reject(Verdict { code, enhanced, text }) if work.behind_queue => {
             let reason = not_told(&reply::ruled(*code, *enhanced, text));
             let refusal = Reason { rule: work.ruling.last.to_string(), reason };
-            work.hold(work.ruling.mail.envelope.clone(), Some(refusal), holds).await
+            Box::pin(work.hold(work.ruling.mail.envelope.clone(), Some(refusal), holds)).await
         }
         Outcome::Reject(Verdict { code, enhanced, text }) | Outcome::Defer(Verdict { code, enhanced, text }) => {
             Told::new(reply::ruled(*code, *enhanced, text), work.ruling.word())
         }
         Outcome::Discard => Told::new(work.taken(), work.ruling.word()),
-        Outcome::Deliver if !work.ruling.holds.is_empty() => work.hold(work.ruling.mail.envelope.clone(), None, holds).await,
+        Outcome::Deliver if !work.ruling.holds.is_empty() => Box::pin(work.hold(work.ruling.mail.envelope.clone(), None, holds)).await,
         Outcome::Deliver => work.relay(way, holds, gone).await,
     };
     // After a message went out nothing is open any more, and this does nothing.
@@ -185,16 +185,16 @@ impl Work<'_> {
             let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
             if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
                 let refusal = Reason { rule: NEXT_HOP.to_owned(), reason: not_told(&never_fits(*unfit)) };
-                break self.hold(envelope, Some(refusal), holds).await;
+                break Box::pin(self.hold(envelope, Some(refusal), holds)).await;
             }
             let (next_hop, refused) = match self.told(delivery) {
                 Ok(told) => break told,
-                Err(Undecided::Each(next_hop, words)) => break self.told_of_each(next_hop, words, &mut staged, holds).await,
+                Err(Undecided::Each(next_hop, words)) => break Box::pin(self.told_of_each(next_hop, words, &mut staged, holds)).await,
                 Err(Undecided::Refused(next_hop, refused)) => (next_hop, refused),
             };
             let by_rules = self.tell_alone(&mut envelope, refused, &mut refused_alone);
             if !by_rules.is_empty() {
-                match self.go_without(&mut envelope, by_rules, holds).await {
+                match Box::pin(self.go_without(&mut envelope, by_rules, holds)).await {
                     Ok(id) => staged.push(id),
                     Err(told) => break Told { next_hop: Some(next_hop), ..told },
                 }

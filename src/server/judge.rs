@@ -80,12 +80,11 @@ pub async fn judge(
     input: &mut Input,
 ) -> Heard {
     let deadline = case.ended + shared.timeouts.deadline;
-    let decision = decide(shared, case, deadline).await;
-    let decided = clock::monotonic();
-    let mut ruling = match decision {
+    let mut ruling = match decide(shared, case, deadline).await {
         Ok(ruling) => ruling,
         Err((reply, outcome)) => return Heard { reply: case.refused(reply, outcome), each: Vec::new() },
     };
+    let decided = clock::monotonic();
     log_ruling(&ruling);
     shared.count(case.origin.id, &ruling.seen);
     if case.door.received == config::Received::Add {

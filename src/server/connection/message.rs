@@ -100,7 +100,7 @@ impl Connection {
         self.flush().await?;
         let received = match received {
             Received::Message(message, unread) if self.session.is_lmtp() => {
-                return self.each_class(envelope, Arrived { message, unread, began }).await;
+                return Box::pin(self.each_class(envelope, Arrived { message, unread, began })).await;
             }
             other => other,
         };
@@ -138,7 +138,8 @@ impl Connection {
                     began,
                     ended: clock::monotonic(),
                 };
-                judge::judge(shared, &case, &mut transaction, stream, input).await.reply
+                // On the heap: the futures around it are moved, each time as a whole.
+                Box::pin(judge::judge(shared, &case, &mut transaction, stream, input)).await.reply
             }
         };
         self.forget();
