@@ -116,9 +116,9 @@ pub(super) const LISTENER: &[Key] = &[
     Key::or("received", "add or none", "add", "`none` adds no Received field, and still refuses loops."),
     Key::may(
         "route",
-        "a name, one under `routes`",
+        "a name such as partner",
         "example",
-        "Where its mail goes, unless the recipient's domain or a rule says otherwise; the next hops of `relay` if absent.",
+        "Where its mail goes, a name of `routes`, unless the recipient's domain or a rule says otherwise; the next hops of `relay` if absent.",
     ),
     Key::list("chain", super::include::ENTRY, "The rules for its mail, instead of those of `chain` below."),
 ];

@@ -16,7 +16,7 @@ pub const ENTRY: Entry<dyn Action> = Entry {
     about: "Sends the mail to the next hops that `routes` in transom.yaml gives this name, whatever the recipient's domain; with `at: recipient` for that recipient, later the mail as a whole. The last one counts.",
     keys: &[KeyDoc {
         name: "name",
-        wants: "a name, one under `routes` or relay",
+        wants: "a name such as partner",
         about: "Which; `relay` is the next hops of `relay:`. `route: x` is short for `route: {name: x}`.",
     }],
     example: "route: partner",

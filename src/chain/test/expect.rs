@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::may("sender", "the settings of the condition `sender`", "{domain: example.org}", "Holds for the result's sender."),
     Key::may("recipients", "an address or a list of them", "[anna@example.org]", "The recipients, in this order."),
     Key::may("tags", "a text or a list of them", "[newsletter]", "The tags, in this order."),
-    Key::may("route", "a name, one under `routes` or relay", "relay", "Where it goes; `relay` is the next hops of `relay:`."),
+    Key::may("route", "a name such as partner", "relay", "Where it goes; `relay` is the next hops of `relay:`."),
     Key::may(
         "for",
         "recipients, each with keys of `expect`",
