@@ -93,6 +93,7 @@ struct State {
     /// For whom, as far as it is counted.
     clients: Vec<IpAddr>,
     /// The one that came back last is at the end, and goes first: the others may grow old and be closed.
+    #[expect(clippy::vec_box, reason = "as they are in use: they come and go with every mail")]
     idle: Vec<Box<Connection>>,
     waiting: VecDeque<Waiter>,
     /// Not more than so many, until then.
@@ -280,6 +281,7 @@ impl Pool {
     }
 
     /// What is idle, to be closed, like all that comes back.
+    #[expect(clippy::vec_box, reason = "as they lie there")]
     fn shut(&self) -> Vec<Box<Connection>> {
         let mut state = self.state();
         state.closed = true;
