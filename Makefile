@@ -70,6 +70,7 @@ bench: $(BENCH)/bin/python ## Beside a TCP forwarder, an SMTP floor, Postfix and
 	$(MAIL) compare --write
 	$(MAIL) open --write
 	$(MAIL) hold --write
+	$(MAIL) tls --write
 
 bench-growth: ## Cost over the size of the input, into docs/: minutes
 	$(MAIL) growth --write

@@ -22,6 +22,7 @@ mod process;
 mod sink;
 mod source;
 mod table;
+mod tls;
 mod wire;
 
 use std::path::PathBuf;
@@ -56,6 +57,8 @@ enum What {
     Hold(hold::Options),
     /// Cost over the size of the input
     Growth(growth::Options),
+    /// Cost of TLS on both sides, on connections that are kept
+    Tls(tls::Options),
     /// Serves as the SMTP floor
     #[command(hide = true)]
     Floor { port: u16, next_hop: u16 },
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         What::Open(options) => open::run(options, &bench),
         What::Hold(options) => hold::run(options, &bench),
         What::Growth(options) => growth::run(options, &bench),
+        What::Tls(options) => tls::run(options, &bench),
         What::Floor { port, next_hop } => floor::serve(*port, *next_hop).map_err(|error| error.to_string()),
     });
     match done {

@@ -40,9 +40,17 @@ enum Kind {
     Filter,
     Transom {
         rules: String,
+        tls: Tls,
     },
     /// A command line of the user's, with LISTEN and SINK in its environment.
     Command(String),
+}
+
+/// Where a Transom speaks TLS (STARTTLS, a certificate that nobody verifies).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tls {
+    pub listener: bool,
+    pub next_hop: bool,
 }
 
 /// Programs that are not found by their name alone.
@@ -72,8 +80,8 @@ pub fn all() -> Vec<Peer> {
         peer("floor", "the least an SMTP proxy can cost, changes nothing", false, Kind::Floor),
         peer("postfix", "before-queue proxy, changes nothing", false, Kind::Postfix),
         peer("filter", "hand-written in Python with aiosmtpd, all four changes", true, Kind::Filter),
-        peer("transom-plain", "Transom without rules", false, Kind::Transom { rules: String::new() }),
-        peer("transom", "Transom, all four changes", true, Kind::Transom { rules: CHANGES.to_owned() }),
+        peer("transom-plain", "Transom without rules", false, Kind::Transom { rules: String::new(), tls: Tls::default() }),
+        peer("transom", "Transom, all four changes", true, Kind::Transom { rules: CHANGES.to_owned(), tls: Tls::default() }),
     ]
 }
 
@@ -87,7 +95,12 @@ impl Peer {
 
     /// Transom with other rules.
     pub fn transom(name: &str, rules: String, changes: bool) -> Self {
-        Self { name: name.to_owned(), about: "", changes, kind: Kind::Transom { rules } }
+        Self { name: name.to_owned(), about: "", changes, kind: Kind::Transom { rules, tls: Tls::default() } }
+    }
+
+    /// Transom without rules, with TLS.
+    pub fn in_tls(name: &str, tls: Tls) -> Self {
+        Self { name: name.to_owned(), about: "", changes: false, kind: Kind::Transom { rules: String::new(), tls } }
     }
 
     /// Why it cannot run here.
@@ -139,7 +152,7 @@ impl Peer {
                 command.args([place.port.to_string(), place.next_hops[0].to_string()]);
                 command
             }
-            Kind::Transom { rules } => transom(place, rules, &programs.transom)?,
+            Kind::Transom { rules, tls } => transom(place, rules, *tls, &programs.transom)?,
             Kind::Command(line) => {
                 let mut command = Command::new("sh");
                 command.args(["-c", line]).env("LISTEN", place.port.to_string()).env("SINK", place.next_hops[0].to_string());
@@ -209,15 +222,22 @@ fn postfix(place: &Place<'_>) -> std::io::Result<Command> {
     Ok(command)
 }
 
-fn transom(place: &Place<'_>, rules: &str, program: &Path) -> std::io::Result<Command> {
+fn transom(place: &Place<'_>, rules: &str, tls: Tls, program: &Path) -> std::io::Result<Command> {
     let next_hops: Vec<_> = place.next_hops.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
     let mut text = format!(
-        "hostname: transom.example\nlisteners: [{{address: \"127.0.0.1:{}\"}}]\n\
+        "hostname: transom.example\nlisteners: [{{address: \"127.0.0.1:{}\"{}}}]\n\
          limits: {{message_size: 100MB, sessions: 20000, commands_per_session: 1000000, chain: {{text: 100MB}}}}\n\
-         relay: {{next_hops: [{}], balance: spread, connections: {{max: 200, idle: 100}}}}\nstore: {{path: store}}\n",
+         relay: {{next_hops: [{}], balance: spread, connections: {{max: 200, idle: 100}}, tls: [{{mode: {}}}]}}\nstore: {{path: store}}\n",
         place.port,
-        next_hops.join(", ")
+        if tls.listener { ", tls: {mode: starttls, certificate: cert.pem, key: key.pem, required: true}" } else { "" },
+        next_hops.join(", "),
+        if tls.next_hop { "required" } else { "never" },
     );
+    if tls.listener {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(std::io::Error::other)?;
+        fs::write(place.directory.join("cert.pem"), made.cert.pem())?;
+        fs::write(place.directory.join("key.pem"), made.signing_key.serialize_pem())?;
+    }
     if !rules.is_empty() {
         fs::write(place.directory.join("rules.yaml"), format!("rules:\n{rules}"))?;
         let _ = writeln!(text, "chain: [{{include: rules.yaml}}]");
