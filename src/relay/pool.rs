@@ -404,6 +404,7 @@ mod tests {
         pool
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the pool asks for it")]
     fn client(last: u8) -> Option<IpAddr> {
         Some([192, 0, 2, last].into())
     }

@@ -272,7 +272,9 @@ const SIGNED: &[u8] = b"MIME-Version: 1.0\r\nContent-Type: multipart/signed; bou
 
 #[tokio::test]
 async fn binary_content_goes_as_it_is_or_as_base64_or_not_at_all() {
-    let table: &[(&[&str], &'static [u8], &str, &[u8])] = &[
+    /// What is offered, the message, what became of it, and what arrived.
+    type Row = (&'static [&'static str], &'static [u8], &'static str, &'static [u8]);
+    let table: &[Row] = &[
         (&["CHUNKING", "BINARYMIME", "8BITMIME"], BINARY, "accepted 250", BINARY),
         (&["CHUNKING", "BINARYMIME"], BINARY, "accepted 250", BINARY),
         (&["CHUNKING", "8BITMIME"], BINARY, "accepted 250", b"base64\r\n\r\nAGEKYg1j/w==\r\n"),

@@ -10,6 +10,7 @@ use transom::chain::ruling::Ruling;
 use transom::chain::{Chain, Limits, example, test};
 use transom::mail::Inside;
 use transom::message::Message;
+use transom::smtp::envelope::Recipient;
 use transom::yaml::{Problems, Source, parse};
 
 /// What comes out of a message after these actions, each in one rule.
@@ -110,7 +111,7 @@ fn sort_orders_the_header_and_the_recipients() {
     let left = after("b: 2\r\nC: 1\r\nB: 1\r\na: 1\r\n\r\nbody\r\n", &["header.sort: {}"]);
     assert_eq!(left, "a: 1\r\nB: 1\r\nb: 2\r\nC: 1\r\n\r\nbody\r\n");
     let sorted = ruling("A: 1\r\n\r\n", &["recipient.add: b@x.example", "recipient.add: a@x.example", "recipient.sort: {}"]);
-    let recipients: Vec<&str> = sorted.mail.envelope.recipients.iter().map(|recipient| recipient.address()).collect();
+    let recipients: Vec<&str> = sorted.mail.envelope.recipients.iter().map(Recipient::address).collect();
     assert_eq!(recipients, ["a@x.example", "b@x.example", "recipient@inside.example"]);
 }
 

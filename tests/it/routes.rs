@@ -138,7 +138,7 @@ fn what_is_held_is_released_by_its_own_route() {
     assert!(command(&["show", id]).1.contains("route       partner"));
     // Without that route it stays.
     let whole = ways.configuration(rules);
-    let without: String = whole.lines().filter(|line| !line.starts_with("  partner")).map(|line| format!("{line}\n")).collect();
+    let without: String = whole.split_inclusive('\n').filter(|line| !line.starts_with("  partner")).collect();
     std::fs::write(server.directory().join("transom.yaml"), without).unwrap();
     let (released, told) = command(&["release", id]);
     assert!(!released && told.contains("there is no route called `partner` any more"), "{told}");
@@ -166,7 +166,7 @@ fn a_reload_keeps_the_route_of_a_listener_that_stays() {
     let ways = Ways::new();
     let server = ways.start("");
     let text = ways.configuration("");
-    let gone: String = text.lines().filter(|line| !line.starts_with("  other")).map(|line| format!("{line}\n")).collect();
+    let gone: String = text.split_inclusive('\n').filter(|line| !line.starts_with("  other")).collect();
     let told = server.reload(&gone.replace(", {name: b, address: 127.0.0.1:0, route: other}", ""), &[]);
     assert!(told.contains("its route `other` is gone"), "{told}");
 }

@@ -72,7 +72,7 @@ const TABLE: &[(&str, [&str; 9], &str)] = &[
     ("no STARTTLS", ["clear", "clear", "clear", "clear", "clear", "-", "-", "-", "-"], ""),
 ];
 
-/// handshake_failure, as a server without a certificate says it, and protocol_version.
+/// `handshake_failure`, as a server without a certificate says it, and `protocol_version`.
 const NO_CERTIFICATE: &str = "\x15\x03\x03\x00\x02\x02\x28";
 const TLS_1_1: &str = "\x15\x03\x02\x00\x02\x02\x46";
 
