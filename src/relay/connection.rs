@@ -273,15 +273,14 @@ impl Connection {
         self.mails += 1;
     }
 
+    /// Counts RSET that is said with the end of the data.
+    pub fn count_reset(&mut self) {
+        self.resets += 1;
+    }
+
     /// Counts the end of the data, and what was said in the same write, as commands without reply.
     pub fn count_end(&mut self, answers: usize) {
         self.unanswered += answers;
-    }
-
-    /// Whether there is more to read than was asked for.
-    #[must_use]
-    pub fn is_talking(&mut self) -> bool {
-        self.replies.waiting() > 0 || self.stream.look() == Seen::Unread
     }
 
     /// Whether it takes another MAIL (RFC 9422 4, MAILMAX).

@@ -25,6 +25,8 @@ use crate::smtp::stuff::Stuffer;
 const CHUNK: u64 = 256 * 1024;
 /// Slices of one write.
 const SLICES: usize = 64;
+/// Behind the end, where everything goes out in one write.
+const RESET: &[u8] = b"RSET\r\n";
 /// How long a transfer may be slow before it is too slow.
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -44,7 +46,7 @@ pub enum Form {
     Dotted,
     /// Counted (RFC 3030 2), behind this, which ends with BDAT LAST.
     Counted(String),
-    /// The same, with commands before BDAT whose answers may come while it is written.
+    /// The same, with commands before BDAT whose answers may come while it is written, and RSET behind it all.
     AtOnce(String),
 }
 
@@ -77,13 +79,18 @@ pub async fn send(
     pace: Pace,
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
 ) -> Result<(), Stopped> {
+    let ends = match &form {
+        Form::AtOnce(head) => head.len() as u64 + message.size(),
+        Form::Dotted | Form::Counted(_) => u64::MAX,
+    };
     let mut sender = Sender::new(form, pace);
-    let sent = sender.send(connection, message, gone).await;
-    sent.map_err(|stopped| match stopped {
+    match sender.send(connection, message, gone).await {
+        // Only RSET is missing: the end is out, and what is answered decides.
+        Err(_) if sender.meter.total >= ends => Ok(()),
         // Behind the 354 the next hop waits for content, whatever was written of it.
-        Stopped::Trouble(trouble) if sender.stuffer.is_none() && sender.meter.total == 0 => Stopped::Unsaid(trouble),
-        stopped => stopped,
-    })
+        Err(Stopped::Trouble(trouble)) if sender.stuffer.is_none() && sender.meter.total == 0 => Err(Stopped::Unsaid(trouble)),
+        sent => sent,
+    }
 }
 
 /// A piece of the content's file, read off the async threads.
@@ -163,6 +170,9 @@ impl Sender {
         }
         if let Some(stuffer) = &self.stuffer {
             self.out.push(stuffer.end());
+        }
+        if self.last == Care::Whole {
+            self.out.push(Bytes::from_static(RESET));
         }
         self.write(connection, gone, self.last).await
     }

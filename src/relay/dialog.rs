@@ -11,10 +11,11 @@
 //! **When BDAT.** Wherever it is offered: it saves the 354, which is a round trip, two system calls and a wake-up a message, and nothing has to look for dots.
 //! A refusal that DATA would have been answered comes after the content instead, with the same meaning.
 //!
-//! **All in one write** ([`Ready::at_once`]): MAIL, RCPT and BDAT LAST with its content, for one recipient. Whoever is refused is answered so, BDAT is then answered
+//! **All in one write** ([`Ready::at_once`]): MAIL, RCPT, BDAT LAST with its content, and RSET, for one recipient. Whoever is refused is answered so, BDAT is then answered
 //! 503 or 554 and its bytes are swallowed (RFC 3030 2): nothing is taken. But the reply to BDAT is known by its place only, and one too many before it would
 //! be taken for it, with nothing read before the end that could tell (SEMANTICS 11). So this is done only where replies tell themselves apart: on this connection
-//! MAIL and RCPT were answered 2.1.x before, they have to be again, and an end that is answered 2.1.x is in doubt.
+//! MAIL and RCPT were answered 2.1.x before, they have to be again, and an end that is answered 2.1.x is in doubt. One too many that is not 2.1.x moves the end's
+//! own answer to the place of that to RSET (RFC 2920 3.1 has it in a group): the message is accepted only if RSET is, too.
 
 use super::connection::Trouble;
 use super::content::{self, Form, Pace, Stopped};

@@ -6,6 +6,7 @@
 //! | 4xx, 5xx                               | refused             | that recipient has not   |
 //! | 3xx, none, no reply                    | in doubt            | in doubt, with all after it |
 //! | MAIL or RCPT refused in the same write | refused as by itself |                         |
+//! | 2xx, but not to RSET in the same write | in doubt            |                          |
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct Sent {
     lease: Lease,
     /// In LMTP, who is answered, in order (RFC 2033 4.2).
     each: Vec<Recipient>,
-    /// MAIL and RCPT went out with it, for this one.
+    /// MAIL and RCPT went out with it, for this one, and RSET behind it.
     opens: Option<Recipient>,
 }
 
@@ -35,8 +36,9 @@ impl Sent {
     pub(super) fn of(mut lease: Lease, each: Vec<Recipient>, opens: Option<Recipient>) -> Sent {
         if opens.is_some() {
             lease.connection.count_mail();
+            lease.connection.count_reset();
         }
-        lease.connection.count_end(each.len().max(1) + if opens.is_some() { 2 } else { 0 });
+        lease.connection.count_end(each.len().max(1) + if opens.is_some() { 3 } else { 0 });
         Sent { lease, each, opens }
     }
 
@@ -45,7 +47,7 @@ impl Sent {
     /// # Errors
     /// It said goodbye to MAIL or RCPT and took nothing.
     pub async fn outcome(mut self, after_dot: Duration) -> Result<Delivery, Failed> {
-        if let Some(recipient) = self.opens.take() {
+        if let Some(recipient) = self.opens.clone() {
             return self.opened(recipient, after_dot).await;
         }
         if self.each.len() > 1 {
@@ -76,7 +78,7 @@ impl Sent {
                 if answer.meaning(Stage::Dot) == Meaning::Trouble {
                     tracing::error!("next hop {next_hop} {}", Trouble::Said(Stage::Dot, answer.clone()));
                 } else {
-                    tokio::spawn(self.lease.abandon());
+                    tokio::spawn(self.leave());
                 }
                 Delivery::Refused { next_hop, answer }
             }
@@ -138,7 +140,7 @@ impl Sent {
             Err(trouble) => return Ok(in_doubt(next_hop, &trouble)),
         };
         let apart = tells_of_addresses(&mail) && tells_of_addresses(&rcpt) && !tells_of_addresses(&end);
-        if end.class() == Class::Done && (refused || !apart || self.lease.connection.is_talking()) {
+        if end.class() == Class::Done && (refused || !apart) {
             let text = format!(
                 "answered MAIL, RCPT and the message with `{}`, `{}`, `{}`, which cannot be told apart",
                 mail.in_one_line(),
@@ -147,15 +149,46 @@ impl Sent {
             );
             return Ok(in_doubt(next_hop, &Trouble::Other(text)));
         }
-        if !refused {
-            return Ok(self.decided(end));
+        if refused {
+            let delivery = self.refused(mail, Some((recipient, rcpt)));
+            self.lease.connection.count_refused();
+            if !matches!(delivery, Delivery::Unavailable(_)) {
+                tokio::spawn(self.leave());
+            }
+            return Ok(delivery);
         }
-        let delivery = self.refused(mail, Some((recipient, rcpt)));
-        self.lease.connection.count_refused();
-        if !matches!(delivery, Delivery::Unavailable(_)) {
-            tokio::spawn(self.lease.abandon());
+        if end.class() == Class::Done
+            && let Err(trouble) = self.reset().await
+        {
+            return Ok(in_doubt(next_hop, &trouble));
         }
-        Ok(delivery)
+        Ok(self.decided(end))
+    }
+
+    /// The answer to RSET behind the message. With one too many before it, it is the message's own.
+    async fn reset(&mut self) -> Result<(), Trouble> {
+        let connection = &mut self.lease.connection;
+        let answer = connection.answer(Stage::Reset).await?;
+        if answer.meaning(Stage::Reset) != Meaning::Accepted {
+            let text = format!("answered RSET behind the message with `{}`, which may be its word on the message", answer.in_one_line());
+            return Err(Trouble::Other(text));
+        }
+        match connection.quiet() {
+            // All is answered; it may go.
+            Err(Trouble::Closed) => Ok(()),
+            quiet => quiet,
+        }
+    }
+
+    /// Back to the pool without a message, behind an RSET; closed when that fails.
+    async fn leave(mut self) {
+        if self.opens.is_none() {
+            return self.lease.abandon().await;
+        }
+        match self.reset().await {
+            Ok(()) => self.lease.give_back(),
+            Err(trouble) => tracing::debug!("next hop {} {trouble}", self.lease.next_hop()),
+        }
     }
 
     /// What a refused MAIL or RCPT comes to; nothing was taken.

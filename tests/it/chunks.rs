@@ -131,7 +131,7 @@ fn silent_until_the_end(answers: &'static [&'static str]) -> Address {
         hear("220 x\r\n", b"EHLO filter.example.org\r\n");
         hear("250-x\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n", b"RCPT TO:<first@example.org>\r\n");
         hear("250 2.1.0 ok\r\n250 2.1.5 ok\r\n", b"RSET\r\n");
-        let heard = hear("250 2.0.0 ok\r\n", b"\r\nend\r\n");
+        let heard = hear("250 2.0.0 ok\r\n", b"\r\nend\r\nRSET\r\n");
         assert!(heard.starts_with(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nBDAT 28 LAST\r\nSubject: x\r\n"));
         let last = answers.len() - 1;
         for answer in &answers[..last] {
@@ -147,18 +147,22 @@ fn silent_until_the_end(answers: &'static [&'static str]) -> Address {
 
 #[tokio::test]
 async fn a_transaction_opened_anew_goes_out_in_one_write_and_each_reply_counts() {
+    const RSET: &str = "250 2.0.0 reset\r\n";
     let table: &[(&'static [&'static str], &str)] = &[
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n"], "accepted 250"),
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n"], "refused 550"),
-        (&["550 5.1.8 not you\r\n", "503 5.5.1 MAIL first\r\n", "503 5.5.1 MAIL first\r\n"], "refused before 550"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", RSET], "accepted 250"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "refused 550"),
+        (&["550 5.1.8 not you\r\n", "503 5.5.1 MAIL first\r\n", "503 5.5.1 MAIL first\r\n", RSET], "refused before 550"),
         (&["550 5.1.8 not you\r\n", ""], "refused before 550"),
-        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "554 5.5.1 no valid recipients\r\n"], "recipients 550"),
-        (&["250 2.1.0 ok\r\n", "503 5.5.1 order\r\n", "503 5.5.1 order\r\n"], "unavailable"),
+        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "554 5.5.1 no valid recipients\r\n", RSET], "recipients 550"),
+        (&["250 2.1.0 ok\r\n", "503 5.5.1 order\r\n", "503 5.5.1 order\r\n", RSET], "unavailable"),
         // One reply too many, wherever it stands, is never taken for the answer to the message.
-        (&["250 2.1.0 ok\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n"], "in doubt"),
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n"], "in doubt"),
-        (&["250 2.0.0 stray\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n"], "in doubt"),
-        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "250 2.0.0 taken\r\n"], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 more\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
+        (&["250 2.0.0 stray\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", ""], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", "421 4.3.2 bye\r\n"], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "250 2.0.0 taken\r\n", RSET], "in doubt"),
         (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "354 go on\r\n"], "in doubt"),
         (&["250 2.1.0 ok\r\n", "what?\r\n"], "in doubt"),
     ];
@@ -180,9 +184,23 @@ async fn where_replies_do_not_tell_themselves_apart_the_end_waits_for_the_recipi
         let relay = relay(&[&hop]);
         let mut transaction = asked(&relay, &["first@example.org"]).await;
         assert_eq!(word(&deliver(&mut transaction, &["nobody@example.org"], &small()).await), "recipients 550");
-        let log = hop.log();
-        assert_eq!((log.count("BDAT"), log.taken.len()), (usize::from(at_once), 0));
+        assert_eq!((hop.log().count("BDAT"), hop.log().taken.len()), (usize::from(at_once), 0));
+        // Before the transaction, and behind it or in its write; no more than that.
+        transaction.give_back().await;
+        hop.wait_for(|log| log.count("RSET") == 2);
     }
+}
+
+#[tokio::test]
+async fn behind_one_write_the_connection_takes_the_next() {
+    let hop = NextHop::start([chunking().telling_apart()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = asked(&relay, &["first@example.org"]).await;
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
+    assert_eq!(word(&deliver(&mut super::relay::transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
+    let one_write = ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<c@example.org>", "BDAT 28 LAST", "RSET"];
+    assert!(hop.log().of(0).ends_with(&one_write), "{:?}", hop.log().lines);
+    assert_eq!((hop.log().connections, hop.log().messages.len()), (1, 2));
 }
 
 #[tokio::test]

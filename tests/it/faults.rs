@@ -22,7 +22,7 @@ enum Way {
     /// BDAT (RFC 3030).
     Chunks,
     ChunksOneByOne,
-    /// MAIL, RCPT and BDAT LAST in one write.
+    /// MAIL, RCPT, BDAT LAST and RSET in one write.
     AtOnce,
     Lmtp,
     LmtpOneByOne,
@@ -53,6 +53,8 @@ enum Stage {
     /// At the first byte of content that it reads.
     Content,
     Dot,
+    /// RSET behind the end in the same write.
+    Behind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +76,18 @@ enum Fault {
 use Fault::{Close, Delay, Garbage, Lost, Refuse, Silence, Surplus};
 
 /// The cases in which a client that tries again, as it has to, doubles the message, for the protocol cannot tell that the next hop has it.
-const DOUBLES: &[(Option<Way>, Stage, Fault, &str)] = &[
-    (None, Stage::Dot, Lost, "the answer to the end is lost"),
-    (None, Stage::Content, Garbage, "what is said in the middle of the content is read as the answer to its end"),
-    (Some(Way::AtOnce), Stage::Mail, Surplus, "with one reply too many none can be told from the next, and the end is out already"),
-    (Some(Way::AtOnce), Stage::Recipient, Surplus, "the same"),
-    (Some(Way::AtOnce), Stage::Dot, Surplus, "the same"),
+const DOUBLES: &[(Option<Way>, Stage, &[Fault], &str)] = &[
+    (None, Stage::Dot, &[Lost], "the answer to the end is lost"),
+    (None, Stage::Content, &[Garbage], "what is said in the middle of the content is read as the answer to its end"),
+    (Some(Way::AtOnce), Stage::Mail, &[Surplus], "with one reply too many none can be told from the next, and the end is out already"),
+    (Some(Way::AtOnce), Stage::Recipient, &[Surplus], "the same"),
+    (Some(Way::AtOnce), Stage::Dot, &[Surplus], "the same"),
+    (
+        Some(Way::AtOnce),
+        Stage::Behind,
+        &[Refuse, Silence, Garbage, Surplus, Close, Fault::Reset],
+        "without a good answer to RSET the one to the end may have been another's",
+    ),
 ];
 
 /// What the client heard: to each RCPT, and to the end of its data, or to DATA if that was refused.
@@ -116,7 +124,7 @@ impl Way {
             Way::Starttls => vec![StartTls, Handshake, SecureHello, Mail, Recipient, Data, Content, Dot],
             Way::Implicit => vec![Handshake, Greeting, Hello, Mail, Recipient, Data, Content, Dot],
             Way::Login => vec![Login, Mail, Dot],
-            Way::AtOnce => vec![Stage::Reset, Mail, Recipient, Content, Dot],
+            Way::AtOnce => vec![Stage::Reset, Mail, Recipient, Content, Dot, Stage::Behind],
             _ if self.chunks() => vec![Greeting, Hello, Mail, Recipient, Content, Dot],
             _ => vec![Greeting, Hello, Mail, Recipient, Data, Content, Dot],
         }
@@ -154,6 +162,7 @@ impl Stage {
             Stage::Data => "DATA",
             Stage::Content => "content",
             Stage::Dot => ".",
+            Stage::Behind => "end:RSET",
         }
     }
 
@@ -170,7 +179,9 @@ impl Stage {
     fn act(self, fault: Fault, way: Way) -> Act {
         match fault {
             Refuse => Act::Say(match self {
-                Stage::Greeting | Stage::Hello | Stage::SecureHello | Stage::Handshake | Stage::Reset => "554 5.3.2 no service here\r\n",
+                Stage::Greeting | Stage::Hello | Stage::SecureHello | Stage::Handshake | Stage::Reset | Stage::Behind => {
+                    "554 5.3.2 no service here\r\n"
+                }
                 Stage::StartTls => "454 4.7.0 no TLS now\r\n",
                 Stage::Login => "535 5.7.8 not you\r\n",
                 Stage::Mail => "550 5.7.1 not you\r\n",
@@ -191,7 +202,7 @@ impl Stage {
                 // As a server would that answers a command twice.
                 Stage::Mail if way == Way::AtOnce => "250 2.1.0 ok\r\n250 2.1.0 ok\r\n",
                 Stage::Recipient if way == Way::AtOnce => "250 2.1.5 ok\r\n250 2.1.5 ok\r\n",
-                Stage::Handshake | Stage::Mail | Stage::Recipient | Stage::Reset | Stage::Content | Stage::Dot => {
+                Stage::Handshake | Stage::Mail | Stage::Recipient | Stage::Reset | Stage::Content | Stage::Dot | Stage::Behind => {
                     "250 2.0.0 ok\r\n250 2.0.0 and more\r\n"
                 }
             }),
@@ -248,7 +259,7 @@ impl Stage {
             // Where the connection closed before anything was said on it, another one will do.
             (_, Delay) | (Stage::Reset, Close | Fault::Reset) => &[&[250, 250]],
             // Which of the two was the answer to the end is not known, if both are here when it is looked at.
-            (Stage::Dot, Surplus) => &[&[250, 250], &[250, 451]],
+            (Stage::Dot | Stage::Behind, Surplus) => &[&[250, 250], &[250, 451]],
             (Stage::Mail | Stage::Dot, Refuse) => &[&[250, 550]],
             _ => &[&[250, 451]],
         }
@@ -260,6 +271,7 @@ impl Stage {
             Stage::Greeting | Stage::Handshake => log.connections > before.connections,
             // The first was in clear.
             Stage::SecureHello => log.lines[before.lines.len()..].iter().filter(|(_, line)| line.starts_with("EHLO")).count() > 1,
+            Stage::Behind => log.lines[before.lines.len()..].iter().filter(|(_, line)| line == "RSET").count() > 1,
             Stage::Content | Stage::Dot => log.messages.len() > before.messages.len(),
             _ => log.lines[before.lines.len()..].iter().any(|(_, line)| line.starts_with(self.line(way))),
         }
@@ -312,8 +324,8 @@ impl Scene {
         let wanted = stage.replies(fault, self.way);
         assert!(wanted.contains(&&heard[..]), "{what}: {heard:?}, not {wanted:?}\n{:#?}", self.next_hop.log().lines);
         let (end, to) = heard.split_last().unwrap();
-        let doubles = |(way, at, with, _): &(Option<Way>, Stage, Fault, &str)| {
-            way.is_none_or(|way| way == self.way) && (*at, *with) == (stage, fault)
+        let doubles = |(way, at, with, _): &(Option<Way>, Stage, &[Fault], &str)| {
+            way.is_none_or(|way| way == self.way) && *at == stage && with.contains(&fault)
         };
         let doubles = *end == 451 && DOUBLES.iter().any(doubles);
         if doubles {
@@ -325,7 +337,7 @@ impl Scene {
         let accepted = || self.way.recipients().iter().zip(to).filter(|(_, code)| **code == 250).map(|(to, _)| *to);
         let expected: Vec<&str> = if *end == 250 || doubles { accepted().collect() } else { Vec::new() };
         assert_eq!(self.taken_since(&before), expected, "{what}: acknowledged and taken");
-        if stage == Stage::Dot && matches!(fault, Silence | Close | Fault::Reset | Garbage | Lost) {
+        if matches!(stage, Stage::Dot | Stage::Behind) && matches!(fault, Silence | Close | Fault::Reset | Garbage | Lost) {
             self.transom.wait_for_log("in doubt");
         }
         self.comes_again(&mut client, &heard);
@@ -460,6 +472,21 @@ fn faults_with_bdat_one_command_at_a_time() {
 #[test]
 fn faults_of_a_transaction_in_one_write() {
     everything_that_can_go_wrong(Way::AtOnce);
+}
+
+/// What would be taken for the answer to the message is one too many of RCPT.
+#[test]
+fn a_message_that_is_refused_behind_a_surplus_reply_is_never_acknowledged() {
+    let scene = Scene::open(Way::AtOnce);
+    let mut client = scene.transom.client();
+    client.hello();
+    let surplus = Act::Say("250 2.1.5 ok\r\n250 2.0.0 more\r\n");
+    let script = scene.way.script().at("RCPT TO:<one@", surplus).at(".", Act::Say("550 5.7.1 not this\r\n"));
+    let heard = scene.send(&mut client, &[ONE], None, || scene.next_hop.follow(script.clone()));
+    assert_eq!(heard, [250, 451]);
+    let log = scene.next_hop.log();
+    assert_eq!((log.messages.len(), log.taken.len()), (1, 0));
+    scene.transom.wait_for_log("in doubt");
 }
 
 #[test]

@@ -126,7 +126,8 @@ impl Script {
     }
 
     /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content (or the first chunk), `.` the
-    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent. `handshake` is that of TLS; `tls:LINE` is a line over it.
+    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent. `handshake` is that of TLS; `tls:LINE` is a line over it. `end:RSET` is RSET
+    /// right behind a chunk.
     pub fn at(mut self, line: &'static str, act: Act) -> Script {
         self.acts.push((line, act));
         self
@@ -234,7 +235,7 @@ impl Session {
             return Ok(());
         }
         let mut line = String::new();
-        let (mut open, mut recipients, mut chunks) = (false, Vec::new(), None);
+        let (mut open, mut recipients, mut chunks, mut behind_chunk) = (false, Vec::new(), None, false);
         loop {
             line.clear();
             if input.read_line(&mut line)? == 0 {
@@ -247,8 +248,10 @@ impl Session {
                 if !self.chunk(wire, &mut input, text, &mut chunks, &mut recipients)? {
                     return Ok(());
                 }
+                behind_chunk = true;
                 continue;
             }
+            let text = if std::mem::take(&mut behind_chunk) && text == "RSET" { "end:RSET" } else { text };
             let goes_on = self.reply(wire, text, &self.usual(if open || verb != "RCPT" { verb } else { "early" }))?;
             if !goes_on || text == "QUIT" {
                 return Ok(());
