@@ -70,6 +70,8 @@ pub struct Connection {
     caller: Peer,
     /// The same, or whom XCLIENT named. Permission and limits go by it.
     peer: Peer,
+    /// XCLIENT has said where this client is; until then it stands where the caller does.
+    address_told: bool,
     /// None in clear.
     tls: Option<Arc<Secured>>,
     entrance: Entrance,
@@ -86,9 +88,12 @@ enum Event {
     Stop,
 }
 
-/// Tells a client for whom there is no place.
-pub async fn turn_away(mut stream: Box<dyn Socket>) {
+/// Tells a client for whom there is no place; one that speaks TLS from the first byte (`secure`) hears nothing in clear.
+pub async fn turn_away(mut stream: Box<dyn Socket>, secure: bool) {
     COUNTS.turned_away.add(1);
+    if secure {
+        return;
+    }
     let mut output = Vec::new();
     reply::too_many_sessions().write(&mut output);
     // It was to go away anyway.
@@ -118,6 +123,7 @@ impl Connection {
             id: random::ulid(),
             caller: peer,
             peer,
+            address_told: false,
             tls: None,
             entrance,
             door,
@@ -147,7 +153,7 @@ impl Connection {
         }
         self.held = None;
         self.flush().await?;
-        self.close().await
+        part(&mut *self.stream).await
     }
 
     /// Queues a reply; breaks where the connection ends with it.
@@ -165,7 +171,8 @@ impl Connection {
             let work = pin!(async {
                 tokio::select! {
                     biased;
-                    written = stream.write_all(output) => written,
+                    // Under TLS what is written may lie on our side until it is flushed.
+                    written = async { stream.write_all(output).await?; stream.flush().await } => written,
                     () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
                     () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
                 }
@@ -280,7 +287,7 @@ impl Connection {
             Ok((stream, protection)) => {
                 (self.stream, self.tls) = (stream, Some(protection.secured));
                 self.session.secured(protection.bindings);
-                ControlFlow::Continue(())
+                self.be_the_caller()
             }
             Err(why) => {
                 tracing::warn!(session = %self.id, client = %self.peer, listener = &*self.door.name, "no TLS with this client: {why}");
@@ -324,14 +331,59 @@ impl Connection {
             hears_each: self.session.is_lmtp(),
         }
     }
+}
 
-    /// Ends our side and swallows, within bounds, what the client still sends.
-    async fn close(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
-        let mut rest = (&mut self.stream).take(LINGER.1);
-        let mut nowhere = tokio::io::sink();
-        let swallow = tokio::io::copy(&mut rest, &mut nowhere);
-        // Time over: the client had its chance to read the reply.
-        timeout(LINGER.0, swallow).await.map_or(Ok(()), |copied| copied.map(|_| ()))
+/// Ends our side and swallows, within bounds, what the client still sends.
+async fn part(stream: &mut dyn Socket) -> io::Result<()> {
+    let parting = async {
+        // Under TLS it waits for the client to take it.
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER.1), &mut tokio::io::sink()).await.map(|_| ())
+    };
+    // Time over: the client had its chance to read the reply.
+    timeout(LINGER.0, parting).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    /// Takes nothing and says nothing.
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Socket for Stuck {
+        fn talks(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_takes_the_goodbye_pins_nothing() {
+        assert!(timeout(Duration::from_hours(1), part(&mut Stuck)).await.is_ok());
     }
 }

@@ -234,7 +234,8 @@ async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTrac
         } else {
             tracing::warn!(client = %peer, "session refused: limits.sessions or limits.sessions_per_address is reached");
             if let Some(stream) = opened(arrival) {
-                sessions.spawn(connection::turn_away(stream));
+                let secure = door.tls.as_ref().is_some_and(|tls| tls.implicit);
+                sessions.spawn(connection::turn_away(stream, secure));
             }
         }
     }

@@ -46,8 +46,9 @@ pub async fn handshake(stream: Box<dyn Socket>, server: &Server) -> Result<(Box<
 #[must_use]
 pub fn privacy(tls: Option<&crate::config::ListenerTls>) -> Privacy {
     match tls {
-        Some(tls) if !tls.implicit => Privacy::Offered { required: tls.required },
-        _ => Privacy::Clear,
+        // Where it has to be there from the start, a session that began in clear before a reload may only catch up on it.
+        Some(tls) => Privacy::Offered { required: tls.required || tls.implicit },
+        None => Privacy::Clear,
     }
 }
 

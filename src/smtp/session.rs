@@ -176,6 +176,7 @@ impl Session {
     pub fn secured(&mut self, bindings: Bindings) {
         (self.privacy, self.greeting) = (Privacy::Tls, None);
         self.bind(bindings);
+        self.spoken_for.forget_client();
         self.reset();
     }
 
@@ -238,7 +239,17 @@ impl Session {
             Ok(command) => self.command(command, offer),
             Err(error) => Step::Reply(self.refuse(error)),
         };
+        if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"MAIL")) {
+            self.forget_failed_mail();
+        }
         self.told(step)
+    }
+
+    /// Behind a MAIL, where no transaction is open: it has failed, and what XFORWARD said was of its message.
+    fn forget_failed_mail(&mut self) {
+        if matches!(self.state, State::Connected | State::Greeted) {
+            self.spoken_for.forget_message();
+        }
     }
 
     /// The same step, its reply counted.
@@ -253,6 +264,8 @@ impl Session {
 
     /// A line that grew over every limit and was thrown away.
     pub fn overlong_line(&mut self) -> Reply {
+        // It may have been a MAIL.
+        self.forget_failed_mail();
         let reply = self.count().or_else(|| self.overlong_answer()).unwrap_or_else(reply::line_too_long);
         self.tell(reply)
     }
@@ -574,6 +587,27 @@ mod tests {
     #[test]
     fn a_recipient_beyond_ascii_needs_smtputf8_at_mail() {
         dialog(&mut session(), &[("EHLO c", 250), MAIL, ("RCPT TO:<grün@example.org>", 553)]);
+    }
+
+    #[test]
+    fn tls_forgets_what_xclient_said_in_clear() {
+        let mut session = trusted();
+        session.offer_tls(Privacy::Offered { required: false });
+        dialog(&mut session, &[("EHLO c", 250), ("XCLIENT ADDR=192.0.2.1 LOGIN=bob", 220), ("EHLO c", 250), ("STARTTLS", 220)]);
+        assert!(session.stands_for().is_none() && session.user().is_none());
+    }
+
+    #[test]
+    fn a_failed_mail_forgets_what_xforward_said_and_one_in_a_transaction_does_not() {
+        for failed in ["MAIL FROM:<> SIZE=1001", "MAIL FROM:a b", "MAIL FROM:<> NO=1", "mail"] {
+            let mut session = trusted();
+            dialog(&mut session, &[("EHLO c", 250), ("XFORWARD NAME=n", 250)]);
+            assert!(say(&mut session, failed) >= 500 && session.forwarded().is_none(), "{failed}");
+        }
+        let mut session = trusted();
+        dialog(&mut session, &[("EHLO c", 250), ("XFORWARD NAME=n", 250), MAIL, ("MAIL FROM:<>", 503), ("MAIL FROM:<> NO=1", 555)]);
+        assert_eq!(session.overlong_line().code(), 500);
+        assert!(session.forwarded().is_some());
     }
 
     fn trusted() -> Session {

@@ -132,3 +132,21 @@ fn many_recipients_take_room_and_where_there_is_none_they_come_again() {
     client.open("a@example.org", &["c@example.org"]);
     assert!(client.data(b"Subject: x\r\n\r\n").starts_with("250 "));
 }
+
+#[test]
+fn recipients_that_are_refused_keep_no_room() {
+    let hop = NextHop::start([Script::good()]);
+    let limits = "limits: {bytes_in_flight: 5kB, memory_per_message: 1kB, errors_per_session: 100}\n";
+    let transom = Transom::start(hop.address, &format!("inside: {{domains: [example.org]}}\n{limits}"));
+    let mut client: Client = transom.client();
+    client.hello();
+    client.expect("MAIL FROM:<a@example.org>", "250");
+    for number in 0..101 {
+        client.expect(&format!("RCPT TO:<b{number}@example.org>"), "250");
+    }
+    for _ in 0..5 {
+        client.expect("RCPT TO:<b@elsewhere.example>", "550 5.7.1 ");
+    }
+    client.expect("RCPT TO:<c@example.org>", "250");
+    client.expect("RCPT TO:<d@example.org>", "452 4.3.1 ");
+}

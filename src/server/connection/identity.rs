@@ -87,6 +87,7 @@ impl Connection {
     pub(super) fn stand_in(&mut self, told: Vec<Attribute>) -> ControlFlow<()> {
         self.forget();
         let before = self.session.stands_for().filter(|before| !self.is_another(before, &told));
+        self.address_told |= told.iter().any(|attribute| matches!(attribute, Attribute::Address(_)));
         let identity = before.cloned().unwrap_or_else(|| self.callers_own()).told(told);
         self.peer = match identity.address {
             Some(address) => Peer::new(SocketAddr::new(address, identity.port.unwrap_or(0))),
@@ -102,10 +103,20 @@ impl Connection {
         self.say(&reply)
     }
 
+    /// What XCLIENT said in clear counts for nothing under TLS (RFC 3207 4.2); what PROXY said came before everything.
+    pub(super) fn be_the_caller(&mut self) -> ControlFlow<()> {
+        (self.peer, self.address_told) = (self.caller, false);
+        if !self.place.count_for(self.door.permission.counted(self.peer)) {
+            return self.no_place();
+        }
+        self.trust();
+        ControlFlow::Continue(())
+    }
+
     /// Whether an address is told that differs from the one told before: nothing that was said of that client, its login least of all, is this one's.
     fn is_another(&self, before: &Identity, told: &[Attribute]) -> bool {
         let other = told.iter().any(|attribute| matches!(attribute, Attribute::Address(address) if *address != before.address));
-        other && before.address != self.caller.address()
+        other && self.address_told
     }
 
     fn callers_own(&self) -> Identity {

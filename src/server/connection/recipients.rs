@@ -55,6 +55,14 @@ impl Connection {
         self.room.get_or_insert_with(|| memory.share()).grow(ROOM)
     }
 
+    /// Who was refused needs none: only those taken keep what [`Connection::has_room`] took.
+    fn give_room_back(&mut self) {
+        let kept = ROOM * self.taken.len().saturating_sub(WITHOUT_ROOM) as u64;
+        if let Some(room) = &mut self.room {
+            room.shrink(room.bytes().saturating_sub(kept));
+        }
+    }
+
     fn without_room(&self, path: &Recipient) -> Asked {
         tracing::warn!(session = %self.id, client = %self.client_text(), "recipient not taken for now: limits.bytes_in_flight is reached; raise it, or lower limits.recipients");
         Asked { ruling: RecipientRuling::untouched(path), known: Some(reply::no_room()) }
@@ -153,6 +161,7 @@ impl Connection {
             }
             self.say(&reply)?;
         }
+        self.give_room_back();
         ControlFlow::Continue(())
     }
 

@@ -27,6 +27,11 @@ impl SpokenFor {
         self.forwarded = None;
     }
 
+    /// The peer speaks for itself.
+    pub(super) fn forget_client(&mut self) {
+        self.instead = None;
+    }
+
     /// What EHLO announces.
     pub(super) fn keywords(&self) -> impl Iterator<Item = String> {
         let line = |may: bool, verb: &str, words: &[&str]| may.then(|| format!("{verb} {}", words.join(" ")));
