@@ -215,6 +215,8 @@ impl Work<'_> {
     async fn told_of_each(&self, next_hop: String, words: Vec<(Recipient, Word)>, staged: &mut Vec<HoldId>, holds: &impl Holds) -> Told {
         let delivered = words.iter().any(|(_, word)| matches!(word, Word::Said(answer) if answer.class() == Class::Done));
         let (of_client, by_rules): (Vec<_>, Vec<_>) = words.into_iter().partition(|(path, _)| self.asked.contains(path));
+        // One of the client's own that is not asked about any more goes on as one that a rule brought in, and no refusal of another's is its answer.
+        let goes_on_as_another = self.each && !by_rules.is_empty() && !self.asked.iter().all(|path| self.ruling.mail.envelope.recipients.contains(path));
         let not_taken = |word: &Word| match word {
             Word::Said(answer) if answer.class() == Class::Done => None,
             Word::Said(answer) => Some(format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line())),
@@ -241,7 +243,7 @@ impl Work<'_> {
             })
             .collect();
         // One that was taken: a 4xx would bring it again. The others' words are in `each`, for a client that hears them.
-        let taken = each.iter().find(|(_, told)| told.reply.class() == Class::Done).or(each.first());
+        let taken = each.iter().find(|(_, told)| told.reply.class() == Class::Done).or(each.first().filter(|_| !goes_on_as_another));
         let none_of_the_client = || Told::new(self.taken(), if delivered { "deliver" } else { "quarantine" });
         let told = taken.map_or_else(none_of_the_client, |(_, told)| told.clone());
         Told { each: each.into_iter().map(|(path, told)| (path, told.reply)).collect(), ..told }
@@ -845,5 +847,22 @@ mod tests {
         // Where the client hears no, it comes again for all.
         let undone = vec![format!("stage {refused} for z@example.org"), "undo 0".to_owned()];
         assert_eq!(each([("b", said(450)), ("c", said(450)), ("z", said(550))]).row(), (450, "refused", undone));
+    }
+
+    #[test]
+    fn in_lmtp_a_recipient_that_goes_on_rewritten_does_not_hear_anothers_refusal() {
+        let rewritten = |words| {
+            let case = each(words);
+            Case { asked: vec![path("a@old.example").into(), path("b@example.org").into()], each: true, ..case }
+        };
+        for code in [452, 552] {
+            let mut case = rewritten([("b", said(code)), ("c", said(250)), ("z", said(550))]);
+            let told = case.told();
+            assert_eq!((told.reply.code(), told.outcome, told.holds.len()), (250, "deliver", 1));
+            assert_eq!(told.each.iter().map(|(to, reply)| (to.address(), reply.code())).collect::<Vec<_>>(), [("b@example.org", code)]);
+            assert_eq!(case.shelf.done.lock().unwrap()[1..], ["confirm 0"]);
+        }
+        let none = rewritten([("b", said(552)), ("c", said(550)), ("z", said(550))]).told();
+        assert_eq!((none.reply.code(), none.outcome, none.holds.len()), (250, "quarantine", 2));
     }
 }
