@@ -239,7 +239,7 @@ pub(super) const LIMITS: &[Key] = &[
         "sessions_per_address",
         manual::COUNT,
         "50",
-        "Connections at once of one address; loopback, Unix sockets and peers in `trust` have no such limit.",
+        "Connections at once of one address, in IPv6 of one /64, which also have their share of those to next hops; loopback, Unix sockets and peers in `trust` have no such limit.",
     ),
     Key::or("commands_per_session", manual::COUNT, "10000", "Commands in one connection."),
     Key::or("errors_per_session", manual::COUNT, "20", "Errors in one connection."),

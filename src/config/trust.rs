@@ -81,9 +81,10 @@ impl FromNode for Trust {
     }
 }
 
-/// What a listener's `trust` and the configuration's `inside` say together.
+/// What a listener's `trust` and the configuration's `inside` say together, and its lists of each other.
 pub(super) fn check(configuration: &Node, listener: &Node, problems: &mut Problems) {
     let Some(trust) = listener.get("trust") else { return };
+    own_servers(trust, problems);
     let inside = configuration.get("inside").filter(|inside| !matches!(inside.kind, Kind::Null));
     // What is wrong with it has been reported where it was read.
     let known = inside.and_then(|node| Inside::from_node(node, &mut Problems::default()).ok());
@@ -100,6 +101,31 @@ pub(super) fn check(configuration: &Node, listener: &Node, problems: &mut Proble
                 let title = format!("{network} is trusted for {what} and lies in `inside.networks`");
                 let label = "a client that it does not introduce would count as inside; take it out of `inside.networks`";
                 problems.error(&item.span, title, label);
+            }
+        }
+    }
+}
+
+/// Who speaks for strangers and may itself send to anyone as one of the operator's own mail servers: a client that it forgets to introduce might, too.
+fn own_servers(trust: &Node, problems: &mut Problems) {
+    let networks = |key: &str| {
+        let items = trust.get(key).and_then(Node::list).unwrap_or_default();
+        items.iter().filter_map(|item| Some((item, IpNet::from_node(item, &mut Problems::default()).ok()?))).collect::<Vec<_>>()
+    };
+    let own = networks("xforward");
+    let ways = [
+        ("xclient", "XCLIENT", "a client that it does not introduce may send to anyone", "let it name every client, or take it out of `xforward`"),
+        (
+            "proxy_protocol",
+            "the PROXY protocol",
+            "a client that it does not introduce is a stranger all the same",
+            "take it out of `xforward`; mail that it sends by itself has to come by another listener",
+        ),
+    ];
+    for (key, what, so, label) in ways {
+        for (item, network) in networks(key) {
+            if own.iter().any(|(_, other)| network.contains(other) || other.contains(&network)) {
+                problems.warning(&item.span, format!("{network} is trusted for {what} and lies in `xforward`: {so}"), label);
             }
         }
     }
@@ -132,6 +158,16 @@ mod tests {
         }
         assert!(with("xforward: [10.0.0.1]", "").is_empty());
         assert!(with("xforward: [10.0.0.1]", "inside: {networks: [10.0.0.0/8]}").is_empty());
+    }
+
+    #[test]
+    fn who_speaks_for_strangers_and_may_send_to_anyone_is_warned_of() {
+        let with = |trust: &str| told(&format!("listeners: [{{trust: {{{trust}}}}}]\ninside: {{}}"));
+        let xclient = "127.0.0.1/32 is trusted for XCLIENT and lies in `xforward`: a client that it does not introduce may send to anyone";
+        assert_eq!(with("xclient: [127.0.0.1], xforward: [127.0.0.0/8]"), [xclient]);
+        let proxy = "192.0.2.0/24 is trusted for the PROXY protocol and lies in `xforward`: a client that it does not introduce is a stranger all the same";
+        assert_eq!(with("proxy_protocol: [192.0.2.0/24], xforward: [192.0.2.7]"), [proxy]);
+        assert!(with("xclient: [127.0.0.1], proxy_protocol: [192.0.2.8], xforward: [192.0.2.7]").is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Peer {
     Unix,
     /// With its port, 0 if that is not known.
     At(SocketAddr),
+    /// A proxy that introduces nobody: a check of its health, or a client of which it says nothing. A stranger, whatever else its address may do.
+    Proxy(SocketAddr),
     /// A trusted peer speaks for somebody whose address it does not know: a stranger.
     Unknown,
 }
@@ -25,8 +27,17 @@ impl Peer {
     #[must_use]
     pub fn address(self) -> Option<IpAddr> {
         match self {
-            Peer::At(address) => Some(address.ip()),
+            Peer::At(address) | Peer::Proxy(address) => Some(address.ip()),
             Peer::Unix | Peer::Unknown => None,
+        }
+    }
+
+    /// A proxy that has said nothing of a client.
+    #[must_use]
+    pub fn unintroduced(self) -> Peer {
+        match self {
+            Peer::At(address) => Peer::Proxy(address),
+            other => other,
         }
     }
 
@@ -34,7 +45,7 @@ impl Peer {
     #[must_use]
     pub fn client(self) -> Client {
         let port = match self {
-            Peer::At(address) => Some(address.port()).filter(|port| *port != 0),
+            Peer::At(address) | Peer::Proxy(address) => Some(address.port()).filter(|port| *port != 0),
             Peer::Unix | Peer::Unknown => None,
         };
         Client { address: self.address(), port, local: self == Peer::Unix, ..Client::default() }

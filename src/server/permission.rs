@@ -1,6 +1,6 @@
 //! Who may send to where (DESIGN decision 13): no configuration makes an open relay by accident.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::peer::Peer;
@@ -9,6 +9,9 @@ use crate::config::trust::{self, Trust};
 use crate::mail::{Inside, Standing};
 use crate::smtp::path::Path;
 use crate::smtp::reply::{self, Reply};
+
+/// The first 64 bits of an IPv6 address.
+const NETWORK: u128 = !(u64::MAX as u128);
 
 /// What one listener lets pass.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ impl Permission {
     /// Whether this peer is a mail server of the operator's own, that says with XFORWARD whose mail it hands on.
     #[must_use]
     pub fn may_forward(&self, peer: Peer) -> bool {
-        peer.address().is_some_and(|address| trust::hold(&self.trust.xforward, address))
+        !matches!(peer, Peer::Proxy(_)) && peer.address().is_some_and(|address| trust::hold(&self.trust.xforward, address))
     }
 
     /// Whether this peer has to begin with a header of the PROXY protocol.
@@ -68,16 +71,21 @@ impl Permission {
         peer.address().is_some_and(|address| trust::hold(&self.trust.proxy_protocol, address))
     }
 
-    /// The address whose sessions are counted for this peer; none: they are not.
+    /// The address whose sessions are counted for this peer, in IPv6 the first one of its /64; none: they are not.
     #[must_use]
     pub fn counted(&self, peer: Peer) -> Option<IpAddr> {
-        peer.address().filter(|address| !address.is_loopback() && !self.trust.names(*address))
+        let address = peer.address().filter(|address| !address.is_loopback() && !self.trust.names(*address))?;
+        Some(match address {
+            // Whoever has one address there has all of its network.
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+            IpAddr::V4(_) => address,
+        })
     }
 
     fn is_inside(&self, inside: &Inside, client: Peer) -> bool {
         match (self.origin, client) {
             (OriginOf::Inside, _) | (OriginOf::Auto, Peer::Unix) => true,
-            (OriginOf::Outside, _) | (OriginOf::Auto, Peer::Unknown) => false,
+            (OriginOf::Outside, _) | (OriginOf::Auto, Peer::Unknown | Peer::Proxy(_)) => false,
             (OriginOf::Auto, Peer::At(address)) => inside.has_address(address.ip()),
         }
     }
@@ -174,6 +182,26 @@ mod tests {
             assert_eq!(permission.counted(peer(not_counted)), None, "{not_counted}");
         }
         assert_eq!(permission.counted(peer("192.0.2.98")), Some("192.0.2.98".parse().unwrap()));
+    }
+
+    #[test]
+    fn sessions_of_one_ipv6_network_are_counted_together() {
+        let counted = |text: &str| permission(OriginOf::Auto).counted(peer(text));
+        assert_eq!(counted("2001:db8:0:1:2::3"), Some("2001:db8:0:1::".parse().unwrap()));
+        assert_eq!(counted("2001:db8:0:1:2::3"), counted("2001:db8:0:1:ffff::"));
+        assert_ne!(counted("2001:db8:0:1::3"), counted("2001:db8:0:2::3"));
+        assert_eq!(counted("::ffff:192.0.2.98"), Some("192.0.2.98".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_proxy_that_introduces_nobody_is_a_stranger_although_it_is_trusted_with_xforward() {
+        for origin in [OriginOf::Auto, OriginOf::Outside] {
+            let (permission, proxy) = (permission(origin), peer("192.0.2.99").unintroduced());
+            assert!(!permission.may_forward(proxy));
+            assert!(permission.check(proxy, false, &Path::parse("a@example.net").unwrap()).is_err());
+            assert!(permission.check(proxy, false, &Path::parse("a@example.org").unwrap()).is_ok());
+            assert_eq!((permission.standing(proxy, false), permission.counted(proxy)), (Standing::Outside, None));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::super::peer::Peer;
 use super::super::proxy::{Introduced, Proxied, Unintroduced, introduction};
 use super::Connection;
 use crate::base::{clock, random};
-use crate::mail::{Client, Origin, Protocol};
+use crate::mail::{Client, Origin, Protocol, Secured};
 use crate::smtp::identity::{Attribute, Identity, Source};
 use crate::smtp::reply;
 use crate::smtp::session::Trusted;
@@ -28,7 +28,10 @@ impl Connection {
             // On the heap while it lasts.
             let introduced = Box::pin(introduction(&mut self.stream, self.shared.timeouts.command)).await;
             match introduced {
-                Ok(Introduced::Itself) => {}
+                Ok(Introduced::Itself) => {
+                    self.caller = self.caller.unintroduced();
+                    self.peer = self.caller;
+                }
                 Ok(Introduced::Client(client)) if self.introduce(&client) => {}
                 Ok(Introduced::Client(_)) => return self.refuse(Connection::no_place, secure),
                 Err(Unintroduced::Gone) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -53,6 +56,7 @@ impl Connection {
         let proxy = self.caller;
         self.caller = Peer::new(client.source);
         self.peer = self.caller;
+        self.introduced = true;
         let Proxied { destination, authority, tls, .. } = client;
         tracing::debug!(session = %self.id, client = %self.peer, %proxy, %destination, authority, tls, "introduced by PROXY");
         self.place.count_for(self.door.permission.counted(self.peer))
@@ -146,14 +150,23 @@ impl Connection {
             standing: self.door.permission.standing(forwarded.map_or(self.peer, place), forwarded.is_none() && session.user().is_some()),
             helo: helo.unwrap_or_default(),
             protocol: spoken_for.and_then(protocol).unwrap_or(spoken),
-            tls: self.tls.clone(),
-            user: session.user().cloned(),
+            tls: self.secured(self.introduced || spoken_for.is_some()),
+            user: session.user().filter(|_| forwarded.is_none()).cloned(),
             listener: Arc::clone(&self.door.name),
             time: self.began.unwrap_or_else(clock::now),
             session: self.id,
             id: random::ulid(),
             token: Arc::clone(&self.shared.terms.token),
         })
+    }
+
+    /// What protects the connection. The certificate is of who connected, and not of whom it speaks for.
+    fn secured(&self, for_another: bool) -> Option<Arc<Secured>> {
+        let tls = self.tls.as_ref()?;
+        if !for_another || tls.certificate.is_empty() {
+            return Some(Arc::clone(tls));
+        }
+        Some(Arc::new(Secured { certificate: Vec::new(), ..Secured::clone(tls) }))
     }
 
     /// For logs.
