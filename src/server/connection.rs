@@ -68,6 +68,8 @@ pub struct Connection {
     id: Ulid,
     /// Who connected, or whom PROXY named.
     caller: Peer,
+    /// PROXY named it.
+    introduced: bool,
     /// The same, or whom XCLIENT named. Permission and limits go by it.
     peer: Peer,
     /// XCLIENT has said where this client is; until then it stands where the caller does.
@@ -122,6 +124,7 @@ impl Connection {
             answered: clock::monotonic(),
             id: random::ulid(),
             caller: peer,
+            introduced: false,
             peer,
             address_told: false,
             tls: None,
@@ -209,13 +212,7 @@ impl Connection {
         while let Some(line) = self.input.next_line() {
             lines = true;
             let next = match line {
-                Line::TooLong => match self.settle().await {
-                    ControlFlow::Continue(()) => {
-                        let reply = self.session.overlong_line();
-                        self.say(&reply)
-                    }
-                    ControlFlow::Break(()) => ControlFlow::Break(()),
-                },
+                Line::TooLong { bdat } => self.overlong(bdat).await,
                 Line::Whole(line) => self.line(line).await?,
             };
             if next.is_break() {
@@ -230,6 +227,14 @@ impl Connection {
             self.answered = clock::monotonic();
         }
         Ok(next)
+    }
+
+    /// A line was thrown away. The content behind a BDAT would be read as commands.
+    async fn overlong(&mut self, bdat: bool) -> ControlFlow<()> {
+        self.settle().await?;
+        let reply = self.session.overlong_line();
+        self.say(&reply)?;
+        if bdat { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     async fn line(&mut self, line: Range<usize>) -> io::Result<ControlFlow<()>> {

@@ -32,8 +32,8 @@ pub struct Input {
     resting: Vec<u8>,
     /// What lies before it has been read.
     start: usize,
-    /// The line that began is over its limit; it is thrown away up to its end.
-    skipping: bool,
+    /// The line that began is over its limit; it is thrown away up to its end. Whether it is a BDAT.
+    skipping: Option<bool>,
 }
 
 /// A line of commands.
@@ -42,7 +42,10 @@ pub enum Line {
     /// Where it lies, its LF included; see [`Input::text`].
     Whole(Range<usize>),
     /// It was over the limit and is gone.
-    TooLong,
+    TooLong {
+        /// Nobody knows how many bytes behind it are no commands.
+        bdat: bool,
+    },
 }
 
 impl Input {
@@ -113,17 +116,20 @@ impl Input {
         let rest = &self.bytes[self.start..];
         let Some(end) = memchr(b'\n', rest) else {
             if rest.len() > LONGEST_LINE {
-                self.skipping = true;
+                self.skipping = self.skipping.or(Some(is_bdat(rest)));
             }
-            if self.skipping {
+            if self.skipping.is_some() {
                 self.start = self.bytes.len();
             }
             return None;
         };
         let line = self.start..self.start + end + 1;
         self.start = line.end;
-        let whole = !std::mem::take(&mut self.skipping) && line.len() <= LONGEST_LINE;
-        Some(if whole { Line::Whole(line) } else { Line::TooLong })
+        Some(match self.skipping.take() {
+            Some(bdat) => Line::TooLong { bdat },
+            None if line.len() > LONGEST_LINE => Line::TooLong { bdat: is_bdat(self.text(&line)) },
+            None => Line::Whole(line),
+        })
     }
 
     /// The bytes of a line, until more is read.
@@ -147,6 +153,10 @@ impl Input {
     pub fn consume(&mut self, count: usize) {
         self.start += count;
     }
+}
+
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 #[cfg(test)]
@@ -181,8 +191,20 @@ mod tests {
         }
         assert!(input.bytes.capacity() <= 4 * FOR_COMMANDS);
         input.fill(&mut b"x\r\nNOOP\r\n".as_slice()).await.unwrap();
-        assert_eq!(input.next_line(), Some(Line::TooLong));
+        assert_eq!(input.next_line(), Some(Line::TooLong { bdat: false }));
         assert!(matches!(input.next_line(), Some(Line::Whole(_))));
+    }
+
+    #[tokio::test]
+    async fn an_overlong_bdat_is_told_from_other_lines_however_it_comes() {
+        let long = "x".repeat(LONGEST_LINE);
+        let mut at_once = input(format!("bdat {long}\r\nNOOP {long}\r\n").as_bytes()).await;
+        assert_eq!(at_once.next_line(), Some(Line::TooLong { bdat: true }));
+        assert_eq!(at_once.next_line(), Some(Line::TooLong { bdat: false }));
+        let mut in_pieces = input(format!("BDAT {long}").as_bytes()).await;
+        assert_eq!(in_pieces.next_line(), None);
+        in_pieces.fill(&mut format!("{long}\r\n").as_bytes()).await.unwrap();
+        assert_eq!(in_pieces.next_line(), Some(Line::TooLong { bdat: true }));
     }
 
     #[tokio::test]

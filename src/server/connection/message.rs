@@ -68,6 +68,8 @@ impl Connection {
             }
             (Err(Stopped::Ended(reply)), whole) => {
                 self.log_refused_chunk(whole.as_ref(), &reply, began);
+                let times = whole.map_or(1, |envelope| self.times(&reply, &envelope));
+                (1..times).for_each(|_| reply.write(&mut self.output));
                 Ok(self.say(&reply))
             }
             (Err(Stopped::Gone), whole) => {
@@ -105,7 +107,6 @@ impl Connection {
             other => other,
         };
         let (origin, one_recipient) = (self.origin(), self.session.gave_one_recipient());
-        // In LMTP whoever was accepted hears of it, but for a farewell.
         let mut times = 1;
         let reply = match received {
             Received::Gone => {
@@ -114,9 +115,7 @@ impl Connection {
             }
             Received::Refused(reply) => {
                 judge::log_refused(&origin, &envelope, &reply, clock::monotonic() - began);
-                if self.session.is_lmtp() && !reply.is_farewell() {
-                    times = envelope.recipients.len();
-                }
+                times = self.times(&reply, &envelope);
                 reply
             }
             Received::Message(message, unread) => {
@@ -150,6 +149,11 @@ impl Connection {
         // that was taken sends it again.
         self.flush().await?;
         Ok(next)
+    }
+
+    /// How often a refusal of the whole message is said: in LMTP whoever was accepted hears of it, but for a farewell.
+    fn times(&self, reply: &Reply, envelope: &Envelope) -> usize {
+        if self.session.is_lmtp() && !reply.is_farewell() { envelope.recipients.len() } else { 1 }
     }
 
     fn log_refused_chunk(&self, whole: Option<&Envelope>, reply: &Reply, began: Instant) {
