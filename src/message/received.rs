@@ -96,9 +96,10 @@ fn add_place(name: Option<&str>, address: Option<IpAddr>, out: &mut String) {
 }
 
 /// What a client says cannot end a clause or the field: no blanks, brackets, semicolons or control characters; and it is bounded.
+/// Nor is it more than ASCII: the field has to pass where 8 bits do not.
 fn add_clean(text: &str, out: &mut String) {
-    let harmless = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
-    if text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii() && harmless(char::from(byte))) {
+    let harmless = |c: char| c.is_ascii() && !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
+    if text.len() <= LONGEST && text.bytes().all(|byte| harmless(char::from(byte))) {
         out.push_str(text);
         return;
     }
@@ -164,6 +165,13 @@ mod tests {
         assert!(told(Some("m.example"), Some("192.0.2.1")).starts_with("Received: from mail.example.net (m.example [192.0.2.1])\r\n"));
         assert!(told(Some("m)("), None).starts_with("Received: from mail.example.net (m??)\r\n"));
         assert!(told(None, None).starts_with("Received: from mail.example.net\r\n"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_ascii_leaves_the_field_ascii() {
+        let field = field(&Stamp { helo: "müller.example", name: Some("ü.example"), ..example() });
+        assert!(field.raw().starts_with(b"Received: from m?ller.example (?.example [192.0.2.1])\r\n"), "{field:?}");
+        assert!(field.raw().is_ascii());
     }
 
     #[test]
