@@ -100,6 +100,10 @@ impl Check for Users {
         let decoy = self.decoy(user);
         Ok(self.keys.get(user).cloned().unwrap_or(decoy))
     }
+
+    fn knows(&self, user: &str) -> bool {
+        self.keys.contains_key(user)
+    }
 }
 
 impl FromNode for Users {

@@ -244,7 +244,9 @@ impl Connection {
         if !joins && self.settle().await.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        self.renew();
+        if self.renew().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         let early = !self.input.is_empty();
         match self.session.line(self.input.text(&line), early, &self.shared.offer(self.standing())) {
             Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
@@ -309,17 +311,24 @@ impl Connection {
         self.mailboxes.clear();
     }
 
-    /// Between two transactions: what has come into force since.
-    fn renew(&mut self) {
+    /// Between two transactions: what has come into force since. A session that stands on what is no longer allowed ends.
+    fn renew(&mut self) -> ControlFlow<()> {
         if self.session.transaction().is_none()
             && let Some((shared, door)) = self.entrance.changed()
         {
+            let told = self.session.stands_for().is_some() && !door.permission.may_stand_in(self.caller);
+            if told || !self.session.may_go_on(door.auth.as_ref()) {
+                let user = self.session.user().map(|user| &**user);
+                tracing::info!(session = %self.id, peer = %self.caller, client = %self.peer, user, "session ended: a reload took back the login or what XCLIENT said");
+                return self.say(&reply::no_longer_allowed());
+            }
             self.session.under(Arc::clone(&shared.terms));
             self.session.admit(door.auth.as_ref());
             self.session.offer_tls(tls::privacy(door.tls.as_ref()));
             (self.shared, self.door) = (shared, door);
             self.trust();
         }
+        ControlFlow::Continue(())
     }
 
     /// For whom next hops are asked. Connections are shared out among addresses as sessions are.

@@ -38,6 +38,7 @@ use super::support::wire::{Wire, papers};
 const NOT_HEARD: &[(&str, &str)] = &[
     ("421 4.3.2 Service is shutting down", "a signal makes it say so: tests/it/relay.rs"),
     ("421 4.4.2 Data comes in too slowly", "that takes a minute: src/server/limits.rs"),
+    ("421 4.7.0 Who may do what has changed, connect again", "a reload makes it say so: tests/it/reload.rs"),
     ("454 4.7.0 Temporary authentication failure, try again later", "who knows the users has to fail: src/smtp/session/login.rs"),
 ];
 

@@ -112,6 +112,9 @@ fn trust_that_was_taken_away_is_gone_with_the_next_command_and_what_would_open_t
     );
     client.expect("XCLIENT ADDR=198.51.100.7", "220 ");
     assert!(transom.reload(&configuration(&hop, "xclient: [192.0.2.1]", "inside: {}\n"), &[]).contains("INFO reloaded"));
+    client.expect("NOOP", "421 4.7.0 Who may do what has changed, connect again");
+    assert!(client.is_closed());
+    let mut client = transom.client();
     client.hello();
     client.expect("XCLIENT ADDR=198.51.100.8", "550 5.7.0 ");
 }

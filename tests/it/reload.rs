@@ -9,6 +9,7 @@ use super::support::client::Client;
 use super::support::next_hop::{NextHop, Script};
 use super::support::recorder::Recorder;
 use super::support::transom::{Transom, basics, transom as program};
+use super::support::wire::papers;
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\ntext\r\n";
 
@@ -121,6 +122,47 @@ fn limits_and_who_may_relay_change_between_two_transactions_of_a_session() {
     client.expect("RCPT TO:<b@other.example>", "550 5.7.1");
     client.expect("RCPT TO:<b@inside.example>", "250");
     client.expect("RCPT TO:<c@inside.example>", "452 4.5.3");
+}
+
+#[test]
+fn a_user_who_is_removed_relays_no_more_in_the_session_that_is_open() {
+    let next_hop = Recorder::start();
+    let users = include_str!("support/users.yaml");
+    let configuration =
+        basics(next_hop.address()).replace("127.0.0.1:0", "127.0.0.1:0, auth: {users: users.yaml, without_tls: true}") + "inside: {}\n";
+    let transom = Transom::start_with(&configuration, &[("users.yaml", users)]);
+    let log_in = || {
+        let mut client = transom.client();
+        client.hello();
+        client.expect("AUTH PLAIN AGJvYgBwYXNzIHdvcmQ=", "235");
+        client
+    };
+    let (mut idle, mut busy) = (log_in(), log_in());
+    busy.open("a@outside.example", &["b@elsewhere.example"]);
+    assert!(transom.hang_up().contains("INFO reloaded"));
+    idle.expect("NOOP", "250");
+    let without_bob = users.lines().filter(|line| !line.contains("'bob'")).collect::<Vec<_>>().join("\n");
+    assert!(transom.reload(&configuration, &[("users.yaml", &without_bob)]).contains("INFO reloaded"));
+    idle.expect("MAIL FROM:<a@outside.example>", "421 4.7.0 ");
+    assert!(idle.is_closed());
+    assert!(busy.data(MESSAGE).starts_with("250 "));
+    busy.expect("MAIL FROM:<a@outside.example>", "421 4.7.0 ");
+}
+
+#[test]
+fn where_tls_has_to_be_there_from_the_start_a_session_that_began_in_clear_sends_nothing_in_clear() {
+    let next_hop = Recorder::start();
+    let papers = papers();
+    let files = [("cert.pem", papers.certificate.as_str()), ("key.pem", &papers.key)];
+    let with = |more: &str| {
+        basics(next_hop.address()).replace("127.0.0.1:0", &format!("127.0.0.1:0, tls: {{certificate: cert.pem, key: key.pem, {more}}}"))
+    };
+    let transom = Transom::start_with(&with("required: true"), &files);
+    let mut client = transom.client();
+    client.hello();
+    assert!(transom.reload(&with("mode: implicit"), &[]).contains("INFO reloaded"));
+    client.expect("MAIL FROM:<a@outside.example>", "530 5.7.0 ");
+    client.expect("NOOP", "250");
 }
 
 #[test]

@@ -66,6 +66,13 @@ pub trait Check: fmt::Debug + Send + Sync {
     fn may_act_as(&self, user: &str, identity: &str) -> bool {
         user == identity
     }
+
+    /// Whether there is still one of this name, under which a session goes on after a reload. It is asked between two commands, so it may not wait;
+    /// who cannot tell leaves the session as it is.
+    fn knows(&self, user: &str) -> bool {
+        let _ = user;
+        true
+    }
 }
 
 impl Claim {
@@ -122,6 +129,10 @@ pub(crate) mod testing {
 
         fn may_act_as(&self, user: &str, identity: &str) -> bool {
             user == identity || user == "admin"
+        }
+
+        fn knows(&self, user: &str) -> bool {
+            user != "nobody"
         }
     }
 }

@@ -88,6 +88,11 @@ pub fn too_many_errors() -> Reply {
     Reply::new(421, Enhanced(4, 7, 0), "Too many errors").and_close()
 }
 
+/// A reload took back what the session stands on.
+pub fn no_longer_allowed() -> Reply {
+    Reply::new(421, Enhanced(4, 7, 0), "Who may do what has changed, connect again").and_close()
+}
+
 /// `timeouts.command`.
 pub fn timed_out() -> Reply {
     Reply::new(421, Enhanced(4, 4, 2), "Timed out waiting for you").and_close()

@@ -43,6 +43,9 @@ impl Session {
     /// What the peer may say of others from now on.
     pub fn trust(&mut self, trusted: Trusted) {
         self.spoken_for.trusted = trusted;
+        if !trusted.xforward {
+            self.spoken_for.forget_message();
+        }
     }
 
     /// Who is in the peer's place, since an XCLIENT.

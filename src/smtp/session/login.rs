@@ -51,16 +51,22 @@ impl Login {
 }
 
 impl Session {
-    /// Lets clients log in, or nobody any more; between two transactions. Who has logged in stays so.
+    /// Lets clients log in, or nobody any more; between two transactions. Who has logged in stays so, if it [may](Session::may_go_on).
     pub fn admit(&mut self, policy: Option<&Arc<Policy>>) {
         match (&mut self.login, policy) {
             (Some(login), Some(policy)) => login.policy = Arc::clone(policy),
             (None, Some(policy)) => {
                 self.login = Some(Box::new(Login::new(policy)));
             }
-            (Some(login), None) if login.user.is_some() => {}
             (_, None) => self.login = None,
         }
+    }
+
+    /// Whether there is still who has logged in here, if anybody has.
+    #[must_use]
+    pub fn may_go_on(&self, policy: Option<&Arc<Policy>>) -> bool {
+        let user = self.login.as_ref().and_then(|login| login.user.as_deref());
+        user.is_none_or(|user| policy.is_some_and(|policy| policy.users.knows(user)))
     }
 
     /// Who has logged in, here or where the client that XCLIENT named did.
@@ -330,11 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn who_has_logged_in_may_go_on_while_there_is_such_a_user() {
+        let mut session = with(policy());
+        dialog(&mut session, &[("EHLO c", 250)]);
+        assert!(session.may_go_on(None));
+        dialog(&mut session, &[(&good(), 235)]);
+        assert!(session.may_go_on(Some(&Arc::new(policy()))) && !session.may_go_on(None));
+        let mut session = with(policy());
+        dialog(&mut session, &[("EHLO c", 250), (&plain("nobody\0admin\0pencil"), 235)]);
+        assert!(!session.may_go_on(Some(&Arc::new(policy()))));
+    }
+
+    #[test]
     fn tls_forgets_a_login_and_a_reload_does_not() {
         let mut session = with(policy());
         dialog(&mut session, &[("EHLO c", 250), (&good(), 235)]);
-        session.admit(None);
-        assert!(session.user().is_some());
         session.admit(Some(&Arc::new(policy())));
         assert!(session.user().is_some());
         session.bind(Bindings::default());
