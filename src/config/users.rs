@@ -8,13 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::ops::Bound;
 use std::path::Path;
 
 use crate::base::secret::Secret;
 use crate::base::{disk, random};
 use crate::smtp::auth::check::{Check, Unable};
-use crate::smtp::auth::scram::{ITERATIONS, Keys};
+use crate::smtp::auth::scram::Keys;
 use crate::smtp::auth::{decoded, encoded, prepare};
 use crate::yaml::{FromNode, Kind, Node, Problems, Reported, Settings, Source, parse, quoted};
 
@@ -79,12 +78,6 @@ impl Users {
     pub fn remove(&mut self, name: &str) -> bool {
         self.keys.remove(name).is_some()
     }
-
-    /// Keys for a name that is not there. They cost what those of the user next to it cost.
-    fn decoy(&self, user: &str) -> Keys {
-        let next = self.keys.range::<str, _>((Bound::Included(user), Bound::Unbounded)).next().or_else(|| self.keys.iter().next_back());
-        Keys::decoy(user, &self.secret, next.map_or(ITERATIONS, |(_, keys)| keys.iterations()))
-    }
 }
 
 impl Check for Users {
@@ -97,7 +90,8 @@ impl Check for Users {
     }
 
     fn keys(&self, user: &str) -> Result<Keys, Unable> {
-        let decoy = self.decoy(user);
+        // Made for whom is there as well, so that it takes as long.
+        let decoy = Keys::decoy(user, &self.secret, self.keys.values());
         Ok(self.keys.get(user).cloned().unwrap_or(decoy))
     }
 
@@ -164,6 +158,7 @@ impl FromNode for Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::auth::scram::ITERATIONS;
 
     fn keys(password: &str) -> Keys {
         Keys::of(&Secret::new(password), b"0123456789abcdef", 4096)
@@ -204,6 +199,22 @@ mod tests {
         assert_eq!(users.keys("bob").unwrap().iterations(), 4096);
         assert_eq!(Users::default().keys("bob").unwrap().iterations(), ITERATIONS);
         assert_ne!(Users::default().keys("bob"), users.keys("bob"));
+    }
+
+    #[test]
+    fn names_that_are_not_there_look_like_all_the_users_and_not_like_their_neighbour() {
+        let mut users = Users::default();
+        for (name, salt, iterations) in [("anna", 16, 4096), ("zoe", 40, 5000)] {
+            users.put(name.to_owned(), Keys::of(&Secret::new("x"), &vec![1; salt], iterations));
+        }
+        let looks = |name: String| {
+            let keys = users.keys(&name).unwrap().to_string();
+            let (head, _) = keys.rsplit_once('$').unwrap();
+            let (iterations, salt) = head.trim_start_matches("SCRAM-SHA-256$").split_once(':').unwrap();
+            (iterations.to_owned(), decoded(salt.split_once('$').map_or(salt, |(salt, _)| salt)).unwrap().len())
+        };
+        let seen: std::collections::BTreeSet<_> = (0..64).map(|number| looks(format!("bob{number}"))).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [("4096".to_owned(), 16), ("5000".to_owned(), 40)]);
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(crate) mod testing {
             match user {
                 "user" | "admin" => Ok(self.keys.clone()),
                 "broken" => Err(Unable("the disk is on fire".to_owned())),
-                _ => Ok(Keys::decoy(user, &Secret::new("secret"), 4096)),
+                _ => Ok(Keys::decoy(user, &Secret::new("secret"), [].iter())),
             }
         }
 

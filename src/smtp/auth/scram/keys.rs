@@ -59,13 +59,19 @@ impl Keys {
     }
 
     /// Keys of a user that does not exist: the same at each try, and no password fits. `secret` is the server's own and stays the same, else a
-    /// salt that changes would tell.
+    /// salt that changes would tell. They look like those of one of the `others`, which only who has the secret can tell beforehand.
     #[must_use]
-    pub fn decoy(user: &str, secret: &Secret, iterations: u32) -> Keys {
+    pub fn decoy<'a>(user: &str, secret: &Secret, mut others: impl ExactSizeIterator<Item = &'a Keys>) -> Keys {
         let derived = |what: &str| Hash::Sha256.hmac(secret.bytes(), format!("{what}\0{user}").as_bytes());
+        let number = derived("other").iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+        let at = number.checked_rem(others.len() as u64).and_then(|at| usize::try_from(at).ok());
+        let (length, iterations) = match at.and_then(|at| others.nth(at)) {
+            Some(other) => (other.salt.len(), other.iterations),
+            None => (SALT, NonZeroU32::new(ITERATIONS).unwrap_or(NonZeroU32::MIN)),
+        };
         Keys {
-            salt: derived("salt")[..SALT].to_vec(),
-            iterations: NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN),
+            salt: (0..).flat_map(|piece: u32| derived(&format!("salt {piece}"))).take(length).collect(),
+            iterations,
             stored: whole(&derived("stored")),
             server: whole(&derived("server")),
         }
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_decoy_is_the_same_each_time_and_fits_nothing() {
-        let decoy = |user: &str, secret: &str| Keys::decoy(user, &Secret::new(secret), 4096);
+        let decoy = |user: &str, secret: &str| Keys::decoy(user, &Secret::new(secret), [].iter());
         assert_eq!(decoy("a", "s"), decoy("a", "s"));
         assert_ne!(decoy("a", "s").salt, decoy("b", "s").salt);
         assert_ne!(decoy("a", "s").salt, decoy("a", "t").salt);
