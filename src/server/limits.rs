@@ -1,9 +1,11 @@
-//! How many sessions there may be, and how slowly a message may come in.
+//! How many sessions there may be, how many passwords one address may have checked, and how slowly a message may come in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::view::Usage;
 
@@ -108,6 +110,32 @@ impl Drop for Admitted {
     }
 }
 
+/// One at a time of each address; the others of that address wait.
+#[derive(Debug, Default)]
+pub struct Turns {
+    by_address: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+}
+
+impl Turns {
+    /// This address's turn, given back when dropped. At once for who is not counted.
+    pub async fn take(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
+        let turn = self.of(address?);
+        turn.acquire_owned().await.ok()
+    }
+
+    fn of(&self, address: IpAddr) -> Arc<Semaphore> {
+        let mut known = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = known.get(&address).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // Those of whom nobody waits any more.
+        known.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Semaphore::new(1));
+        known.insert(address, Arc::downgrade(&turn));
+        turn
+    }
+}
+
 /// How long one slot of the sliding minute is.
 pub const SLOT: Duration = Duration::from_secs(5);
 const SLOTS: usize = 12;
@@ -177,6 +205,21 @@ mod tests {
         drop((first, second));
         let open = sessions.open.lock().unwrap();
         assert!(open.all == 0 && open.by_address.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_address_has_one_turn_at_a_time_and_takes_none_of_anothers() {
+        let turns = Turns::default();
+        let address = |text: &str| Some(text.parse().unwrap());
+        let first = turns.take(address("192.0.2.1")).await;
+        assert!(first.is_some() && turns.take(address("192.0.2.2")).await.is_some());
+        assert!(turns.take(None).await.is_none());
+        let mut second = Box::pin(turns.take(address("192.0.2.1")));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
+        drop(first);
+        assert!(second.await.is_some());
+        drop(turns.take(address("192.0.2.3")).await);
+        assert_eq!(turns.by_address.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use ulid::{ULID_LEN, Ulid};
 
-use super::limits::Sessions;
+use super::limits::{Sessions, Turns};
 use super::permission::Permission;
 use super::receive::Intake;
 use crate::base::budget::Budget;
@@ -51,6 +51,8 @@ pub struct Shared {
     pub rulings: Arc<Semaphore>,
     /// Half as many passwords checked at once: hashing one takes a core, and mail goes on.
     pub logins: Arc<Semaphore>,
+    /// And of these no two for one address, which would keep all others waiting.
+    pub turns: Arc<Turns>,
     /// Sessions that have nothing under way end.
     pub stop: CancellationToken,
     /// The rest ends, but for dots that are out.
@@ -150,6 +152,7 @@ impl Shared {
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
             rulings: Arc::new(Semaphore::new(cores)),
             logins: Arc::new(Semaphore::new(cores.div_ceil(2))),
+            turns: Arc::default(),
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
             announce: config.relay.announce,
@@ -174,6 +177,7 @@ impl Shared {
             sessions: Arc::clone(&self.sessions),
             rulings: Arc::clone(&self.rulings),
             logins: Arc::clone(&self.logins),
+            turns: Arc::clone(&self.turns),
             stop: self.stop.clone(),
             hurry: self.hurry.clone(),
             announce: config.relay.announce,

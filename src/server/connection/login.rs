@@ -39,11 +39,15 @@ impl Connection {
         self.say(reply)
     }
 
-    /// Asks who knows the users: hashing a password takes a core for a while, so few do so at once.
+    /// Asks who knows the users: hashing a password takes a core for a while, so few do so at once, and of one address one.
     async fn find(&mut self, claim: Claim) -> Result<Found, Unable> {
         let Some(auth) = self.door.auth.clone() else { return Ok(Found::Nobody) };
-        let place = timeout(PATIENCE, self.shared.logins.clone().acquire_owned()).await;
-        let found = match place {
+        let address = self.door.permission.counted(self.peer);
+        let place = timeout(PATIENCE, async {
+            let turn = self.shared.turns.take(address).await;
+            self.shared.logins.clone().acquire_owned().await.map(|place| (turn, place))
+        });
+        let found = match place.await {
             Ok(Ok(place)) => {
                 let asked = spawn_blocking(move || {
                     let _place = place;
@@ -51,7 +55,9 @@ impl Connection {
                 });
                 asked.await.unwrap_or_else(|panic| Err(Unable(format!("asking them broke: {panic}; please report this"))))
             }
-            _ => Err(Unable(format!("too many want to log in at once: none of the threads for it was free within {PATIENCE:?}"))),
+            _ => Err(Unable(format!(
+                "too many want to log in at once, from everywhere or from this address: none of the threads for it was free within {PATIENCE:?}"
+            ))),
         };
         found.inspect_err(|Unable(error)| {
             tracing::error!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, error, "the users cannot be asked");
