@@ -114,7 +114,12 @@ fn own_servers(trust: &Node, problems: &mut Problems) {
     };
     let own = networks("xforward");
     let ways = [
-        ("xclient", "XCLIENT", "a client that it does not introduce may send to anyone", "let it name every client, or take it out of `xforward`"),
+        (
+            "xclient",
+            "XCLIENT",
+            "a client that it does not introduce may send to anyone",
+            "let it name every client, or take it out of `xforward`",
+        ),
         (
             "proxy_protocol",
             "the PROXY protocol",

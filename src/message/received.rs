@@ -98,7 +98,8 @@ fn add_place(name: Option<&str>, address: Option<IpAddr>, out: &mut String) {
 /// What a client says cannot end a clause or the field: no blanks, brackets, semicolons or control characters; and it is bounded.
 /// Nor is it more than ASCII: the field has to pass where 8 bits do not.
 fn add_clean(text: &str, out: &mut String) {
-    let harmless = |c: char| c.is_ascii() && !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
+    let harmless =
+        |c: char| c.is_ascii() && !c.is_control() && !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>' | ';' | '\\' | '"' | ',');
     if text.len() <= LONGEST && text.bytes().all(|byte| harmless(char::from(byte))) {
         out.push_str(text);
         return;

@@ -216,7 +216,8 @@ impl Work<'_> {
         let delivered = words.iter().any(|(_, word)| matches!(word, Word::Said(answer) if answer.class() == Class::Done));
         let (of_client, by_rules): (Vec<_>, Vec<_>) = words.into_iter().partition(|(path, _)| self.asked.contains(path));
         // One of the client's own that is not asked about any more goes on as one that a rule brought in, and no refusal of another's is its answer.
-        let goes_on_as_another = self.each && !by_rules.is_empty() && !self.asked.iter().all(|path| self.ruling.mail.envelope.recipients.contains(path));
+        let goes_on_as_another =
+            self.each && !by_rules.is_empty() && !self.asked.iter().all(|path| self.ruling.mail.envelope.recipients.contains(path));
         let not_taken = |word: &Word| match word {
             Word::Said(answer) if answer.class() == Class::Done => None,
             Word::Said(answer) => Some(format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line())),
