@@ -161,6 +161,8 @@ impl Message {
     /// # Errors
     /// Disk.
     pub fn replace_body(&mut self, text: &str) -> Result<(), Fault> {
+        // What was odd about the old one stays known; it is read by the fields that it came with.
+        self.tree();
         let bytes = self.room_for(quoted::encode(with_line_ends(text, "\r\n").as_bytes()))?;
         let mut fields = self.fields.to_vec();
         fields.retain(|field| !field.is("content-disposition"));

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::sleep_until;
 
 use super::Until;
@@ -210,6 +210,20 @@ impl Sender {
                         self.meter.count(count, clock::monotonic());
                     }
                 },
+                () = sleep_until(look_again.into()) => {}
+            }
+        }
+        if care == Care::Part { Ok(()) } else { self.push(connection, gone).await }
+    }
+
+    /// Until the end has left: in TLS it may be enciphered and wait here, and as long as some of it does it is no end.
+    async fn push(&mut self, connection: &mut Connection, gone: &mut (dyn Future<Output = ()> + Send + Unpin)) -> Result<(), Stopped> {
+        while connection.stream().is_behind() {
+            let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
+            tokio::select! {
+                biased;
+                pushed = connection.stream().flush() => return pushed.map_err(|_| Stopped::Trouble(Trouble::Closed)),
+                () = &mut *gone => return Err(Stopped::ClientGone),
                 () = sleep_until(look_again.into()) => {}
             }
         }

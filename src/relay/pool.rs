@@ -323,7 +323,8 @@ impl Slot {
     pub fn make_room(&self) {
         let oldest = {
             let mut state = self.pool.state();
-            (state.taken + state.idle.len() > self.pool.max && !state.idle.is_empty()).then(|| state.idle.remove(0))
+            let most = self.pool.most(&mut state);
+            (state.taken + state.idle.len() > most && !state.idle.is_empty()).then(|| state.idle.remove(0))
         };
         oldest.into_iter().for_each(discard);
     }

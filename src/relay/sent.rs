@@ -88,12 +88,14 @@ impl Sent {
     /// Each recipient's answer (RFC 2033 4.2).
     async fn of_each(mut self, after_dot: Duration) -> Delivery {
         let next_hop = self.lease.next_hop();
-        let (mut words, mut whole) = (Vec::with_capacity(self.each.len()), true);
+        // Replies are counted: one that speaks of us leaves the others theirs, but the connection is of no use any more.
+        let (mut words, mut whole, mut fit) = (Vec::with_capacity(self.each.len()), true, true);
         for recipient in std::mem::take(&mut self.each) {
             let answer = if whole { self.answer(Stage::Dot, after_dot).await } else { Err(Trouble::Closed) };
             let word = match answer {
                 Ok(answer) if answer.class() != Class::Continue => {
-                    whole &= answer.meaning(Stage::Dot) != Meaning::Trouble;
+                    whole &= answer.code != 421;
+                    fit &= answer.meaning(Stage::Dot) != Meaning::Trouble;
                     Word::Said(answer)
                 }
                 Ok(answer) => {
@@ -107,7 +109,7 @@ impl Sent {
             };
             words.push((recipient, word));
         }
-        if whole {
+        if whole && fit {
             self.lease.connection.count_message();
             self.lease.give_back();
         }

@@ -49,6 +49,12 @@ impl Stream {
         })
     }
 
+    /// Whether something that was written has not left for the kernel.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.is_behind())
+    }
+
     /// Asks the kernel, not the runtime: what arrived a moment ago must be seen, too.
     #[must_use]
     pub fn look(&mut self) -> Seen {

@@ -28,7 +28,7 @@ async fn keep(route: Arc<Route>, pools: Arc<Pools>) {
     let pause = (connections.idle_time / 4).clamp(LOOKS.0, LOOKS.1);
     while !pools.is_closed() {
         for target in wanted(&route) {
-            while target.wants_more(connections.warm) {
+            while !pools.is_closed() && target.wants_more(connections.warm) {
                 match route.connect(target, &Behalf::default()).await.map(Lease::give_back) {
                     Ok(()) => {}
                     // It has been told, and is tried again.

@@ -9,7 +9,7 @@ use super::{StoreError, at};
 use crate::base::{disk, random};
 
 /// Which tables these are. Another number is refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// "Trsm": tells our file from another program's.
 const APPLICATION: i64 = 0x5472_736d;
@@ -104,9 +104,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             Ok(connection)
         }
         (APPLICATION, VERSION) => Ok(connection),
-        (APPLICATION, newer) => Err(StoreError::Unable(format!(
-            "{} has version {newer}, made by a newer Transom; this one knows {VERSION}: use the newer one, or another store.path",
-            file.display()
+        (APPLICATION, other) => Err(StoreError::Unable(format!(
+            "{} has version {other}, made by {} Transom; this one knows {VERSION}: use that one, or another store.path",
+            file.display(),
+            if other > VERSION { "a newer" } else { "an older" }
         ))),
         _ => Err(StoreError::Unable(format!("{} is another program's database: set store.path to an empty directory", file.display()))),
     }

@@ -99,13 +99,22 @@ impl<S> TlsStream<S> {
         self.digest_left()
     }
 
+    /// Whether something that was written has not left for the stream below.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.session.wants_write()
+    }
+
     /// What lies here: session tickets and other words of TLS itself are nothing.
     ///
     /// # Errors
     /// It is not what TLS has there.
     pub fn lying(&mut self) -> io::Result<Lying> {
+        if !self.left.is_empty() {
+            self.digest_left()?;
+        }
         let state = self.session.process_new_packets().map_err(broken)?;
-        Ok(match state.plaintext_bytes_to_read() {
+        Ok(match state.plaintext_bytes_to_read() + self.left.len() {
             1.. => Lying::Bytes,
             0 if state.peer_has_closed() || self.ended => Lying::Goodbye,
             0 => Lying::Nothing,
