@@ -118,7 +118,9 @@ fn what_mail_came_to_is_counted() {
     assert!(!seen.keys().any(|name| name.contains("sleep")), "a rule that is as if it were not written");
     let place = format!("{{address=\"{}\"}}", next_hop.address);
     let connections = |what: &str| seen[&format!("transom_next_hop_connections_{what}{place}")];
-    assert_eq!((connections("limit"), connections("busy") + connections("idle")), (20.0, 1.0));
+    // The one that a held mail left may be on its way back while the next mail opens another.
+    let open = connections("busy") + connections("idle");
+    assert_eq!((connections("limit"), (1.0..=2.0).contains(&open)), (20.0, true), "{open}");
 }
 
 #[test]
