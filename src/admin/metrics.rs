@@ -62,6 +62,7 @@ fn traffic() -> Vec<Family> {
     vec![
         family("sessions", "Clients that were greeted", counter(COUNTS.sessions.get())),
         family("sessions_turned_away", "Clients for whom there was no place", counter(COUNTS.turned_away.get())),
+        family("messages_turned_away", "Messages refused at MAIL: limits.messages_per_address", counter(COUNTS.too_many.get())),
         family("logins", "Clients that have logged in", counter(COUNTS.logins.get())),
         family("logins_failed", "Logins that failed: another password, no such user", counter(COUNTS.logins_failed.get())),
         family("messages", "Messages from DATA on, by what became of them", messages.collect()),

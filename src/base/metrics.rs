@@ -56,6 +56,8 @@ pub struct Counts {
     /// Clients that were greeted, and those for whom there was no place.
     pub sessions: Counter,
     pub turned_away: Counter,
+    /// Messages that were refused at MAIL, their address having begun too many.
+    pub too_many: Counter,
     /// Clients that have logged in, and logins that failed.
     pub logins: Counter,
     pub logins_failed: Counter,
@@ -96,6 +98,7 @@ impl Counts {
         Counts {
             sessions: Counter::new(),
             turned_away: Counter::new(),
+            too_many: Counter::new(),
             logins: Counter::new(),
             logins_failed: Counter::new(),
             messages: [const { Counter::new() }; OUTCOMES.len()],

@@ -137,6 +137,8 @@ pub struct Limits {
     pub recipients: usize,
     pub sessions: usize,
     pub sessions_per_address: usize,
+    /// Messages that one address may begin within a minute; 0 is any number.
+    pub messages_per_address: u64,
     pub commands_per_session: u64,
     pub errors_per_session: u64,
     /// Classes of recipients in one message.
@@ -209,6 +211,7 @@ impl Default for Limits {
             recipients: 1000,
             sessions: 1000,
             sessions_per_address: 50,
+            messages_per_address: 0,
             commands_per_session: 10_000,
             errors_per_session: 20,
             classes: 20,

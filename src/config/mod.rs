@@ -583,6 +583,18 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
     }
 
     #[test]
+    fn an_address_may_begin_any_number_of_messages_unless_a_number_is_written() {
+        let with = |limits: &str| load_files(&[("transom.yaml", &format!("{SMALLEST}limits: {limits}"))], Options::default());
+        for (limits, number) in [("{}", 0), ("{messages_per_address: 0}", 0), ("{messages_per_address: 600}", 600)] {
+            assert_eq!(with(limits).unwrap().config.limits.messages_per_address, number, "{limits}");
+        }
+        for wrong in ["-1", "10/min", "many"] {
+            let told = with(&format!("{{messages_per_address: {wrong}}}")).map(|_| ()).unwrap_err();
+            assert!(told.len() == 1 && told[0].contains("`messages_per_address` wants a whole number"), "{told:?}");
+        }
+    }
+
+    #[test]
     fn health_is_no_place_for_mail_and_where_strangers_see_it_that_is_told() {
         let with = |admin: &str| load_files(&[("transom.yaml", &format!("{SMALLEST}admin: {admin}"))], Options::default());
         assert_eq!(loaded(SMALLEST).admin, None);

@@ -241,6 +241,12 @@ pub(super) const LIMITS: &[Key] = &[
         "50",
         "Connections at once of one address, in IPv6 of one /64, which also have their share of those to next hops; loopback, Unix sockets and peers in `trust` have no such limit.",
     ),
+    Key::or(
+        "messages_per_address",
+        manual::COUNT,
+        "0",
+        "Messages that one address may begin within a minute, counted for the same as `sessions_per_address`, at each MAIL that is accepted; one more hears 451 and keeps its connection. 0 is any number.",
+    ),
     Key::or("commands_per_session", manual::COUNT, "10000", "Commands in one connection."),
     Key::or("errors_per_session", manual::COUNT, "20", "Errors in one connection."),
     Key::or(
@@ -272,6 +278,7 @@ impl FromNode for Limits {
             recipients: positive(&mut settings, "recipients", default.recipients, problems),
             sessions: positive(&mut settings, "sessions", default.sessions, problems),
             sessions_per_address: positive(&mut settings, "sessions_per_address", default.sessions_per_address, problems),
+            messages_per_address: settings.or("messages_per_address", default.messages_per_address, problems),
             commands_per_session: positive(&mut settings, "commands_per_session", default.commands_per_session, problems),
             errors_per_session: positive(&mut settings, "errors_per_session", default.errors_per_session, problems),
             classes: positive(&mut settings, "classes", default.classes, problems),

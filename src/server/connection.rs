@@ -271,11 +271,26 @@ impl Connection {
                 if self.session.transaction().is_none() {
                     self.forget();
                 } else if self.began.is_none() {
-                    self.began = Some(clock::now());
+                    return Ok(self.begin(&reply));
                 }
                 Ok(self.say(&reply))
             }
         }
+    }
+
+    /// A MAIL was accepted, unless its address has begun too many messages within a minute.
+    fn begin(&mut self, accepted: &Reply) -> ControlFlow<()> {
+        if let Some(pace) = &self.shared.pace
+            && let Some(address) = self.door.permission.counted(self.peer)
+            && !pace.begin(address, clock::monotonic())
+        {
+            COUNTS.too_many.add(1);
+            tracing::warn!(session = %self.id, client = %self.peer, "message refused at MAIL: limits.messages_per_address is reached");
+            let refused = self.session.refuse_sender(reply::too_many_messages());
+            return self.say(&refused);
+        }
+        self.began = Some(clock::now());
+        self.say(accepted)
     }
 
     /// A handshake, within `timeouts.command`. Where it fails the connection is of no use any more: nobody knows what the client believes.

@@ -11,6 +11,7 @@ mod input;
 mod judge;
 mod limits;
 mod listener;
+mod pace;
 mod peer;
 mod permission;
 mod proxy;

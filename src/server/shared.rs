@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::{ULID_LEN, Ulid};
 
 use super::limits::{Sessions, Turns};
+use super::pace::Pace;
 use super::permission::Permission;
 use super::receive::Intake;
 use crate::base::budget::Budget;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub relay: Relay,
     pub store: Store,
     pub sessions: Arc<Sessions>,
+    /// None: an address may begin any number of messages.
+    pub pace: Option<Pace>,
     /// As many long rulings at once as there are cores.
     pub rulings: Arc<Semaphore>,
     /// Half as many passwords checked at once: hashing one takes a core, and mail goes on.
@@ -150,6 +153,7 @@ impl Shared {
             timeouts: config.timeouts.clone(),
             relay,
             sessions: Sessions::new(limits.sessions, limits.sessions_per_address),
+            pace: Pace::new(limits.messages_per_address, None, clock::monotonic()),
             rulings: Arc::new(Semaphore::new(cores)),
             logins: Arc::new(Semaphore::new(cores.div_ceil(2))),
             turns: Arc::default(),
@@ -175,6 +179,7 @@ impl Shared {
             relay,
             store: self.store.clone(),
             sessions: Arc::clone(&self.sessions),
+            pace: Pace::new(limits.messages_per_address, self.pace.as_ref(), clock::monotonic()),
             rulings: Arc::clone(&self.rulings),
             logins: Arc::clone(&self.logins),
             turns: Arc::clone(&self.turns),

@@ -124,6 +124,37 @@ fn what_mail_came_to_is_counted() {
 }
 
 #[test]
+fn a_message_too_many_of_an_address_is_logged_and_counted_and_a_reload_brings_another_number() {
+    let next_hop = NextHop::start([Script::good()]);
+    let with = |limits: &str| {
+        basics(next_hop.address).replace("127.0.0.1:0", "127.0.0.1:0, trust: {xclient: [127.0.0.1]}") + ADMIN + "inside: {}\n" + limits
+    };
+    let transom = Transom::start_with(&with("limits: {messages_per_address: 1}\n"), &[]);
+    let address = admin(&transom);
+    let mut client = transom.client();
+    client.hello();
+    client.expect("XCLIENT ADDR=198.51.100.7", "220 ");
+    client.hello();
+    let mut begin = |answer: &str| {
+        client.expect("MAIL FROM:<a@outside.example>", answer);
+        client.expect("RSET", "250 ");
+    };
+    begin("250 ");
+    begin("451 4.7.1 ");
+    begin("451 4.7.1 ");
+    let line = transom.wait_for_log("limits.messages_per_address is reached");
+    assert!(line.contains(" WARN ") && line.ends_with(" client=198.51.100.7"), "{line}");
+    let seen = metrics(address);
+    assert_eq!(seen.get("transom_messages_turned_away_total"), Some(&2.0));
+    assert!(seen.iter().all(|(name, count)| !name.starts_with("transom_messages_total") || *count == 0.0), "{seen:#?}");
+    transom.reload(&with("limits: {messages_per_address: 2}\n"), &[]);
+    begin("250 ");
+    begin("451 4.7.1 ");
+    transom.reload(&with(""), &[]);
+    begin("250 ");
+}
+
+#[test]
 fn every_metric_is_in_the_manual_and_no_other() {
     let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
     let cells = manual.lines().filter(|line| line.starts_with("| `transom_")).filter_map(|line| line.split('|').nth(1));

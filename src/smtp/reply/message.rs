@@ -7,6 +7,11 @@ pub fn relaying_denied() -> Reply {
     Reply::new(550, Enhanced(5, 7, 1), "Relaying denied")
 }
 
+/// `limits.messages_per_address`.
+pub fn too_many_messages() -> Reply {
+    Reply::new(451, Enhanced(4, 7, 1), "Too many messages from your address within a minute, try again later")
+}
+
 /// `limits.recipients`.
 pub fn too_many_recipients() -> Reply {
     Reply::new(452, Enhanced(4, 5, 3), "Too many recipients")

@@ -23,6 +23,12 @@ impl Session {
         Step::Reply(reply)
     }
 
+    /// The server takes back what a MAIL was just answered with, and answers this instead: the transaction is over.
+    pub fn refuse_sender(&mut self, reply: Reply) -> Reply {
+        self.reset();
+        self.tell(reply)
+    }
+
     pub(super) fn rcpt(&mut self, path: Recipient) -> Step {
         let envelope = match &self.state {
             State::Mail(envelope) | State::Rcpt(envelope) => envelope,
