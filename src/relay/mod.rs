@@ -132,6 +132,8 @@ struct Ways {
     routes: Vec<Arc<Route>>,
     introduces: bool,
     lmtp: bool,
+    /// Some next hop has to prove who it is.
+    verifies: bool,
 }
 
 impl Relay {
@@ -139,10 +141,11 @@ impl Relay {
     pub fn new(settings: Settings) -> Relay {
         let pools = Arc::new(Pools::new(settings.max()));
         let settings = Arc::new(settings);
-        let routes = settings.routes.iter().map(|route| Arc::new(Route::new(route, &settings, &pools))).collect();
+        let routes: Vec<_> = settings.routes.iter().map(|route| Arc::new(Route::new(route, &settings, &pools))).collect();
         let introduces = settings.routes.iter().any(|route| route.identity != config::Identity::None);
         let lmtp = settings.routes.iter().all(|route| route.next_hops.iter().all(|hop| hop.lmtp));
-        Relay { ways: Arc::new(Ways { settings, pools, routes, introduces, lmtp }) }
+        let verifies = routes.iter().flat_map(|route| route.targets()).any(|target| target.policy.is_secure());
+        Relay { ways: Arc::new(Ways { settings, pools, routes, introduces, lmtp, verifies }) }
     }
 
     #[must_use]
@@ -173,7 +176,8 @@ impl Relay {
     /// What may be announced to clients now: what every next hop that could be reached has, whichever route a mail will take (DESIGN decision 10).
     #[must_use]
     pub fn offered(&self) -> Offered {
-        Offered::by_all(self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()))
+        let offered = Offered::by_all(self.ways.routes.iter().flat_map(|route| route.targets()).filter_map(|target| target.offered()));
+        if self.ways.verifies { offered } else { offered.without_proof() }
     }
 
     /// Whether every next hop answers for each recipient (LMTP), so that a client that hears one reply has one recipient a transaction.

@@ -34,6 +34,12 @@ impl Offered {
         Offered { size: one.largest, recipients: one.limits.recipients, extensions, known: true }
     }
 
+    /// The same where no next hop proves who it is: REQUIRETLS could be kept for no mail at all (RFC 8689 4.2.1).
+    #[must_use]
+    pub fn without_proof(self) -> Offered {
+        Offered { extensions: self.extensions.without(Extension::RequireTls), ..self }
+    }
+
     fn and(self, other: Offered) -> Offered {
         Offered {
             size: least(self.size, other.size),
@@ -69,6 +75,15 @@ mod tests {
         let both = Offered::by_all([&one, &other].into_iter());
         let extensions = Extensions::default().and(Extension::Dsn, true);
         assert_eq!(both, Offered { size: Some(700), recipients: Some(5), extensions, known: true });
+    }
+
+    #[test]
+    fn without_proof_of_any_next_hop_only_requiretls_is_not_promised() {
+        let one = Capabilities { dsn: true, requiretls: true, ..Capabilities::default() };
+        let offered = Offered::by_all([&one].into_iter());
+        let dsn = Extensions::default().and(Extension::Dsn, true);
+        assert_eq!(offered.extensions, dsn.and(Extension::RequireTls, true));
+        assert_eq!(offered.without_proof(), Offered { extensions: dsn, ..offered });
     }
 
     #[test]
