@@ -18,7 +18,8 @@ const FORWARDER: &str = "tcp";
 const FLOOR: &str = "floor";
 
 /// Everybody, in the order of the table.
-const ALL: [&str; 7] = ["direct", "tcp", "floor", "postfix", "filter", "transom-plain", "transom"];
+const ALL: [&str; 9] =
+    ["direct", "tcp", "floor", "postfix", "filter", "transom-plain", "transom", "transom-plain-chunking", "transom-chunking"];
 
 /// How to compare.
 #[derive(Debug, clap::Args)]
@@ -77,7 +78,7 @@ impl Row {
 /// Runs it; the tables go to the terminal and, where wanted, into the page.
 pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
     let sink = Sink::start(1).map_err(|error| format!("the sink: {error}"))?;
-    let peers = bench.start(&bench.peers(&ALL)?, sink.ports())?;
+    let peers = bench.start(&bench.peers(&ALL)?, &sink)?;
     let progress = crate::progress(options.sessions.len() * peers.len() * (options.runs + 1));
     let mut blocks = Vec::new();
     for &sessions in &options.sessions {

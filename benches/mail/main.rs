@@ -33,6 +33,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use peers::{Peer, Programs, Running};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
+use sink::Sink;
 
 /// Transom beside others, over SMTP on loopback
 #[derive(Debug, Parser)]
@@ -66,7 +67,8 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Only these, in this order: direct, tcp, floor, postfix, filter, transom-plain, transom
+    /// Only these, in this order: direct, tcp, floor, postfix, filter, transom-plain, transom,
+    /// transom-plain-chunking, transom-chunking
     #[arg(long, global = true, value_delimiter = ',')]
     peers: Vec<String>,
     /// One more: a command that relays from 127.0.0.1:$LISTEN to 127.0.0.1:$SINK and changes nothing
@@ -165,8 +167,10 @@ impl Bench {
         Ok(peers)
     }
 
-    fn start(&self, peers: &[Peer], next_hops: &[u16]) -> Result<Vec<Running>, String> {
-        peers.iter().map(|peer| peer.start(next_hops, &self.programs)).collect()
+    fn start(&self, peers: &[Peer], sink: &Sink) -> Result<Vec<Running>, String> {
+        let chunking = [sink.chunking()];
+        let next_hops = |peer: &Peer| if peer.chunking { &chunking } else { sink.ports() };
+        peers.iter().map(|peer| peer.start(next_hops(peer), &self.programs)).collect()
     }
 
     #[allow(clippy::disallowed_methods, reason = "a result, not a mail")]

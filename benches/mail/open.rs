@@ -39,7 +39,8 @@ struct Row {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
     let sink = Sink::start(1).map_err(|error| format!("the sink: {error}"))?;
-    let peers = bench.start(&bench.peers(&["tcp", "floor", "transom-plain", "transom"])?, sink.ports())?;
+    let peers =
+        bench.start(&bench.peers(&["tcp", "floor", "transom-plain", "transom", "transom-plain-chunking", "transom-chunking"])?, &sink)?;
     let workload = Workload { sessions: options.sessions, ..Workload::default() };
     let progress = crate::progress(peers.len() * (options.runs + 1));
     let mut peak: f64 = 0.0;

@@ -28,6 +28,8 @@ pub struct Peer {
     pub about: &'static str,
     /// Whether it makes the four changes.
     pub changes: bool,
+    /// Whether its next hop announces CHUNKING (RFC 3030), as Postfix and Exim do.
+    pub chunking: bool,
     kind: Kind,
 }
 
@@ -73,15 +75,19 @@ pub struct Running {
 
 /// All that are known by name.
 pub fn all() -> Vec<Peer> {
-    let peer = |name: &str, about, changes, kind| Peer { name: name.to_owned(), about, changes, kind };
+    let peer = |name: &str, about, changes, kind| Peer { name: name.to_owned(), about, changes, chunking: false, kind };
+    let plain = Kind::Transom { rules: String::new(), tls: Tls::default() };
+    let four = Kind::Transom { rules: CHANGES.to_owned(), tls: Tls::default() };
     vec![
         peer("direct", "nothing between", false, Kind::Direct),
         peer("tcp", "HAProxy, forwards bytes, no SMTP", false, Kind::Tcp),
         peer("floor", "the least an SMTP proxy can cost, changes nothing", false, Kind::Floor),
         peer("postfix", "before-queue proxy, changes nothing", false, Kind::Postfix),
         peer("filter", "hand-written in Python with aiosmtpd, all four changes", true, Kind::Filter),
-        peer("transom-plain", "Transom without rules", false, Kind::Transom { rules: String::new(), tls: Tls::default() }),
-        peer("transom", "Transom, all four changes", true, Kind::Transom { rules: CHANGES.to_owned(), tls: Tls::default() }),
+        peer("transom-plain", "Transom without rules", false, plain.clone()),
+        peer("transom", "Transom, all four changes", true, four.clone()),
+        Peer { chunking: true, ..peer("transom-plain-chunking", "without rules, the next hop announces CHUNKING", false, plain) },
+        Peer { chunking: true, ..peer("transom-chunking", "all four changes, the next hop announces CHUNKING", true, four) },
     ]
 }
 
@@ -90,17 +96,17 @@ impl Peer {
     pub fn foreign(text: &str, changes: bool) -> Result<Self, String> {
         let (name, command) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=COMMAND"))?;
         let about = if changes { "all four changes" } else { "changes nothing" };
-        Ok(Self { name: name.to_owned(), about, changes, kind: Kind::Command(command.to_owned()) })
+        Ok(Self { name: name.to_owned(), about, changes, chunking: false, kind: Kind::Command(command.to_owned()) })
     }
 
     /// Transom with other rules.
     pub fn transom(name: &str, rules: String, changes: bool) -> Self {
-        Self { name: name.to_owned(), about: "", changes, kind: Kind::Transom { rules, tls: Tls::default() } }
+        Self { name: name.to_owned(), about: "", changes, chunking: false, kind: Kind::Transom { rules, tls: Tls::default() } }
     }
 
     /// Transom without rules, with TLS.
     pub fn in_tls(name: &str, tls: Tls) -> Self {
-        Self { name: name.to_owned(), about: "", changes: false, kind: Kind::Transom { rules: String::new(), tls } }
+        Self { name: name.to_owned(), about: "", changes: false, chunking: false, kind: Kind::Transom { rules: String::new(), tls } }
     }
 
     /// Why it cannot run here.
