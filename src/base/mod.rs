@@ -1,5 +1,6 @@
-//! What touches the machine: clock, randomness, disk, log, counts, and the budgets of memory and temporary disk. Nothing above does so itself. And texts that are
+//! What touches the machine: clock and timers, randomness, disk, log, counts, and the budgets of memory and temporary disk. Nothing above does so itself. And texts that are
 //! written for every message.
+pub mod alarm;
 pub mod budget;
 pub mod clock;
 pub mod disk;

@@ -5,6 +5,7 @@
 mod tls;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub use self::tls::Protection;
 use super::NextHop;
 use super::stream::{Seen, Stream};
 use super::target::Target;
+use crate::base::alarm::Alarm;
 use crate::base::clock;
 use crate::base::metrics::COUNTS;
 use crate::smtp::client::{Answer, Capabilities, Meaning, Replies, Stage};
@@ -73,6 +75,7 @@ pub struct Connection {
     /// None in clear.
     pub tls: Option<Box<Protection>>,
     reply_within: Duration,
+    alarm: Alarm,
     opened: Instant,
     /// When it came back to the pool.
     pub idle_since: Instant,
@@ -103,6 +106,7 @@ impl Connection {
             target: Arc::clone(target),
             tls: None,
             reply_within: target.settings.next_hop,
+            alarm: Alarm::default(),
             opened: now,
             idle_since: now,
             messages: 0,
@@ -122,11 +126,12 @@ impl Connection {
     /// Closed, not taken in time, or answered without end.
     pub async fn say(&mut self, commands: &str, count: usize) -> Result<(), Trouble> {
         self.unanswered += count;
+        let within = self.reply_within;
+        let mut alarm = std::mem::take(&mut self.alarm);
         // One limit for all: a next hop that talks and does not listen is not silent, but gets nowhere.
-        match timeout(self.reply_within, self.write_and_read(commands)).await {
-            Ok(said) => said,
-            Err(_) => Err(silent("takes no command", self.reply_within, "timeouts.next_hop")),
-        }
+        let said = alarm.within(within, pin!(self.write_and_read(commands))).await;
+        self.alarm = alarm;
+        said.unwrap_or_else(|| Err(silent("takes no command", within, "timeouts.next_hop")))
     }
 
     async fn write_and_read(&mut self, commands: &str) -> Result<(), Trouble> {
@@ -165,10 +170,10 @@ impl Connection {
     /// # Errors
     /// As [`Connection::answer`].
     pub async fn answer_within(&mut self, stage: Stage, within: Duration, named: &str) -> Result<Answer, Trouble> {
-        match timeout(within, self.read_answer(stage)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(silent(&format!("does not answer {}", stage.name()), within, named)),
-        }
+        let mut alarm = std::mem::take(&mut self.alarm);
+        let answer = alarm.within(within, pin!(self.read_answer(stage))).await;
+        self.alarm = alarm;
+        answer.unwrap_or_else(|| Err(silent(&format!("does not answer {}", stage.name()), within, named)))
     }
 
     async fn read_answer(&mut self, stage: Stage) -> Result<Answer, Trouble> {
@@ -254,7 +259,7 @@ impl Connection {
     #[must_use]
     pub fn moved_here(self) -> Option<Connection> {
         let stream = self.stream.moved_here().ok()?;
-        Some(Connection { stream, home: thread::current().id(), ..self })
+        Some(Connection { stream, home: thread::current().id(), alarm: Alarm::default(), ..self })
     }
 
     /// Counts a refused recipient.

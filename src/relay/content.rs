@@ -210,7 +210,7 @@ impl Sender {
                         self.meter.count(count, clock::monotonic());
                     }
                 },
-                () = sleep_until(look_again.into()) => {}
+                () = async { sleep_until(look_again.into()).await } => {}
             }
         }
         if care == Care::Part { Ok(()) } else { self.push(connection, gone).await }
@@ -224,7 +224,7 @@ impl Sender {
                 biased;
                 pushed = connection.stream().flush() => return pushed.map_err(|_| Stopped::Trouble(Trouble::Closed)),
                 () = &mut *gone => return Err(Stopped::ClientGone),
-                () = sleep_until(look_again.into()) => {}
+                () = async { sleep_until(look_again.into()).await } => {}
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::dialog::{Answers, NotSent, Offered, Opened, Ready};
 use super::fit::{cannot_say, fit};
 use super::route::{Attempts, Behalf, Lease, Route};
 use super::{Delivery, RelayError, Until};
+use crate::base::clock;
 use crate::message::Message;
 use crate::smtp::client::{Answer, declared_anew};
 use crate::smtp::envelope::{Declared, Envelope, Recipient};
@@ -201,11 +202,15 @@ impl Transaction {
         let after_dot = self.route.settings.after_dot;
         let mut attempts = Attempts::default();
         loop {
+            if clock::monotonic() >= until.deadline {
+                return Delivery::Unavailable(late());
+            }
             let prepared = tokio::select! {
                 biased;
                 () = &mut *gone => return Delivery::ClientGone,
-                () = sleep_until(until.deadline.into()) => return Delivery::Unavailable(late()),
                 prepared = self.prepare(envelope, message, &mut attempts) => prepared,
+                // No timer is made where all is ready.
+                () = async { sleep_until(until.deadline.into()).await } => return Delivery::Unavailable(late()),
             };
             let (ready, converted) = match prepared {
                 Ok(prepared) => prepared,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use ulid::Ulid;
 
 use super::hold::{Held, holding};
@@ -25,6 +25,7 @@ use super::peer::Peer;
 use super::receive::Chunks;
 use super::shared::{Door, Entrance, Shared, Standing};
 use super::tls;
+use crate::base::alarm::{Alarm, at_once};
 use crate::base::budget::Share;
 use crate::base::metrics::COUNTS;
 use crate::base::{clock, random};
@@ -59,6 +60,8 @@ pub struct Connection {
     /// Of those, the ones that go on; only where rules may make two one.
     mailboxes: Mailboxes,
     held: Option<Held>,
+    /// For what is held.
+    due: Alarm,
     /// What came by BDAT of a message that has not ended.
     chunks: Option<Box<Chunks>>,
     /// When the open transaction began.
@@ -119,6 +122,7 @@ impl Connection {
             room: None,
             mailboxes: Mailboxes::default(),
             held: None,
+            due: Alarm::default(),
             chunks: None,
             began: None,
             answered: clock::monotonic(),
@@ -169,18 +173,26 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let Connection { stream, output, held, shared, .. } = self;
+        let Connection { stream, output, held, due, shared, .. } = self;
         let written = {
+            // Under TLS what is written may lie on our side until it is flushed.
+            let mut written = pin!(async {
+                stream.write_all(output).await?;
+                stream.flush().await
+            });
+            let taken = at_once(written.as_mut()).await;
             let work = pin!(async {
                 tokio::select! {
                     biased;
-                    // Under TLS what is written may lie on our side until it is flushed.
-                    written = async { stream.write_all(output).await?; stream.flush().await } => written,
+                    written = written => written,
                     () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
                     () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
                 }
             });
-            holding(held, work).await
+            match taken {
+                Some(written) => written,
+                None => holding(held, due, work).await,
+            }
         };
         self.output.clear();
         written
@@ -189,21 +201,21 @@ impl Connection {
     async fn wait(&mut self) -> Event {
         // A line that comes in drop by drop is as good as silence.
         let patience = self.answered + self.shared.timeouts.command;
-        let Connection { stream, input, held, shared, chunks, .. } = self;
+        let Connection { stream, input, held, due, shared, chunks, .. } = self;
         // A message that has begun is finished.
         let stop = if chunks.is_some() { &shared.hurry } else { &shared.stop };
         let work = pin!(async {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stop,
-                read = timeout_at(patience.into(), input.fill(stream)) => match read {
-                    Err(_) => Event::Silent,
-                    Ok(Ok(0) | Err(_)) => Event::End,
-                    Ok(Ok(_)) => Event::Bytes,
+                read = input.fill_until(stream, patience) => match read {
+                    None => Event::Silent,
+                    Some(Ok(0) | Err(_)) => Event::End,
+                    Some(Ok(_)) => Event::Bytes,
                 },
             }
         });
-        holding(held, work).await
+        holding(held, due, work).await
     }
 
     /// Answers all whole lines of the input.

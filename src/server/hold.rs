@@ -3,8 +3,7 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
+use crate::base::alarm::Alarm;
 use crate::base::clock;
 use crate::relay::Transaction;
 
@@ -28,33 +27,37 @@ impl Held {
     pub fn touch(&mut self) {
         self.since = clock::monotonic();
     }
+
+    /// Returns when the connection is to go back.
+    async fn is_due(&self, alarm: &mut Alarm) {
+        let limit = self.transaction.hold();
+        let mut next = self.since + WHEN_PRESSED.min(limit);
+        loop {
+            alarm.rings(next).await;
+            let now = clock::monotonic();
+            let age = now.saturating_duration_since(self.since);
+            if age >= limit || (age >= WHEN_PRESSED && self.transaction.is_pressed()) {
+                return;
+            }
+            next = now + WHEN_PRESSED.min(limit - age);
+        }
+    }
 }
 
 /// Waits for `work`; when that takes so long that the held connection is due, gives it back meanwhile.
 ///
-/// It is given pinned: what is given by value is moved and kept again in each future it goes through.
-pub async fn holding<T>(held: &mut Option<Held>, mut work: Pin<&mut impl Future<Output = T>>) -> T {
+/// `due` is the alarm for that. The work is given pinned: what is given by value is moved and kept again in each future it goes through.
+pub async fn holding<T>(held: &mut Option<Held>, due: &mut Alarm, mut work: Pin<&mut impl Future<Output = T>>) -> T {
     let Some(open) = held.as_mut().filter(|held| held.transaction.is_open()) else { return work.await };
     tokio::select! {
         biased;
         done = &mut work => return done,
-        () = due(open) => {}
+        () = open.is_due(due) => {}
     }
     // The client does not wait for the next hop's answer to RSET: when it goes on before that, the connection is closed instead.
     tokio::select! {
         biased;
         done = &mut work => done,
         () = Box::pin(open.transaction.give_back()) => work.await,
-    }
-}
-
-async fn due(held: &Held) {
-    let limit = held.transaction.hold();
-    loop {
-        let age = clock::monotonic().saturating_duration_since(held.since);
-        if age >= limit || (age >= WHEN_PRESSED && held.transaction.is_pressed()) {
-            return;
-        }
-        sleep(WHEN_PRESSED.min(limit.saturating_sub(age))).await;
     }
 }

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::pin::pin;
+use std::time::Instant;
 
 use bytes::BufMut;
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::base::alarm::Alarm;
 use crate::smtp::command::LONGEST_LINE;
 
 /// Bytes asked for at a time, and kept for an idle session.
@@ -34,6 +37,8 @@ pub struct Input {
     start: usize,
     /// The line that began is over its limit; it is thrown away up to its end. Whether it is a BDAT.
     skipping: Option<bool>,
+    /// For reading within a time.
+    alarm: Alarm,
 }
 
 /// A line of commands.
@@ -57,12 +62,21 @@ impl Input {
         self.read(stream, FOR_COMMANDS).await
     }
 
+    /// The same, until `due`: none when nothing came.
+    pub async fn fill_until(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), due: Instant) -> Option<io::Result<usize>> {
+        self.read_until(stream, FOR_COMMANDS, due).await
+    }
+
     /// The same in the larger pieces a message comes in.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn fill_for_data(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> io::Result<usize> {
-        self.read(stream, FOR_DATA).await
+    pub async fn fill_for_data_until(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), due: Instant) -> Option<io::Result<usize>> {
+        self.read_until(stream, FOR_DATA, due).await
+    }
+
+    async fn read_until(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), most: usize, due: Instant) -> Option<io::Result<usize>> {
+        let mut alarm = std::mem::take(&mut self.alarm);
+        let read = alarm.until(due, pin!(self.read(stream, most))).await;
+        self.alarm = alarm;
+        read
     }
 
     async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin + ?Sized), most: usize) -> io::Result<usize> {

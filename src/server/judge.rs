@@ -1,5 +1,6 @@
 //! A message that is here as a whole: loops refused, the chain run, our `Received` put on top, the ruling carried out, one line logged.
 
+use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::commit::{OURSELVES, Told, Work, commit, not_told};
 use super::input::Input;
 use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
+use crate::base::alarm::at_once;
 use crate::base::clock;
 use crate::chain::Chain;
 use crate::chain::class::{self, RecipientRuling};
@@ -154,10 +156,15 @@ async fn decide(shared: &Shared, case: &Case, deadline: Instant) -> Result<Rulin
         None => {}
     }
     let wrap = !readable && case.door.malformed == Malformed::Wrap;
-    match timeout_at(deadline.into(), rule(shared, case, wrap)).await {
-        Ok(Some(ruling)) => Ok(ruling),
-        Ok(None) => Err((reply::trouble(), "not ruled")),
-        Err(_) => {
+    let mut ruled = pin!(rule(shared, case, wrap));
+    let in_time = match at_once(ruled.as_mut()).await {
+        Some(ruled) => Some(ruled),
+        None => timeout_at(deadline.into(), ruled).await.ok(),
+    };
+    match in_time {
+        Some(Some(ruling)) => Ok(ruling),
+        Some(None) => Err((reply::trouble(), "not ruled")),
+        None => {
             tracing::error!(%id, "timeouts.deadline is over and the rules have not decided; shorten the chain or raise it");
             Err((reply::trouble(), "not ruled"))
         }

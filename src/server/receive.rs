@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::input::Input;
 use super::limits::{Rate, SLOT};
@@ -65,7 +64,7 @@ async fn wait(stream: &mut (impl AsyncRead + Unpin + ?Sized), input: &mut Input,
     let mut noted = began;
     loop {
         let left = silence.saturating_sub(noted - began);
-        let read: Option<io::Result<usize>> = timeout(SLOT.min(left), input.fill_for_data(stream)).await.ok();
+        let read = input.fill_for_data_until(stream, noted + SLOT.min(left)).await;
         let now = clock::monotonic();
         let bytes = read.as_ref().map_or(0, |read| *read.as_ref().unwrap_or(&0));
         if !rate.note(now - noted, bytes as u64) {

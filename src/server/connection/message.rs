@@ -25,10 +25,10 @@ impl Connection {
         cores::pulse();
         self.flush().await?;
         let began = clock::monotonic();
-        let Connection { stream, input, held, shared, door, .. } = self;
+        let Connection { stream, input, held, due, shared, door, .. } = self;
         let received = {
             let coming = pin!(receive(stream, input, &door.intake, &shared.hurry));
-            holding(held, coming).await
+            holding(held, due, coming).await
         };
         self.conclude(envelope, began, received).await
     }
@@ -39,7 +39,7 @@ impl Connection {
         if size > self.input.rest().len() as u64 {
             self.flush().await?;
         }
-        let Connection { stream, input, held, shared, door, session, chunks, .. } = self;
+        let Connection { stream, input, held, due, shared, door, session, chunks, .. } = self;
         let fresh = || {
             let envelope = whole.as_ref().or_else(|| session.transaction());
             Box::new(Chunks::new(&door.intake, envelope.is_some_and(|envelope| envelope.declared.body == Some(Body::BinaryMime))))
@@ -47,7 +47,7 @@ impl Connection {
         let mut coming = chunks.take().unwrap_or_else(fresh);
         let taken = {
             let work = pin!(coming.take(size, stream, input, &door.intake, &shared.hurry));
-            holding(held, work).await
+            holding(held, due, work).await
         };
         let began = coming.began;
         match (taken, whole) {
@@ -84,10 +84,10 @@ impl Connection {
         if size > self.input.rest().len() as u64 {
             self.flush().await?;
         }
-        let Connection { stream, input, held, shared, door, .. } = self;
+        let Connection { stream, input, held, due, shared, door, .. } = self;
         let swallowed = {
             let work = pin!(swallow(size, stream, input, &door.intake, &shared.hurry));
-            holding(held, work).await
+            holding(held, due, work).await
         };
         match swallowed {
             Ok(()) => Ok(self.say(&reply)),
