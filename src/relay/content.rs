@@ -23,6 +23,8 @@ use crate::smtp::stuff::Stuffer;
 
 /// What is read from a file, and gathered from memory, before it is written.
 const CHUNK: u64 = 256 * 1024;
+/// Slices of most messages: the header as it was, what is new in it, the body.
+const USUAL: usize = 8;
 /// Slices of one write.
 const SLICES: usize = 64;
 /// Behind the end, where everything goes out in one write.
@@ -133,7 +135,7 @@ impl Sender {
             Form::Counted(head) => (None, Care::End, Some(head)),
             Form::AtOnce(head) => (None, Care::Whole, Some(head)),
         };
-        let mut out = Vec::with_capacity(SLICES);
+        let mut out = Vec::with_capacity(USUAL);
         out.extend(head.map(Bytes::from));
         Sender { stuffer, last, out, waiting: 0, meter: Meter::new(pace, clock::monotonic()) }
     }
