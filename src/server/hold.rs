@@ -39,7 +39,7 @@ impl Held {
             if age >= limit || (age >= WHEN_PRESSED && self.transaction.is_pressed()) {
                 return;
             }
-            next = now + WHEN_PRESSED.min(limit - age);
+            next = now + WHEN_PRESSED.min(limit.saturating_sub(age));
         }
     }
 }
