@@ -104,6 +104,8 @@ impl Admin {
             open.end.cancel();
             if timeout(FAREWELL, &mut open.serving).await.is_err() {
                 open.serving.abort();
+                // However it ends, its socket is closed by then.
+                let _ = open.serving.await;
             }
         }
     }

@@ -98,9 +98,20 @@ async fn serve(config: Config, options: Options, sockets: Sockets, log: &log::Gu
     let reloads = async {
         while hangup.recv().await.is_some() {
             systemd::reloading();
-            let taken = again(&path, options, &mut other, &mut admin, log).await;
+            let again = again(&path, options, &mut other, &mut admin, log).await;
+            let taken = again.is_ok();
+            // Whoever has read that it was done finds it counted.
             let counter = if taken { &COUNTS.reloads } else { &COUNTS.reloads_refused };
             counter.add(1);
+            match again {
+                Ok(waiting) => {
+                    for change in waiting {
+                        tracing::warn!("{change}: that takes a restart; until then it stays as it is");
+                    }
+                    tracing::info!("reloaded");
+                }
+                Err(why) => tracing::error!("{why}"),
+            }
             systemd::ready(if taken { "taking mail" } else { "taking mail; the last reload was refused, see the log" });
         }
         std::future::pending().await
@@ -114,8 +125,8 @@ async fn serve(config: Config, options: Options, sockets: Sockets, log: &log::Gu
     result
 }
 
-/// Reads the configuration again and puts it in force, or says why not; then it is false.
-async fn again(path: &Path, options: Options, reload: &mut Reload, admin: &mut Admin, log: &log::Guard) -> bool {
+/// Reads the configuration again and puts it in force. What of it waits for a restart, or why the old one goes on.
+async fn again(path: &Path, options: Options, reload: &mut Reload, admin: &mut Admin, log: &log::Guard) -> Result<Vec<String>, String> {
     tracing::info!("reloading {}", path.display());
     let path = path.to_owned();
     // It reads files, compiles patterns and runs the tests of the rules.
@@ -123,12 +134,10 @@ async fn again(path: &Path, options: Options, reload: &mut Reload, admin: &mut A
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
             tell(&problems);
-            tracing::error!("{}", problems.summary("not reloaded: the old configuration stays in force"));
-            return false;
+            return Err(problems.summary("not reloaded: the old configuration stays in force"));
         }
         Err(panic) => {
-            tracing::error!(error = %panic, "reading the configuration broke; the old one stays in force; please report this");
-            return false;
+            return Err(format!("not reloaded: reading the configuration broke; the old one stays in force; please report this: {panic}"));
         }
     };
     tell(&loaded.warnings);
@@ -139,16 +148,9 @@ async fn again(path: &Path, options: Options, reload: &mut Reload, admin: &mut A
             if let Err(error) = admin.listen(health.as_ref()).await {
                 tracing::error!("health and metrics stay where they were: the new admin.address cannot be listened on: {error}");
             }
-            for change in waiting {
-                tracing::warn!("{change}: that takes a restart; until then it stays as it is");
-            }
-            tracing::info!("reloaded");
-            true
+            Ok(waiting)
         }
-        Err(error) => {
-            tracing::error!("not reloaded: the old configuration stays in force: {error}");
-            false
-        }
+        Err(error) => Err(format!("not reloaded: the old configuration stays in force: {error}")),
     }
 }
 
