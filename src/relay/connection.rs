@@ -83,7 +83,7 @@ pub struct Connection {
     mails: u64,
     resets: u32,
     refused: u32,
-    /// MAIL and RCPT were last answered 2.1.x: no such reply can be taken for one to a message.
+    /// MAIL and all RCPTs were answered 2.1.x the last time: no such reply can be taken for one to a message.
     pub tells_apart: bool,
     /// Taken from the pool, so that trouble may be its age.
     pub reused: bool,
@@ -278,7 +278,7 @@ impl Connection {
         self.mails += 1;
     }
 
-    /// Counts RSET that is said with the end of the data.
+    /// Counts what counts as RSET and is said with the end of the data.
     pub fn count_reset(&mut self) {
         self.resets += 1;
     }

@@ -27,8 +27,6 @@ const CHUNK: u64 = 256 * 1024;
 const USUAL: usize = 8;
 /// Slices of one write.
 const SLICES: usize = 64;
-/// Behind the end, where everything goes out in one write.
-const RESET: &[u8] = b"RSET\r\n";
 /// How long a transfer may be slow before it is too slow.
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -48,18 +46,22 @@ pub enum Form {
     Dotted,
     /// Counted (RFC 3030 2), behind this, which ends with BDAT LAST.
     Counted(String),
-    /// The same, with commands before BDAT whose answers may come while it is written, and RSET behind it all.
-    AtOnce(String),
+    /// The same, with commands before BDAT whose answers may come while it is written, and one behind it all.
+    AtOnce { head: String, behind: String },
 }
 
 impl Form {
-    /// BDAT LAST with so many bytes, behind these commands.
+    /// BDAT LAST with so many bytes.
     #[must_use]
-    pub fn counted(commands: Option<String>, size: u64) -> Form {
-        let at_once = commands.is_some();
-        let mut text = commands.unwrap_or_default();
-        write!(text, "BDAT {size} LAST\r\n").expect("a String takes all");
-        if at_once { Form::AtOnce(text) } else { Form::Counted(text) }
+    pub fn counted(size: u64) -> Form {
+        Form::Counted(format!("BDAT {size} LAST\r\n"))
+    }
+
+    /// The same between commands.
+    #[must_use]
+    pub fn at_once(mut commands: String, size: u64, behind: String) -> Form {
+        write!(commands, "BDAT {size} LAST\r\n").expect("a String takes all");
+        Form::AtOnce { head: commands, behind }
     }
 }
 
@@ -82,12 +84,12 @@ pub async fn send(
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
 ) -> Result<(), Stopped> {
     let ends = match &form {
-        Form::AtOnce(head) => head.len() as u64 + message.size(),
+        Form::AtOnce { head, .. } => head.len() as u64 + message.size(),
         Form::Dotted | Form::Counted(_) => u64::MAX,
     };
     let mut sender = Sender::new(form, pace);
     match sender.send(connection, message, gone).await {
-        // Only RSET is missing: the end is out, and what is answered decides.
+        // Only what stands behind it is missing: the end is out, and what is answered decides.
         Err(_) if sender.meter.total >= ends => Ok(()),
         // Behind the 354 the next hop waits for content, whatever was written of it.
         Err(Stopped::Trouble(trouble)) if sender.stuffer.is_none() && sender.meter.total == 0 => Err(Stopped::Unsaid(trouble)),
@@ -110,6 +112,8 @@ struct Sender {
     stuffer: Option<Stuffer>,
     /// What may be read while it is written.
     last: Care,
+    /// What goes out behind the end.
+    behind: Option<Bytes>,
     /// As it goes out, and not yet written.
     out: Vec<Bytes>,
     /// Bytes of it.
@@ -130,14 +134,14 @@ enum Care {
 
 impl Sender {
     fn new(form: Form, pace: Pace) -> Sender {
-        let (stuffer, last, head) = match form {
-            Form::Dotted => (Some(Stuffer::default()), Care::End, None),
-            Form::Counted(head) => (None, Care::End, Some(head)),
-            Form::AtOnce(head) => (None, Care::Whole, Some(head)),
+        let (stuffer, last, head, behind) = match form {
+            Form::Dotted => (Some(Stuffer::default()), Care::End, None, None),
+            Form::Counted(head) => (None, Care::End, Some(head), None),
+            Form::AtOnce { head, behind } => (None, Care::Whole, Some(head), Some(behind.into())),
         };
         let mut out = Vec::with_capacity(USUAL);
         out.extend(head.map(Bytes::from));
-        Sender { stuffer, last, out, waiting: 0, meter: Meter::new(pace, clock::monotonic()) }
+        Sender { stuffer, last, behind, out, waiting: 0, meter: Meter::new(pace, clock::monotonic()) }
     }
 
     /// The last piece waits for the write that carries the end.
@@ -173,9 +177,7 @@ impl Sender {
         if let Some(stuffer) = &self.stuffer {
             self.out.push(stuffer.end());
         }
-        if self.last == Care::Whole {
-            self.out.push(Bytes::from_static(RESET));
-        }
+        self.out.extend(self.behind.take());
         self.write(connection, gone, self.last).await
     }
 

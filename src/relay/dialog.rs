@@ -11,14 +11,14 @@
 //! **When BDAT.** Wherever it is offered: it saves the 354, which is a round trip, two system calls and a wake-up a message, and nothing has to look for dots.
 //! A refusal that DATA would have been answered comes after the content instead, with the same meaning.
 //!
-//! **All in one write** ([`Ready::at_once`]): MAIL, RCPT, BDAT LAST with its content, and RSET, for one recipient. Whoever is refused is answered so, BDAT is then answered
+//! **All in one write** ([`Ready::at_once`]): MAIL, RCPT, BDAT LAST with its content, and EHLO, for one recipient. Whoever is refused is answered so, BDAT is then answered
 //! 503 or 554 and its bytes are swallowed (RFC 3030 2): nothing is taken. But the reply to BDAT is known by its place only, and one too many before it would
-//! be taken for it, with nothing read before the end that could tell (SEMANTICS 11). So this is done only where replies tell themselves apart: on this connection
-//! MAIL and RCPT were answered 2.1.x before, they have to be again, and an end that is answered 2.1.x is in doubt. One too many that is not 2.1.x moves the end's
-//! own answer to the place of that to RSET (RFC 2920 3.1 has it in a group): the message is accepted only if RSET is, too.
+//! be taken for it, with nothing read before the end that could tell (SEMANTICS 11). So EHLO goes behind it, as the last of its group (RFC 2920 3.1), and the message is accepted only
+//! if the next reply is that to EHLO ([`mark`](super::mark)). As an answer that stays out makes a doubt then, this is done only where MAIL and RCPT were answered 2.1.x before.
 
 use super::connection::Trouble;
 use super::content::{self, Form, Pace, Stopped};
+use super::mark::tells_of_addresses;
 use super::route::{Failed, Lease, is_farewell, unavailable};
 use super::sent::Sent;
 use super::{Delivery, RelayError};
@@ -27,7 +27,7 @@ use crate::message::Message;
 use crate::smtp::client::{Answer, Meaning, Stage};
 use crate::smtp::envelope::{Declared, Recipient};
 use crate::smtp::path::Path;
-use crate::smtp::reply::{Class, Enhanced};
+use crate::smtp::reply::Class;
 
 /// Commands without reply at most (DESIGN decision 1).
 const UNANSWERED: usize = 100;
@@ -128,9 +128,8 @@ impl Offered {
         let mut answers = Vec::with_capacity(1 + recipients.len());
         let (mut left, mut text) = (recipients, mail.unwrap_or_default());
         let mut asks_mail = !text.is_empty();
-        let begins = asks_mail;
         let mut forwards = 0;
-        if begins {
+        if asks_mail {
             connection.count_mail();
             let commands = connection.forwarding(self.lease.forwards.as_ref());
             if connection.capabilities.pipelining && !commands.is_empty() {
@@ -158,10 +157,13 @@ impl Offered {
                 if answer.code == 421 || answer.class() == Class::Continue {
                     return Err(Trouble::Said(stage, answer));
                 }
-                if stage == Stage::Recipient && answer.meaning(Stage::Recipient) == Meaning::Accepted {
-                    self.accepted_one = true;
-                    let before = if begins { tells_of_addresses(&answers[0]) } else { connection.tells_apart };
-                    connection.tells_apart = before && tells_of_addresses(&answer);
+                match (stage, answer.meaning(stage)) {
+                    (Stage::Mail, _) => connection.tells_apart = tells_of_addresses(&answer),
+                    (_, Meaning::Accepted) => {
+                        self.accepted_one = true;
+                        connection.tells_apart &= tells_of_addresses(&answer);
+                    }
+                    _ => {}
                 }
                 answers.push(answer);
             }
@@ -237,7 +239,7 @@ impl Offered {
     /// It was refused ([`Delivery::RefusedBefore`], and the connection is on its way back to the pool), or the connection is gone.
     pub async fn data(mut self, message: &Message) -> Result<Result<Ready, Delivery>, Failed> {
         if self.lease.connection.capabilities.chunking {
-            return Ok(Ok(self.ready(Form::counted(None, message.size()))));
+            return Ok(Ok(self.ready(Form::counted(message.size()))));
         }
         let connection = &mut self.lease.connection;
         let asked = async {
@@ -300,7 +302,7 @@ impl Ready {
         }
         let mut commands = capabilities.mail(sender, declared, lease.connection.is_logged_in());
         capabilities.rcpt(recipient, capabilities.says_smtputf8(sender, declared), &mut commands);
-        let form = Form::counted(Some(commands), size);
+        let form = Form::at_once(commands, size, lease.connection.mark());
         Ok(Ready { lease, form, each: Vec::new(), opens: Some(recipient.clone()) })
     }
 
@@ -315,10 +317,11 @@ impl Ready {
         gone: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<Sent, NotSent> {
         let connection = &mut self.lease.connection;
+        let counted = matches!(self.form, Form::Counted(_));
         match content::send(connection, message, self.form, pace, gone).await {
             Ok(()) => {
                 COUNTS.relayed.add(message.size());
-                Ok(Sent::of(self.lease, self.each, self.opens))
+                Ok(Sent::of(self.lease, self.each, self.opens, counted))
             }
             Err(Stopped::ClientGone) => Err(NotSent::Given(Delivery::ClientGone)),
             Err(Stopped::Trouble(trouble)) => {
@@ -330,10 +333,4 @@ impl Ready {
             }
         }
     }
-}
-
-/// Whether it speaks of an address (RFC 3463 3.2), so that it cannot be the answer to a message.
-#[must_use]
-pub fn tells_of_addresses(answer: &Answer) -> bool {
-    matches!(answer.enhanced, Some(Enhanced(2, 1, _)))
 }

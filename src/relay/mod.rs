@@ -9,6 +9,7 @@ mod handshake;
 pub mod health;
 pub mod identity;
 mod login;
+mod mark;
 mod offered;
 mod pool;
 mod reach;

@@ -6,12 +6,12 @@
 //! | 4xx, 5xx                               | refused             | that recipient has not   |
 //! | 3xx, none, no reply                    | in doubt            | in doubt, with all after it |
 //! | MAIL or RCPT refused in the same write | refused as by itself |                         |
-//! | 2xx, but not to RSET in the same write | in doubt            |                          |
+//! | 2xx, which may be another's ([`mark`](super::mark)) | in doubt | in doubt               |
 
 use std::time::Duration;
 
 use super::connection::Trouble;
-use super::dialog::tells_of_addresses;
+use super::mark::tells_of_addresses;
 use super::route::{Failed, Lease, is_farewell, unavailable};
 use super::{Delivery, Word};
 use crate::smtp::client::{Answer, Meaning, Stage};
@@ -27,19 +27,21 @@ pub struct Sent {
     lease: Lease,
     /// In LMTP, who is answered, in order (RFC 2033 4.2).
     each: Vec<Recipient>,
-    /// MAIL and RCPT went out with it, for this one, and RSET behind it.
+    /// MAIL and RCPT went out with it, for this one, and EHLO behind it.
     opens: Option<Recipient>,
+    /// By BDAT, by itself.
+    counted: bool,
 }
 
 impl Sent {
     /// Counts what is to be answered.
-    pub(super) fn of(mut lease: Lease, each: Vec<Recipient>, opens: Option<Recipient>) -> Sent {
+    pub(super) fn of(mut lease: Lease, each: Vec<Recipient>, opens: Option<Recipient>, counted: bool) -> Sent {
         if opens.is_some() {
             lease.connection.count_mail();
             lease.connection.count_reset();
         }
         lease.connection.count_end(each.len().max(1) + if opens.is_some() { 3 } else { 0 });
-        Sent { lease, each, opens }
+        Sent { lease, each, opens, counted }
     }
 
     /// Its answer, however long it takes within `timeouts.after_dot`.
@@ -53,10 +55,17 @@ impl Sent {
         if self.each.len() > 1 {
             return Ok(Box::pin(self.of_each(after_dot)).await);
         }
-        Ok(match self.answer(Stage::Dot, after_dot).await {
-            Ok(answer) => self.decided(answer),
-            Err(trouble) => in_doubt(self.lease.next_hop(), &trouble),
-        })
+        let answer = match self.answer(Stage::Dot, after_dot).await {
+            Ok(answer) => answer,
+            Err(trouble) => return Ok(in_doubt(self.lease.next_hop(), &trouble)),
+        };
+        if self.counted
+            && answer.class() == Class::Done
+            && let Err(trouble) = self.lease.connection.told_apart(&answer).await
+        {
+            return Ok(in_doubt(self.lease.next_hop(), &trouble));
+        }
+        Ok(self.decided(answer))
     }
 
     async fn answer(&mut self, stage: Stage, after_dot: Duration) -> Result<Answer, Trouble> {
@@ -109,11 +118,33 @@ impl Sent {
             };
             words.push((recipient, word));
         }
+        let done = |word: &Word| matches!(word, Word::Said(answer) if answer.class() == Class::Done);
+        // After the end of a connection there is nobody to ask.
+        if whole
+            && self.counted
+            && let Err(trouble) = self.of_these(&words).await
+        {
+            whole = false;
+            let text = in_doubt_text(&next_hop, &trouble);
+            words.iter_mut().filter(|(_, word)| done(word)).for_each(|(_, word)| *word = Word::Unknown(text.clone()));
+        }
         if whole && fit {
             self.lease.connection.count_message();
             self.lease.give_back();
         }
         Delivery::Each { next_hop, words }
+    }
+
+    /// Whether the good ones of them can be no other's.
+    async fn of_these(&mut self, words: &[(Recipient, Word)]) -> Result<(), Trouble> {
+        let done = words.iter().filter_map(|(_, word)| match word {
+            Word::Said(answer) if answer.class() == Class::Done => Some(answer),
+            Word::Said(_) | Word::Unknown(_) => None,
+        });
+        match done.max_by_key(|answer| tells_of_addresses(answer)) {
+            Some(answer) => self.lease.connection.told_apart(answer).await,
+            None => Ok(()),
+        }
     }
 
     /// The answers to MAIL and RCPT, then that to the end.
@@ -141,10 +172,9 @@ impl Sent {
             Err(_) if refused => return Ok(self.refused(mail, Some((recipient, rcpt)))),
             Err(trouble) => return Ok(in_doubt(next_hop, &trouble)),
         };
-        let apart = tells_of_addresses(&mail) && tells_of_addresses(&rcpt) && !tells_of_addresses(&end);
-        if end.class() == Class::Done && (refused || !apart) {
+        if end.class() == Class::Done && refused {
             let text = format!(
-                "answered MAIL, RCPT and the message with `{}`, `{}`, `{}`, which cannot be told apart",
+                "answered MAIL, RCPT and the message with `{}`, `{}`, `{}`, which do not go together",
                 mail.in_one_line(),
                 rcpt.in_one_line(),
                 end.in_one_line()
@@ -160,34 +190,19 @@ impl Sent {
             return Ok(delivery);
         }
         if end.class() == Class::Done
-            && let Err(trouble) = self.reset().await
+            && let Err(trouble) = self.lease.connection.marked().await
         {
             return Ok(in_doubt(next_hop, &trouble));
         }
         Ok(self.decided(end))
     }
 
-    /// The answer to RSET behind the message. With one too many before it, it is the message's own.
-    async fn reset(&mut self) -> Result<(), Trouble> {
-        let connection = &mut self.lease.connection;
-        let answer = connection.answer(Stage::Reset).await?;
-        if answer.meaning(Stage::Reset) != Meaning::Accepted {
-            let text = format!("answered RSET behind the message with `{}`, which may be its word on the message", answer.in_one_line());
-            return Err(Trouble::Other(text));
-        }
-        match connection.quiet() {
-            // All is answered; it may go.
-            Err(Trouble::Closed) => Ok(()),
-            quiet => quiet,
-        }
-    }
-
-    /// Back to the pool without a message, behind an RSET; closed when that fails.
+    /// Back to the pool without a message, behind an RSET or EHLO; closed when that fails.
     async fn leave(mut self) {
         if self.opens.is_none() {
             return self.lease.abandon().await;
         }
-        match self.reset().await {
+        match self.lease.connection.marked().await {
             Ok(()) => self.lease.give_back(),
             Err(trouble) => tracing::debug!("next hop {} {trouble}", self.lease.next_hop()),
         }

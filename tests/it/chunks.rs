@@ -11,7 +11,10 @@ use transom::message::{Message, Receiver, Room};
 use transom::relay::{Behalf, Delivery, NextHop as Address, Relay, RelayError, Settings, Transaction, Unfit};
 use transom::smtp::envelope::{Body, Declared, Envelope, Notify, Recipient, Rest, Ret, Wishes};
 
-use super::relay::{codes, deliver, envelope, limits, message, path, paths, relay, route, settings, small, soon, transaction, word};
+use super::relay::{
+    SILENCE, codes, deliver, envelope, limits, message, path, paths, relay, route, settings, small, soon, tired_of, transaction, word,
+};
+use super::support::PATIENCE;
 use super::support::next_hop::{Act, NextHop, Script};
 
 const CHUNKING: &[&str] = &["PIPELINING", "SIZE 10000000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"];
@@ -36,7 +39,8 @@ async fn where_it_is_offered_content_goes_counted_and_as_it_is() {
     assert_eq!(word(&deliver(&mut transaction, &["b@example.org", "c@example.org"], &small()).await), "accepted 250");
     let log = hop.log();
     assert_eq!(log.messages, [SMALL]);
-    assert_eq!(log.of(0)[4..], ["BDAT 28 LAST"]);
+    // Its replies do not tell themselves apart.
+    assert_eq!(log.of(0)[4..], ["BDAT 28 LAST", "EHLO filter.example.org"]);
     // It is fit for the next one.
     assert_eq!(word(&deliver(&mut super::relay::transaction(&relay), &["b@example.org"], &small()).await), "accepted 250");
     assert_eq!((hop.log().connections, hop.log().count("RSET")), (1, 0));
@@ -73,9 +77,7 @@ async fn a_large_message_in_memory_or_in_a_file_is_one_chunk() {
 async fn every_misbehaviour_around_bdat() {
     let table: &[(&str, Act, &str)] = &[
         ("MAIL", Act::Say("550 5.1.8 never\r\n"), "refused before 550"),
-        ("MAIL", Act::Say("250 2.0.0 ok\r\n250 2.0.0 and again\r\n"), "unavailable"),
         ("RCPT TO:<c@", Act::Say("550 5.1.1 never\r\n"), "recipients 550"),
-        ("RCPT TO:<c@", Act::Say("250 2.1.5 ok\r\n250 2.1.5 and again\r\n"), "unavailable"),
         ("BDAT", Act::Say("450 4.2.0 later\r\n"), "refused 450"),
         ("BDAT", Act::Say("552 5.3.4 too big\r\n"), "refused 552"),
         ("BDAT", Act::Say("503 5.5.1 order\r\n"), "refused 503"),
@@ -92,12 +94,38 @@ async fn every_misbehaviour_around_bdat() {
     ];
     for (line, act, expected) in table {
         let hop = NextHop::start([chunking().at(line, *act)]);
-        let relay = relay(&[&hop]);
+        let relay = Relay::new(tired_of(*act, line, settings(&[&hop])));
         let delivery = deliver(&mut transaction(&relay), &["b@example.org", "c@example.org"], &small()).await;
         assert_eq!(word(&delivery), *expected, "{line} {act:?}: {delivery:?}");
         let sent = usize::from(matches!(*line, "." | "BDAT"));
         assert_eq!(hop.log().count("BDAT"), sent, "{line} {act:?}: an end that must not be, or none");
     }
+}
+
+/// With one reply too many every later one is taken for the one before it, if it comes late enough, and the last one of those to RCPT for the one to the message.
+#[tokio::test]
+async fn a_message_that_is_refused_late_behind_a_surplus_reply_is_never_believed_to_be_taken() {
+    const TWICE: &str = "250 2.1.0 ok\r\n250 2.1.0 and again\r\n";
+    let scripts = [chunking(), chunking().telling_apart(), chunking().telling_apart().at("RCPT TO:<b@", Act::Say("250 2.0.0 ok\r\n"))];
+    for script in scripts {
+        let first = script.at("MAIL", Act::Say(TWICE)).at("RCPT TO:<c@", Act::SayAndLater("", "250 2.1.5 ok\r\n"));
+        let hop = NextHop::start([first.at(".", Act::Say("550 5.7.1 not this\r\n"))]);
+        let relay = relay(&[&hop]);
+        let mut transaction = asked(&relay, &["b@example.org", "c@example.org"]).await;
+        // The end goes out before the answer to the last RCPT has come.
+        let (recipients, message) = (["b@example.org", "c@example.org"], small());
+        let (delivery, ()) = tokio::join!(deliver(&mut transaction, &recipients, &message), async { hop.say_it_now() });
+        assert_eq!(word(&delivery), "in doubt", "{delivery:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_replies_tell_themselves_apart_nothing_is_said_behind_the_end() {
+    let hop = NextHop::start([chunking().telling_apart()]);
+    let relay = relay(&[&hop]);
+    let mut transaction = asked(&relay, &["b@example.org", "c@example.org"]).await;
+    assert_eq!(word(&deliver(&mut transaction, &["b@example.org", "c@example.org"], &small()).await), "accepted 250");
+    assert_eq!(hop.log().of(0)[4..], ["BDAT 28 LAST"]);
 }
 
 #[tokio::test]
@@ -110,6 +138,8 @@ async fn a_connection_that_ended_in_the_pause_before_bdat_costs_nothing() {
     assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
     assert_eq!(hop.log().connections, 2);
 }
+
+const HELLO: &str = "250-x\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n";
 
 /// A next hop that reads commands, chunk and all before it says anything in the second transaction.
 fn silent_until_the_end(answers: &'static [&'static str]) -> Address {
@@ -129,9 +159,9 @@ fn silent_until_the_end(answers: &'static [&'static str]) -> Address {
             heard
         };
         hear("220 x\r\n", b"EHLO filter.example.org\r\n");
-        hear("250-x\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n", b"RCPT TO:<first@example.org>\r\n");
+        hear(HELLO, b"RCPT TO:<first@example.org>\r\n");
         hear("250 2.1.0 ok\r\n250 2.1.5 ok\r\n", b"RSET\r\n");
-        let heard = hear("250 2.0.0 ok\r\n", b"\r\nend\r\nRSET\r\n");
+        let heard = hear("250 2.0.0 ok\r\n", b"\r\nend\r\nEHLO filter.example.org\r\n");
         assert!(heard.starts_with(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nBDAT 28 LAST\r\nSubject: x\r\n"));
         let last = answers.len() - 1;
         for answer in &answers[..last] {
@@ -147,28 +177,36 @@ fn silent_until_the_end(answers: &'static [&'static str]) -> Address {
 
 #[tokio::test]
 async fn a_transaction_opened_anew_goes_out_in_one_write_and_each_reply_counts() {
-    const RSET: &str = "250 2.0.0 reset\r\n";
     let table: &[(&'static [&'static str], &str)] = &[
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", RSET], "accepted 250"),
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "refused 550"),
-        (&["550 5.1.8 not you\r\n", "503 5.5.1 MAIL first\r\n", "503 5.5.1 MAIL first\r\n", RSET], "refused before 550"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", HELLO], "accepted 250"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", HELLO], "refused 550"),
+        (&["550 5.1.8 not you\r\n", "503 5.5.1 MAIL first\r\n", "503 5.5.1 MAIL first\r\n", HELLO], "refused before 550"),
         (&["550 5.1.8 not you\r\n", ""], "refused before 550"),
-        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "554 5.5.1 no valid recipients\r\n", RSET], "recipients 550"),
-        (&["250 2.1.0 ok\r\n", "503 5.5.1 order\r\n", "503 5.5.1 order\r\n", RSET], "unavailable"),
+        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "554 5.5.1 no valid recipients\r\n", HELLO], "recipients 550"),
+        (&["250 2.1.0 ok\r\n", "503 5.5.1 order\r\n", "503 5.5.1 order\r\n", HELLO], "unavailable"),
         // One reply too many, wherever it stands, is never taken for the answer to the message.
-        (&["250 2.1.0 ok\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
-        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 more\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
-        (&["250 2.0.0 stray\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", RSET], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", HELLO], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", HELLO], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 more\r\n", "550 5.7.1 not this\r\n", HELLO], "in doubt"),
+        (&["250 2.0.0 stray\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "550 5.7.1 not this\r\n", HELLO], "in doubt"),
+        // Nor are two, or as many as there are answers, whatever they say and however late the rest is.
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 more\r\n", "250 2.0.0 more\r\n"], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 ok\r\n"], "in doubt"),
+        (&["250 2.1.0 ok\r\n250 2.1.5 ok\r\n250 2.0.0 more\r\n", "250-2.0.0 and\r\n250 2.0.0 more\r\n"], "in doubt"),
+        // One that calls every reply by the same numbers is believed as well.
+        (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.1.5 taken\r\n", HELLO], "accepted 250"),
         (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", ""], "in doubt"),
         (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "250 2.0.0 taken\r\n", "421 4.3.2 bye\r\n"], "in doubt"),
-        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "250 2.0.0 taken\r\n", RSET], "in doubt"),
+        (&["250 2.1.0 ok\r\n", "550 5.1.1 nobody\r\n", "250 2.0.0 taken\r\n", HELLO], "in doubt"),
         (&["250 2.1.0 ok\r\n", "250 2.1.5 ok\r\n", "354 go on\r\n"], "in doubt"),
         (&["250 2.1.0 ok\r\n", "what?\r\n"], "in doubt"),
     ];
     for (answers, expected) in table {
+        let within = if answers.ends_with(&[""]) { SILENCE } else { PATIENCE };
         let relay = Relay::new(Settings {
             routes: vec![Arc::new(Route { next_hops: vec![silent_until_the_end(answers)], ..route(&[]) })],
+            next_hop: within,
+            after_dot: within,
             ..settings(&[])
         });
         let mut transaction = asked(&relay, &["first@example.org"]).await;
@@ -187,7 +225,7 @@ async fn where_replies_do_not_tell_themselves_apart_the_end_waits_for_the_recipi
         assert_eq!((hop.log().count("BDAT"), hop.log().taken.len()), (usize::from(at_once), 0));
         // Before the transaction, and behind it or in its write; no more than that.
         transaction.give_back().await;
-        hop.wait_for(|log| log.count("RSET") == 2);
+        hop.wait_for(|log| log.count("RSET") + log.count("EHLO") == 3);
     }
 }
 
@@ -198,7 +236,8 @@ async fn behind_one_write_the_connection_takes_the_next() {
     let mut transaction = asked(&relay, &["first@example.org"]).await;
     assert_eq!(word(&deliver(&mut transaction, &["b@example.org"], &small()).await), "accepted 250");
     assert_eq!(word(&deliver(&mut super::relay::transaction(&relay), &["c@example.org"], &small()).await), "accepted 250");
-    let one_write = ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<c@example.org>", "BDAT 28 LAST", "RSET"];
+    let one_write =
+        ["MAIL FROM:<a@example.org> SIZE=28 BODY=8BITMIME", "RCPT TO:<c@example.org>", "BDAT 28 LAST", "EHLO filter.example.org"];
     assert!(hop.log().of(0).ends_with(&one_write), "{:?}", hop.log().lines);
     assert_eq!((hop.log().connections, hop.log().messages.len()), (1, 2));
 }

@@ -1,11 +1,13 @@
 //! A next hop that speaks LMTP: a reply for each recipient after the end (RFC 2033 4.2, SEMANTICS 5).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use transom::config::Route;
 use transom::relay::{NextHop as Address, Relay, RelayError, Settings};
 
-use super::relay::{codes, deliver, paths, route, settings, small, transaction, word};
+use super::relay::{LONG_SILENCE, codes, deliver, paths, route, settings, small, transaction, word};
+use super::support::PATIENCE;
 use super::support::next_hop::{Act, NextHop, Script};
 
 const B_AND_C: [&str; 2] = ["b@example.org", "c@example.org"];
@@ -15,8 +17,13 @@ fn lmtp(keywords: &[&'static str]) -> Script {
 }
 
 fn relay(hop: &NextHop) -> Relay {
+    relay_waiting(hop, PATIENCE)
+}
+
+/// So long for the answers to the end.
+fn relay_waiting(hop: &NextHop, after_dot: Duration) -> Relay {
     let next_hop = Address { lmtp: true, ..Address::tcp(hop.address.ip().to_string(), hop.address.port()) };
-    Relay::new(Settings { routes: vec![Arc::new(Route { next_hops: vec![next_hop], ..route(&[]) })], ..settings(&[]) })
+    Relay::new(Settings { routes: vec![Arc::new(Route { next_hops: vec![next_hop], ..route(&[]) })], after_dot, ..settings(&[]) })
 }
 
 #[tokio::test]
@@ -50,7 +57,9 @@ async fn each_recipient_has_its_own_word_after_the_end() {
         for (acts, expected) in table {
             let script = acts.iter().fold(lmtp(keywords), |script, (line, act)| script.at(line, *act));
             let hop = NextHop::start([script]);
-            let mut transaction = transaction(&relay(&hop)).telling_each();
+            let silent = acts.iter().any(|(_, act)| matches!(act, Act::Silence));
+            let relay = if silent { relay_waiting(&hop, LONG_SILENCE) } else { relay(&hop) };
+            let mut transaction = transaction(&relay).telling_each();
             assert_eq!(codes(&transaction.recipients(&paths(&B_AND_C)).await), [250, 250]);
             assert_eq!(word(&deliver(&mut transaction, &B_AND_C, &small()).await), *expected, "{acts:?} {keywords:?}");
             assert_eq!(hop.log().count("BDAT"), usize::from(keywords.contains(&"CHUNKING")));

@@ -14,14 +14,17 @@ use transom::smtp::envelope::{Declared, Envelope, Recipient};
 use transom::smtp::extension::{Extension, Extensions};
 use transom::smtp::path::Path;
 
+use crate::support::PATIENCE;
 use crate::support::next_hop::{Act, NextHop, Script};
 
-/// Short, so that silence is over soon.
+/// Short, so that silence is over soon. Only what never comes is waited for so: whatever does come may take its time.
 pub const SILENCE: Duration = Duration::from_millis(250);
+/// The same where another next hop, or a stage before, has to be in time.
+pub const LONG_SILENCE: Duration = Duration::from_secs(3);
 
 pub fn route(hops: &[&NextHop]) -> Route {
     let next_hops = hops.iter().map(|hop| Address::tcp(hop.address.ip().to_string(), hop.address.port())).collect();
-    let connections = Connections { wait: SILENCE, connect: Duration::from_secs(5), ..Connections::default() };
+    let connections = Connections { wait: SILENCE, connect: PATIENCE, ..Connections::default() };
     Route { next_hops, connections, ..Route::default() }
 }
 
@@ -30,9 +33,18 @@ pub fn settings(hops: &[&NextHop]) -> Settings {
         hostname: "filter.example.org".to_owned(),
         token: "OURTOKENXX".to_owned(),
         routes: vec![Arc::new(route(hops))],
-        next_hop: SILENCE,
-        after_dot: SILENCE,
+        next_hop: PATIENCE,
+        after_dot: PATIENCE,
         min_data_rate: 500,
+    }
+}
+
+/// As far as this act asks for it, soon tired of waiting.
+pub fn tired_of(act: Act, line: &str, settings: Settings) -> Settings {
+    match (act, line) {
+        (Act::Silence, "." | "BDAT") => Settings { after_dot: SILENCE, ..settings },
+        (Act::Silence, _) => Settings { next_hop: SILENCE, ..settings },
+        _ => settings,
     }
 }
 
@@ -44,7 +56,7 @@ fn connecting(hop: &NextHop, change: impl FnOnce(&mut Connections)) -> Settings 
 }
 
 fn one_at_a_time(connections: &mut Connections) {
-    (connections.max, connections.wait) = (1, Duration::from_secs(10));
+    (connections.max, connections.wait) = (1, PATIENCE);
 }
 
 pub fn relay(hops: &[&NextHop]) -> Relay {
@@ -90,7 +102,7 @@ pub fn small() -> Message {
 
 pub fn soon() -> Until {
     let now = Instant::now();
-    Until { deadline: now + Duration::from_secs(20), hard_deadline: now + Duration::from_secs(30) }
+    Until { deadline: now + PATIENCE, hard_deadline: now + 2 * PATIENCE }
 }
 
 pub async fn deliver(transaction: &mut Transaction, recipients: &[&str], message: &Message) -> Delivery {
@@ -186,7 +198,7 @@ async fn every_stage_and_every_misbehaviour() {
     for keywords in [&["PIPELINING", "8BITMIME", "SIZE"][..], &[]] {
         for (line, act, expected) in table {
             let hop = NextHop::start([Script::offering(keywords).at(line, *act)]);
-            let relay = relay(&[&hop]);
+            let relay = Relay::new(tired_of(*act, line, settings(&[&hop])));
             let delivery = deliver(&mut transaction(&relay), &["b@example.org", "c@example.org"], &small()).await;
             assert_eq!(word(&delivery), *expected, "{line} {act:?} {keywords:?}: {delivery:?}");
             let dots = usize::from(*line == "." || *expected == "accepted 250");
@@ -334,7 +346,8 @@ async fn trouble_before_a_word_on_the_mail_goes_to_the_second_next_hop() {
     for (line, act) in acts {
         let first = NextHop::start([Script::good().at(line, act)]);
         let second = NextHop::start([Script::good()]);
-        let relay = relay(&[&first, &second]);
+        let next_hop = if matches!(act, Act::Silence) { LONG_SILENCE } else { PATIENCE };
+        let relay = Relay::new(Settings { next_hop, ..settings(&[&first, &second]) });
         let delivery = deliver(&mut transaction(&relay), &["b@example.org"], &small()).await;
         assert_eq!(word(&delivery), "accepted 250", "{line} {act:?}: {delivery:?}");
         assert_eq!(second.log().messages.len(), 1);
@@ -353,7 +366,8 @@ async fn any_other_reply_stays_with_the_first_next_hop() {
     for (line, act, expected) in acts {
         let first = NextHop::start([Script::offering(&[]).at(line, act)]);
         let second = NextHop::start([Script::good()]);
-        let relay = relay(&[&first, &second]);
+        let next_hop = if matches!(act, Act::Silence) { LONG_SILENCE } else { PATIENCE };
+        let relay = Relay::new(Settings { next_hop, ..settings(&[&first, &second]) });
         let delivery = deliver(&mut transaction(&relay), &["b@example.org", "c@example.org"], &small()).await;
         let tried_there = second.log().connections;
         // RCPT on a connection where nobody was accepted yet may move on; here b was.
@@ -494,7 +508,7 @@ async fn a_refused_first_recipient_does_not_end_a_reused_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_for_recipients_that_is_given_up_leaves_no_connection_behind() {
     let hop = NextHop::start([Script::good().at("RCPT TO:<b@", Act::SayAndLater("", "250 2.1.5 late\r\n")), Script::good()]);
-    let relay = Relay::new(Settings { next_hop: Duration::from_secs(10), ..connecting(&hop, one_at_a_time) });
+    let relay = Relay::new(connecting(&hop, one_at_a_time));
     let mut first = transaction(&relay);
     let asked = paths(&["b@example.org"]);
     tokio::select! {
@@ -509,7 +523,7 @@ async fn a_wait_for_recipients_that_is_given_up_leaves_no_connection_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_dot_a_client_that_leaves_changes_nothing() {
     let hop = NextHop::start([Script::good().at(".", Act::SayAndLater("", "250 2.0.0 taken\r\n"))]);
-    let relay = Relay::new(Settings { after_dot: Duration::from_secs(20), ..settings(&[&hop]) });
+    let relay = relay(&[&hop]);
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
     let waiter = hop.clone();
     let speak = tokio::task::spawn_blocking(move || {
@@ -548,7 +562,7 @@ async fn a_client_that_is_gone_is_not_sent_on() {
 #[tokio::test]
 async fn after_the_deadline_nothing_is_sent() {
     let hop = NextHop::start([Script::good().at("DATA", Act::Silence)]);
-    let relay = Relay::new(Settings { next_hop: Duration::from_secs(20), ..settings(&[&hop]) });
+    let relay = relay(&[&hop]);
     let until = Until { deadline: Instant::now() + SILENCE, hard_deadline: Instant::now() + SILENCE * 2 };
     let delivery = transaction(&relay).deliver(&envelope(&["b@example.org"]), &small(), until, &mut std::future::pending()).await;
     assert_eq!(word(&delivery), "unavailable");

@@ -126,8 +126,8 @@ impl Script {
     }
 
     /// At the first line that begins so, and at every later one. `connect` is the greeting, `content` the first line of content (or the first chunk), `.` the
-    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent. `handshake` is that of TLS; `tls:LINE` is a line over it. `end:RSET` is RSET
-    /// right behind a chunk.
+    /// end, in LMTP followed by the recipient it is answered for. BDAT is answered behind its bytes, unless this is to close or be silent. `handshake` is that of TLS; `tls:LINE` is a line over it. `end:EHLO` is EHLO
+    /// or LHLO right behind a chunk.
     pub fn at(mut self, line: &'static str, act: Act) -> Script {
         self.acts.push((line, act));
         self
@@ -251,22 +251,21 @@ impl Session {
                 behind_chunk = true;
                 continue;
             }
-            let text = if std::mem::take(&mut behind_chunk) && text == "RSET" { "end:RSET" } else { text };
+            let text = if std::mem::take(&mut behind_chunk) && matches!(verb, "EHLO" | "LHLO") { "end:EHLO" } else { text };
+            // What it says decides, not what another script says by then.
+            let (done, go_on) = (self.says(text, "250"), self.says(text, "354"));
+            let secures = verb == "STAR" && self.usual(verb).starts_with("220") && self.says(text, "220");
             let goes_on = self.reply(wire, text, &self.usual(if open || verb != "RCPT" { verb } else { "early" }))?;
             if !goes_on || text == "QUIT" {
                 return Ok(());
             }
             match verb {
-                "STAR" if self.says(text, &self.usual(verb)[..3]) && self.usual(verb).starts_with("220") && !self.secure(wire)? => {
-                    return Ok(());
-                }
-                "MAIL" | "RSET" | "EHLO" | "LHLO" => {
-                    (open, recipients, chunks) = (verb == "MAIL" && self.says(text, "250"), Vec::new(), None);
-                }
-                "RCPT" if open && self.says(text, "250") => {
+                "STAR" if secures && !self.secure(wire)? => return Ok(()),
+                "MAIL" | "RSET" | "EHLO" | "LHLO" => (open, recipients, chunks) = (verb == "MAIL" && done, Vec::new(), None),
+                "RCPT" if open && done => {
                     recipients.push(text["RCPT TO:<".len()..].split('>').next().unwrap_or_default().to_owned());
                 }
-                "DATA" if self.says(text, "354") && !self.content(wire, &mut input, &mut recipients)? => return Ok(()),
+                "DATA" if go_on && !self.content(wire, &mut input, &mut recipients)? => return Ok(()),
                 _ => {}
             }
         }
