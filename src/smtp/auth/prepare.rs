@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::base::secret::Secret;
 
-/// As long as a name or password can be (RFC 4616 2: at least 255 bytes).
+/// As long as a name or password can be, as it is said and as it is compared (RFC 4616 2: at least 255 bytes).
 pub const LONGEST: usize = 255;
 
 /// A name as it is looked up and logged; none for what can be no name.
@@ -31,9 +31,15 @@ fn prepared(text: &str) -> Option<String> {
     }
     let mapped = text.chars().map(|letter| if is_space(letter) { ' ' } else { letter }).filter(|letter| !vanishes(*letter));
     // Room for all of it at once: what grows leaves copies behind in memory.
-    let mut out = String::with_capacity(text.len() * 4);
-    out.extend(mapped.nfkc());
-    (!out.is_empty() && !out.chars().any(is_prohibited)).then_some(out)
+    let mut out = String::with_capacity(LONGEST);
+    for letter in mapped.nfkc() {
+        // Some letters become whole words, and what is too long is no name when it is read again.
+        if is_prohibited(letter) || out.len() + letter.len_utf8() > LONGEST {
+            return None;
+        }
+        out.push(letter);
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 /// RFC 3454 C.1.2, become a blank.
@@ -92,5 +98,15 @@ mod tests {
         }
         assert_eq!(name(&"x".repeat(LONGEST + 1)), None);
         assert!(name(&"x".repeat(LONGEST)).is_some());
+    }
+
+    #[test]
+    fn what_was_prepared_is_the_same_when_it_is_prepared_again() {
+        for number in [1, 7] {
+            let once = name(&"\u{fdfa}".repeat(number)).unwrap();
+            assert_eq!(once.len(), number * 33);
+            assert_eq!(name(&once), Some(once));
+        }
+        assert_eq!(name(&"\u{fdfa}".repeat(8)), None);
     }
 }
