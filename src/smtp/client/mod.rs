@@ -218,6 +218,9 @@ impl Replies {
         while let Some(end) = memchr::memchr(b'\n', &self.buffer[at..]) {
             let line = &self.buffer[at..at + end];
             at += end + 1;
+            if at > REPLY {
+                break;
+            }
             let (code, last, text) = reply_line(line.strip_suffix(b"\r").unwrap_or(line))?;
             let (enhanced, rest) = enhanced(code, text).map_or((None, text), |(found, rest)| (Some(found), rest));
             let so_far = answer.get_or_insert_with(|| Answer { code, enhanced, lines: Vec::with_capacity(1) });
@@ -230,9 +233,6 @@ impl Replies {
             if last {
                 self.buffer.drain(..at);
                 return Ok(answer);
-            }
-            if at > REPLY {
-                break;
             }
         }
         if self.buffer.len() > REPLY || at > REPLY {
@@ -363,6 +363,15 @@ mod tests {
         let mut long = b"550-x\r\n".repeat(30);
         long.extend_from_slice(b"550 end\r\n");
         assert_eq!(read(&long).unwrap().unwrap().lines.len(), LINES);
+    }
+
+    #[test]
+    fn a_reply_that_is_too_long_only_with_its_last_line_is_garbage_too() {
+        let lines = b"250-more and more\r\n".repeat(REPLY / 19 - 1);
+        let end = |length: usize| [&lines[..], b"250 ", &vec![b'x'; length], b"\r\n"].concat();
+        let room = REPLY - lines.len() - b"250 \r\n".len();
+        assert!(read(&end(room)).unwrap().is_some());
+        assert!(read(&end(room + 1)).is_err());
     }
 
     #[test]
