@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::path::Path;
 
+/// Bytes of an ORCPT (RFC 3461 4.2).
+pub const LONGEST_ORCPT: usize = 500;
+
 /// Sender and recipients of one transaction, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {

@@ -12,7 +12,7 @@
 use std::fmt::Write as _;
 
 use super::Capabilities;
-use crate::smtp::envelope::{Body, Declared, Envelope, Notify, Recipient, Rest, Ret};
+use crate::smtp::envelope::{Body, Declared, Envelope, LONGEST_ORCPT, Notify, Recipient, Rest, Ret};
 use crate::smtp::path::Path;
 
 impl Capabilities {
@@ -112,15 +112,20 @@ fn say_notify(notify: Notify, commands: &mut String) {
     }
 }
 
-/// What is beyond ASCII is written in ASCII outside SMTPUTF8 (RFC 6533 3).
+/// What is beyond ASCII is written in ASCII outside SMTPUTF8 (RFC 6533 3). What is then longer than it may be is left out: it would cost the recipient.
 fn say_original(orcpt: &str, smtputf8: bool, commands: &mut String) {
+    let before = commands.len();
     commands.push_str(" ORCPT=");
+    let start = commands.len();
     for letter in orcpt.chars() {
         if letter.is_ascii() || smtputf8 {
             commands.push(letter);
         } else {
             write!(commands, "\\x{{{:X}}}", u32::from(letter)).expect("a String takes all");
         }
+    }
+    if commands.len() - start > LONGEST_ORCPT {
+        commands.truncate(before);
     }
 }
 
@@ -188,5 +193,18 @@ mod tests {
         let recipient = Recipient::from(Path::parse("gr\u{fc}n@example.org").unwrap()).rewritten(Path::parse("b@example.org").unwrap());
         assert_eq!(said(&everything(), &recipient, true), "RCPT TO:<b@example.org> ORCPT=utf-8;gr\u{fc}n@example.org\r\n");
         assert_eq!(said(&everything(), &recipient, false), "RCPT TO:<b@example.org> ORCPT=utf-8;gr\\x{FC}n@example.org\r\n");
+    }
+
+    #[test]
+    fn an_original_that_gets_longer_than_it_may_be_is_left_out() {
+        let elsewhere = || Path::parse("b@example.org").unwrap();
+        let wish = |letters: usize| Wishes { orcpt: Some(format!("utf-8;{}", "\u{fc}".repeat(letters)).into()), notify: None };
+        for (letters, smtputf8, is_said) in [(82, false, true), (83, false, false), (247, true, true)] {
+            let line = said(&everything(), &Recipient::new(elsewhere(), wish(letters)), smtputf8);
+            assert_eq!(line.contains(" ORCPT=utf-8;"), is_said, "{line}");
+            assert!(is_said || line == "RCPT TO:<b@example.org>\r\n", "{line}");
+        }
+        let pluses = Recipient::from(Path::parse(&format!("{}@example.org", "+".repeat(200))).unwrap()).rewritten(elsewhere());
+        assert_eq!(said(&everything(), &pluses, false), "RCPT TO:<b@example.org>\r\n");
     }
 }

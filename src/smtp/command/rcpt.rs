@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use super::SyntaxError;
 use super::parameter::{after, bracketed, each, may, once};
-use crate::smtp::envelope::{Notify, Recipient, Wishes};
+use crate::smtp::envelope::{LONGEST_ORCPT, Notify, Recipient, Wishes};
 use crate::smtp::extension::{Extension, Offer};
 use crate::smtp::path::{Path, PathError};
 use crate::smtp::xtext;
 
-/// RFC 3461 4.2.
-const LONGEST_ORCPT: usize = 500;
 const LONGEST_TYPE: usize = 32;
 
 pub(super) fn read(arguments: &str, offer: &Offer) -> Result<Recipient, SyntaxError> {
