@@ -51,7 +51,7 @@ interop: ## Against swaks, curl, Postfix and four readers of mail (installs them
 
 # Without a sanitizer: there is no unsafe code, and so it runs on a stable compiler.
 fuzz: $(FUZZ) ## Each fuzz target for a quarter of an hour (FUZZ_TIME=seconds)
-	set -e; for target in session:session index:mail slots:mail text:mail rules:rules; do \
+	set -e; for target in session:session hop:session proxy:proxy login:login index:mail slots:mail text:mail rules:rules; do \
 	  PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo fuzz run -s none $${target%:*} -- -max_total_time=$(FUZZ_TIME) \
 	    -max_len=8192 -timeout=20 -dict=fuzz/dictionaries/$${target#*:}.dict; \
 	done

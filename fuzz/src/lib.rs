@@ -2,8 +2,11 @@
 //! (`targets/`), and so does `cargo test` with every input in `corpus/`.
 
 pub mod case;
+pub mod hop;
 pub mod index;
+pub mod login;
 pub mod mail;
+pub mod proxy;
 pub mod rules;
 pub mod session;
 pub mod slots;

@@ -1,20 +1,20 @@
-//! A session: any bytes, in whatever pieces they come, get the same replies; a message ends where RFC 5321 says and nowhere else; what is taken over is what
-//! was sent; and the next hop's replies read the same in any pieces.
+//! A session: any bytes, in whatever pieces they come, get the same replies; a message ends where RFC 5321 says and nowhere else; and what is taken over is
+//! what was sent.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use transom::base::secret::Secret;
-use transom::smtp::auth::Mechanism;
 use transom::smtp::auth::check::{Check, Unable};
 use transom::smtp::auth::policy::Policy;
-use transom::smtp::client::{Replies, Stage};
+use transom::smtp::auth::scram::Keys;
+use transom::smtp::auth::{Bindings, Mechanism};
 use transom::smtp::command::LONGEST_LINE;
 use transom::smtp::data::{LineEnds, Progress, Unstuffer};
 use transom::smtp::envelope::Envelope;
 use transom::smtp::extension::{Extensions, Offer, Submitter};
 use transom::smtp::reply::{self, Class, Reply};
-use transom::smtp::session::{Question, Session, Step, Terms, Trusted};
+use transom::smtp::session::{Privacy, Question, Session, Step, Terms, Trusted};
 use transom::smtp::stuff::Stuffer;
 
 use super::case::{Case, with_crlf};
@@ -27,10 +27,28 @@ impl Check for Users {
     fn password(&self, user: &str, password: &Secret) -> Result<bool, Unable> {
         Ok(password.bytes() == user.as_bytes())
     }
+
+    fn has_keys(&self) -> bool {
+        true
+    }
+
+    fn keys(&self, user: &str) -> Result<Keys, Unable> {
+        Ok(Keys::decoy(user, &Secret::new("x"), [].iter()))
+    }
 }
 
 /// A BDAT of more bytes ends the session.
 const MOST_COUNTED: u64 = 2000;
+const PRIVACIES: [Privacy; 3] = [Privacy::Clear, Privacy::Offered { required: false }, Privacy::Offered { required: true }];
+
+/// What the server does.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Recipients whose local part has this length, modulo 8, are refused; 0: none is.
+    refused: u8,
+    lmtp: bool,
+    privacy: Privacy,
+}
 
 pub fn run(input: &[u8]) {
     let mut case = Case::of(input);
@@ -39,14 +57,14 @@ pub fn run(input: &[u8]) {
     let known = case.one(&[true, false]);
     let offer = Offer { size: 1000, room: 900, recipients: 5, announced: understood, understood, submitter, known };
     let refused = u8::try_from(case.number(8)).expect("below 8");
-    let whole = Dialog::new(offer, refused, false).through(&[case.content]);
+    let manner = Manner { refused, lmtp: case.one(&[false, true]), privacy: case.one(&PRIVACIES) };
+    let whole = Dialog::new(offer, manner, false).through(&[case.content]);
     let pieces = case.pieces(case.content);
-    let cut = Dialog::new(offer, refused, false).through(&pieces);
+    let cut = Dialog::new(offer, manner, false).through(&pieces);
     assert_eq!(whole, cut, "the replies depend on how the bytes were cut");
     // Now with what lies behind EHLO and DATA told, which does depend on it.
-    Dialog::new(offer, refused, true).through(&[case.content]);
-    Dialog::new(offer, refused, true).through(&pieces);
-    replies(case.content, &pieces);
+    Dialog::new(offer, manner, true).through(&[case.content]);
+    Dialog::new(offer, manner, true).through(&pieces);
 }
 
 /// What a client sees, and what is taken from it.
@@ -61,8 +79,7 @@ enum Event {
 struct Dialog {
     session: Session,
     offer: Offer,
-    /// Recipients whose local part has this length, modulo 8, are refused; 0: none is.
-    refused: u8,
+    manner: Manner,
     tell_early: bool,
     buffer: Vec<u8>,
     /// The line that began is too long.
@@ -77,6 +94,7 @@ struct Dialog {
     open: bool,
     accepted: usize,
     errors: u64,
+    secured: bool,
     closed: bool,
 }
 
@@ -101,18 +119,20 @@ struct Incoming {
 }
 
 impl Dialog {
-    fn new(offer: Offer, refused: u8, tell_early: bool) -> Dialog {
+    fn new(offer: Offer, manner: Manner, tell_early: bool) -> Dialog {
         let terms = Terms { hostname: "mx.example".into(), token: "TOKEN".into(), recipients: 5, commands: 60, errors: 8 };
-        let mut session = Session::new(Arc::new(terms));
-        // SCRAM says something else each time.
-        let mechanisms = vec![Mechanism::Plain, Mechanism::Login];
-        let policy = Policy { users: Arc::new(Users), mechanisms, required: refused == 3, without_tls: true };
+        let session = Session::new(Arc::new(terms));
+        let mut session = if manner.lmtp { session.in_lmtp() } else { session };
+        session.offer_tls(manner.privacy);
+        let mechanisms = Mechanism::OF_SERVER.to_vec();
+        let refused = manner.refused;
+        let policy = Policy { users: Arc::new(Users), mechanisms, required: refused == 3, without_tls: refused != 5 };
         session.admit((refused % 2 == 1).then(|| Arc::new(policy)).as_ref());
         session.trust(Trusted { xclient: true, xforward: true });
         Dialog {
             session,
             offer,
-            refused,
+            manner,
             tell_early,
             buffer: Vec::new(),
             skipping: false,
@@ -123,6 +143,7 @@ impl Dialog {
             open: false,
             accepted: 0,
             errors: 0,
+            secured: false,
             closed: false,
         }
     }
@@ -184,7 +205,13 @@ impl Dialog {
         match step {
             Step::Reply(reply) => self.said(&reply),
             Step::Denied(denied) => self.said(&denied.reply),
+            Step::Ask(Question::Recipient(_) | Question::Message(_) | Question::Client(_) | Question::Chunk { .. })
+                if self.is_in_clear() =>
+            {
+                panic!("mail is taken in clear where TLS is required")
+            }
             Step::Welcome(reply) => {
+                assert!(!self.is_in_clear(), "a login in clear where TLS is required");
                 assert!(self.session.user().is_some(), "nobody was let in");
                 self.said(&reply);
             }
@@ -195,7 +222,8 @@ impl Dialog {
             }
             Step::Ask(Question::Recipient(path)) => {
                 assert!(self.open, "a recipient without a sender");
-                let refuse = self.refused != 0 && path.local().len() % 8 == usize::from(self.refused);
+                let refused = self.manner.refused;
+                let refuse = refused != 0 && path.local().len() % 8 == usize::from(refused);
                 let reply = self.session.recipient(path, if refuse { reply::relaying_denied() } else { reply::ok() });
                 assert!(refuse == (reply.class() != Class::Done));
                 self.accepted += usize::from(!refuse);
@@ -207,7 +235,13 @@ impl Dialog {
                 let reply = self.session.start_over(before.told(told));
                 self.said(&reply);
             }
-            Step::Ask(Question::StartTls) => unreachable!("nothing but clear text is offered here"),
+            Step::Ask(Question::StartTls) => {
+                assert!(!self.secured && self.manner.privacy != Privacy::Clear, "TLS that was not offered");
+                self.said(&reply::ready_for_tls());
+                self.session.secured(Bindings { exporter: Some([7; 32]), end_point: None });
+                (self.secured, self.open, self.accepted) = (true, false, 0);
+                assert!(self.session.user().is_none() && self.session.greeting().is_none() && self.session.stands_for().is_none());
+            }
             Step::Swallow(size, reply) => self.count(size, Counted::Swallowed(reply)),
             Step::Ask(Question::Chunk { size, whole }) => {
                 assert!(self.open && self.accepted > 0, "BDAT without a recipient");
@@ -222,14 +256,17 @@ impl Dialog {
         }
     }
 
+    fn is_in_clear(&self) -> bool {
+        !self.secured && self.manner.privacy == Privacy::Offered { required: true }
+    }
+
     fn said(&mut self, reply: &Reply) {
-        let mut bytes = Vec::new();
-        reply.write(&mut bytes);
-        sound(&bytes, reply);
+        let bytes = sound(reply);
         self.closed |= reply.closes();
         self.errors += u64::from(reply.class() == Class::Permanent);
         assert!(self.errors <= 9, "errors without an end");
-        self.events.push(Event::Said(bytes));
+        // What SCRAM says is another text each time.
+        self.events.push(Event::Said(if reply.code() == 334 { vec![b'?'; bytes.len()] } else { bytes }));
     }
 
     fn count(&mut self, size: u64, counted: Counted) {
@@ -371,8 +408,10 @@ fn sent_again(content: &[u8]) {
 }
 
 /// A reply that every client reads in one way (RFC 5321 4.2).
-fn sound(bytes: &[u8], reply: &Reply) {
-    let text = std::str::from_utf8(bytes).expect("a reply is ASCII");
+pub fn sound(reply: &Reply) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reply.write(&mut bytes);
+    let text = std::str::from_utf8(&bytes).expect("a reply is ASCII");
     let lines: Vec<&str> = text.strip_suffix("\r\n").expect("a reply ends in CR LF").split("\r\n").collect();
     for (number, line) in lines.iter().enumerate() {
         assert!(line.len() <= 510 && line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
@@ -380,47 +419,5 @@ fn sound(bytes: &[u8], reply: &Reply) {
         let separator = if number + 1 == lines.len() { " " } else { "-" };
         assert_eq!(line.get(3..4), Some(separator), "{line:?}");
     }
-}
-
-/// The next hop's side.
-fn replies(content: &[u8], pieces: &[&[u8]]) {
-    let whole = answers(&[content]);
-    assert_eq!(whole, answers(pieces), "the next hop's replies depend on how they were cut");
-}
-
-fn answers(pieces: &[&[u8]]) -> Vec<String> {
-    let mut replies = Replies::default();
-    let mut stages =
-        [Stage::Greeting, Stage::Hello, Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot, Stage::Reset].into_iter().cycle();
-    let mut stage = stages.next().expect("there are stages");
-    let mut heard = Vec::new();
-    for piece in pieces {
-        replies.push(piece);
-        loop {
-            match replies.next(stage) {
-                Ok(Some(answer)) => {
-                    for passed in [reply::passed(stage, &answer), reply::passed_silently(stage, &answer)] {
-                        let mut bytes = Vec::new();
-                        passed.write(&mut bytes);
-                        sound(&bytes, &passed);
-                        // What is no verdict is our trouble; a 2xx is 250.
-                        assert!(
-                            passed.code() == answer.code
-                                || passed.class() == Class::Transient
-                                || (passed.code(), answer.class()) == (250, Class::Done)
-                        );
-                    }
-                    heard.push(format!("{stage:?} {:?} {answer:?}", answer.meaning(stage)));
-                    stage = stages.next().expect("there are stages");
-                }
-                Ok(None) => break,
-                // What follows garbage is never read.
-                Err(_) => {
-                    heard.push("garbage".to_owned());
-                    return heard;
-                }
-            }
-        }
-    }
-    heard
+    bytes
 }

@@ -14,7 +14,7 @@ mod listener;
 mod pace;
 mod peer;
 mod permission;
-mod proxy;
+pub mod proxy;
 mod receive;
 mod reload;
 mod shared;

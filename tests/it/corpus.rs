@@ -24,6 +24,21 @@ fn a_session_is_the_same_however_its_bytes_come() {
 }
 
 #[test]
+fn what_a_client_says_reaches_the_next_hop_and_its_answer_the_client() {
+    replay("hop", targets::hop::run);
+}
+
+#[test]
+fn a_header_of_the_proxy_protocol_is_read_to_its_end_and_no_further() {
+    replay("proxy", targets::proxy::run);
+}
+
+#[test]
+fn nobody_logs_in_without_the_password() {
+    replay("login", targets::login::run);
+}
+
+#[test]
 fn a_message_leaves_as_it_came() {
     replay("index", targets::index::run);
 }
