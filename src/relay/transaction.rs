@@ -28,8 +28,8 @@ pub struct Transaction {
     declared: Declared,
     /// Recipients that were accepted, on this connection or an earlier one.
     accepted: Vec<Recipient>,
-    /// The sender was refused: that is every recipient's answer.
-    refused: Option<Answer>,
+    /// The sender was refused: that is every recipient's answer. With the next hop that said so.
+    refused: Option<(String, Answer)>,
     /// Its client hears of each recipient after the end (LMTP).
     tells_each: bool,
     open: Option<Offered>,
@@ -66,7 +66,7 @@ impl Transaction {
         let mut answers = Vec::new();
         while answers.len() < paths.len() {
             let left = &paths[answers.len()..];
-            if let Some(answer) = &self.refused {
+            if let Some((_, answer)) = &self.refused {
                 answers.extend(left.iter().map(|_| Ok(answer.clone())));
                 break;
             }
@@ -130,9 +130,9 @@ impl Transaction {
                     self.open = Some(*open);
                     return Ok(answers.split_off(self.accepted.len()));
                 }
-                Ok(Opened::MailRefused { answer, .. }) => {
+                Ok(Opened::MailRefused { next_hop, answer }) => {
                     let answer = answer.told_at_rcpt();
-                    self.refused = Some(answer.clone());
+                    self.refused = Some((next_hop, answer.clone()));
                     return Ok(vec![Ok(answer); room]);
                 }
                 Err(failed) => self.route.after(&mut attempts, failed)?,
@@ -144,6 +144,13 @@ impl Transaction {
     #[must_use]
     pub fn route(&self) -> &str {
         &self.route.config.name
+    }
+
+    /// The next hop that was asked last about recipients, if it could be asked.
+    #[must_use]
+    pub fn next_hop(&self) -> Option<String> {
+        let open = || self.open.as_ref().map(|open| open.lease().connection.next_hop.to_string());
+        self.refused.as_ref().map(|(next_hop, _)| next_hop.clone()).or_else(open)
     }
 
     /// Goes another way from now on: nobody there has heard of it.

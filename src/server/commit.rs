@@ -307,7 +307,7 @@ impl Work<'_> {
     }
 
     fn not_stored(&self, error: &StoreError) -> Told {
-        tracing::error!(id = %self.ruling.mail.origin.id, "the message could not be held: {error}; make room or see to the disk of store.path");
+        tracing::error!(id = %self.ruling.mail.origin.id, "the message could not be held: {error}");
         let reply = match error {
             StoreError::Full(_) => reply::no_room(),
             StoreError::Unable(_) => reply::trouble(),

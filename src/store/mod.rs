@@ -267,7 +267,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Unable(format!("store.db is damaged ({error}): move store.path away and start with a fresh one, or restore it"))
             }
-            _ => StoreError::Unable(format!("the store cannot: {error}")),
+            _ => StoreError::Unable(format!("the store cannot: {error}; see to the disk of store.path")),
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The store at a glance, for whoever watches the server.
 
 use super::desk::State;
-use super::{Store, StoreError, content::Files};
+use super::{Store, StoreError, at, content::Files, reserve};
+use crate::base::disk;
+
+/// Room that a mail may need, and a little for the database: without it the next one is not taken.
+const ROOM: u64 = 1 << 20;
 
 /// What lies in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +34,18 @@ impl Store {
         Ok(Overview { mails, bytes, size: self.inner.limits.size })
     }
 
-    /// Whether the next mail that has to be held could be: the one who writes is there and gets his turn.
+    /// Whether the next mail that has to be held could be: the one who writes is there and gets his turn, and the disk has room.
     ///
     /// # Errors
     /// It could not, and why.
     pub async fn responds(&self) -> Result<(), StoreError> {
-        self.change(Files::none(), |_| Ok(())).await
+        let (path, probe) = (self.inner.path.clone(), self.temporary().join(self.next_file()));
+        self.change(Files::none(), move |_| {
+            reserve::keep(&path)?;
+            let made = disk::allocate(&probe, ROOM).and_then(|()| disk::remove_file(&probe));
+            made.map_err(|error| at(&path, &error))
+        })
+        .await
     }
 }
 

@@ -192,6 +192,18 @@ fn without_a_next_hop_it_lives_and_is_not_ready_and_says_why() {
 }
 
 #[test]
+fn without_room_for_what_has_to_be_held_it_is_not_ready() {
+    let next_hop = NextHop::start([Script::good()]);
+    let transom = Transom::start_limitable(&(basics(next_hop.address) + ADMIN), &[]);
+    let address = admin(&transom);
+    transom.disk_takes(Some(0));
+    let (status, reason) = get(address, "/readyz");
+    assert!(status == 503 && reason.starts_with("the store: "), "{status} {reason}");
+    transom.disk_takes(None);
+    assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
+}
+
+#[test]
 fn a_server_that_ends_says_so_until_it_has_ended() {
     let next_hop = NextHop::start([Script::good().at(".", Act::Late)]);
     let transom = Transom::start(next_hop.address, ADMIN);

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::PATIENCE;
 use super::support::client::Client;
-use super::support::next_hop::{NextHop, Script};
+use super::support::next_hop::{Act, NextHop, Script};
 use super::support::transom::Transom;
 
 fn configuration(next_hop: &NextHop, trust: &str, more: &str) -> String {
@@ -152,4 +152,27 @@ fn recipients_that_are_refused_keep_no_room() {
     }
     client.expect("RCPT TO:<c@example.org>", "250");
     client.expect("RCPT TO:<d@example.org>", "452 4.3.1 ");
+}
+
+#[test]
+fn whom_the_next_hop_refuses_is_in_the_log_with_its_words() {
+    let refuses = NextHop::start([Script::good().at("RCPT TO:<no@inside.example>", Act::Say("550 5.1.1 nobody\r\n"))]);
+    let transom = Transom::start(refuses.address, "");
+    let mut client = transom.client();
+    client.hello();
+    client.expect("MAIL FROM:<a@outside.example>", "250 ");
+    client.expect("RCPT TO:<no@inside.example>", "550 5.1.1 nobody");
+    let told = transom.wait_for_log("recipient refused by the next hop");
+    for part in ["from=<a@outside.example>", "to=<no@inside.example>", &format!("next_hop={}", refuses.address), "answer=\"550 5.1.1 nobody\""] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+
+    let defers = NextHop::start([Script::good().at("MAIL FROM:<a@outside.example>", Act::Say("451 4.7.1 later\r\n"))]);
+    let transom = Transom::start(defers.address, "");
+    let mut client = transom.client();
+    client.hello();
+    client.expect("MAIL FROM:<a@outside.example>", "250 ");
+    client.expect("RCPT TO:<b@inside.example>", "451 4.7.1 later");
+    let told = transom.wait_for_log("recipient refused by the next hop");
+    assert!(told.contains("answer=\"451 4.7.1 later\"") && told.contains(&format!("next_hop={}", defers.address)), "{told}");
 }

@@ -147,7 +147,11 @@ impl Connection {
             let reply = match (known, &answers) {
                 (Some(reply), _) => reply,
                 (None, Err(reply)) => reply.clone(),
-                (None, Ok(answers)) => recipient_reply(places.next().and_then(|place| answers.get(place)), ruling.is_rewritten()),
+                (None, Ok(answers)) => {
+                    let answer = places.next().and_then(|place| answers.get(place));
+                    self.log_answer(&ruling.given, answer);
+                    recipient_reply(answer, ruling.is_rewritten())
+                }
             };
             let reply = self.session.recipient(ruling.given.clone(), reply);
             if reply.class() == Class::Done {
@@ -187,11 +191,19 @@ impl Connection {
             answers = held.transaction.recipients(paths) => answers,
         };
         held.touch();
-        let troubled = answers.iter().filter(|answer| answer.as_ref().is_err_and(|error| !matches!(error, RelayError::TooMany))).count();
-        if troubled > 0 {
-            tracing::info!(session = %self.id, client = %self.client_text(), n = troubled, "recipients not taken, for the trouble with the next hop told above");
-        }
         Ok(answers)
+    }
+
+    /// Tells who was not taken, and why: no message may follow whose line would say it.
+    fn log_answer(&self, to: &Recipient, answer: Option<&Result<Answer, RelayError>>) {
+        let (answer, text) = match answer {
+            Some(Ok(answer)) if answer.class() != Class::Done => (Some(answer.in_one_line()), "recipient refused by the next hop"),
+            Some(Err(error)) if !matches!(error, RelayError::TooMany) => (None, "recipient not taken, for the trouble with the next hop told above"),
+            _ => return,
+        };
+        let from = self.session.transaction().map(|envelope| envelope.sender.to_string());
+        let next_hop = self.held.as_ref().filter(|_| answer.is_some()).and_then(|held| held.transaction.next_hop());
+        tracing::info!(session = %self.id, client = %self.client_text(), from, %to, next_hop, answer, "{text}");
     }
 }
 
