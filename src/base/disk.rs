@@ -322,6 +322,17 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Why a file cannot be read, in an operator's words.
+#[must_use]
+pub fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it: see the owner and the mode of it and of its directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// Whether a Unix socket lies there, live or left behind.
 #[must_use]
 pub fn is_socket(path: &Path) -> bool {

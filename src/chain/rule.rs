@@ -246,7 +246,7 @@ impl RuleFile {
         let text = match disk::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                problems.missing(format!("cannot read {name}"), error.to_string());
+                problems.missing(format!("cannot read {name}"), disk::cause(&error));
                 return None;
             }
         };

@@ -50,7 +50,10 @@ fn pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
         open.extend(command.get_subcommands().map(|inner| (format!("{name}-{}", inner.get_name()), inner.clone())));
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let mut page = Vec::new();
-        clap_mangen::Man::new(command.after_help(Resettable::Reset)).title(name.to_uppercase()).render(&mut page)?;
+        clap_mangen::Man::new(command.after_help(Resettable::Reset))
+            .title(name.to_uppercase())
+            .source(concat!("transom ", env!("CARGO_PKG_VERSION")))
+            .render(&mut page)?;
         page.extend(verbatim(&examples).into_bytes());
         all.push((format!("{name}.1"), page));
     }

@@ -4,11 +4,13 @@ mod decide;
 mod list;
 mod show;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::{Exit, Global, complain};
+use crate::base::disk;
 use crate::config::{Config, Options};
 use crate::store::desk::{DeskError, State};
 use crate::store::{Limits, Store, StoreError};
@@ -77,7 +79,15 @@ fn limits(config: &Config) -> Limits {
 }
 
 fn open_at(path: &Path, limits: Limits) -> Result<Store, Exit> {
-    if !path.join("store.db").exists() {
+    let found = disk::size(&path.join("store.db"));
+    if found.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        complain(&format!(
+            "error: the store in {} is not this user's: run this as the user who runs `transom serve`, or as root",
+            path.display()
+        ));
+        return Err(Exit::NoInput);
+    }
+    if found.is_err() {
         complain(&format!(
             "error: there is no store in {}: has `transom serve` run with this configuration? else name it with --store",
             path.display()

@@ -1,6 +1,7 @@
-//! `transom reference`: the manual of the rule language, from the lists of actions and conditions.
+//! `transom reference`: the manual of the rule language and of the files, from the lists beside the code that reads them.
 
 mod markdown;
+mod section;
 
 use std::io::IsTerminal;
 
@@ -8,6 +9,7 @@ use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use self::section::Section;
 use super::{Exit, Global, complain, say};
 use crate::chain::entry::{Entry, KeyDoc};
 use crate::chain::{action, condition};
@@ -19,14 +21,14 @@ const WIDTH: u16 = 100;
 const HEADING: Style = Style::new().bold().underline();
 const NAME: Style = Style::new().bold();
 
-/// The manual of the rule language: every condition and action
+/// The manual: every condition and action, every section of the files
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  transom reference\n  transom reference header.replace\n  transom reference --json | jq -r '.actions[].name'"
+    after_help = "Examples:\n  transom reference\n  transom reference header.replace\n  transom reference relay.tls\n  transom reference tests\n  transom reference --json | jq -r '.actions[].name'"
 )]
 pub struct Args {
-    /// An action or a condition; all of them, a line each, if not given
-    #[arg(value_name = "ACTION|CONDITION")]
+    /// An action, a condition or a section of the files, such as relay.tls; all of them, a line each, if not given
+    #[arg(value_name = "NAME")]
     name: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -54,11 +56,12 @@ struct Key {
     about: &'static str,
 }
 
-/// The manual, or the pages of one name: `tag` is both.
+/// The manual, or the pages of one name: `tag` is a condition and an action.
 #[derive(Clone, Debug, Serialize)]
 struct Manual {
     conditions: Vec<Page>,
     actions: Vec<Page>,
+    sections: Vec<Section>,
 }
 
 /// Shows the manual.
@@ -74,7 +77,7 @@ pub fn run(args: Args, _: &Global) -> Exit {
             Ok(pages) => pages,
             Err(near) => {
                 let hint = near.map_or_else(|| "`transom reference` lists them all".to_owned(), |near| format!("did you mean `{near}`?"));
-                complain(&format!("error: no action or condition is called `{name}`: {hint}"));
+                complain(&format!("error: no action, condition or section is called `{name}`: {hint}"));
                 return Exit::Usage;
             }
         },
@@ -102,15 +105,17 @@ fn pages<T: ?Sized>(entries: &[&'static Entry<T>]) -> Vec<Page> {
 
 impl Manual {
     fn whole() -> Manual {
-        Manual { conditions: pages(condition::ENTRIES), actions: pages(action::ENTRIES) }
+        Manual { conditions: pages(condition::ENTRIES), actions: pages(action::ENTRIES), sections: section::all() }
     }
 
     /// The pages of that name, or the nearest name there is.
-    fn about(&self, name: &str) -> Result<Manual, Option<&'static str>> {
+    fn about(&self, name: &str) -> Result<Manual, Option<&str>> {
         let of = |pages: &[Page]| pages.iter().filter(|page| page.name == name).cloned().collect::<Vec<_>>();
-        let found = Manual { conditions: of(&self.conditions), actions: of(&self.actions) };
-        if found.conditions.is_empty() && found.actions.is_empty() {
-            return Err(nearest(name, self.conditions.iter().chain(&self.actions).map(|page| page.name)));
+        let sections = self.sections.iter().filter(|section| section.is_called(name)).cloned().collect();
+        let found = Manual { conditions: of(&self.conditions), actions: of(&self.actions), sections };
+        if found.conditions.is_empty() && found.actions.is_empty() && found.sections.is_empty() {
+            let pages = self.conditions.iter().chain(&self.actions).map(|page| page.name);
+            return Err(nearest(name, pages.chain(self.sections.iter().map(|section| section.name.as_str()))));
         }
         Ok(found)
     }
@@ -118,16 +123,20 @@ impl Manual {
     /// A line for each.
     fn listed(&self, width: Option<u16>) -> String {
         let rows = |pages: &[Page]| table(pages.iter().map(|page| vec![page.name, page.about]), width);
+        let sections = table(self.sections.iter().map(|section| vec![section.name.as_str(), section.about]), width);
         let head = |text: &str| format!("{HEADING}{text}{HEADING:#}\n");
         let foot = "`transom reference NAME` shows keys and an example.\n";
-        [head("Conditions"), rows(&self.conditions), "\n".to_owned(), head("Actions"), rows(&self.actions), format!("\n{foot}")].concat()
+        let (conditions, actions) = (rows(&self.conditions), rows(&self.actions));
+        let parts = [("Conditions", conditions), ("Actions", actions), ("Sections of transom.yaml and of rule files", sections)];
+        parts.into_iter().map(|(title, rows)| head(title) + &rows + "\n").collect::<String>() + foot
     }
 
     /// All that is known of each.
     fn in_full(&self, width: Option<u16>) -> String {
         let conditions = self.conditions.iter().map(|page| page.text("condition", ("It holds for", "and not for"), width));
         let actions = self.actions.iter().map(|page| page.text("action", ("Before", "After"), width));
-        conditions.chain(actions).collect::<Vec<_>>().join("\n")
+        let sections = self.sections.iter().map(|section| section.text(width));
+        conditions.chain(actions).chain(sections).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -191,6 +200,18 @@ mod tests {
     fn an_unknown_name_is_told_with_the_nearest() {
         assert_eq!(whole().about("header.remov").unwrap_err(), Some("header.remove"));
         assert_eq!(whole().about("zzzzzzzzzzzz").unwrap_err(), None);
+        assert_eq!(whole().about("relay.tsl").unwrap_err(), Some("relay.tls"));
+    }
+
+    #[test]
+    fn a_section_is_found_by_its_path_and_by_its_last_word() {
+        let manual = whole();
+        let names = |name: &str| manual.about(name).unwrap().sections.iter().map(|section| section.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names("relay.tls"), ["relay.tls"]);
+        assert_eq!(names("listeners[].tls"), ["listeners.tls"]);
+        assert_eq!(names("expect"), ["tests.expect"]);
+        let text = plain(&manual.about("tests").unwrap().in_full(None));
+        assert!(text.contains("tests (in rule files)") && text.contains("inline") && text.contains("    tests:\n"), "{text}");
     }
 
     #[test]

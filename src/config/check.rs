@@ -10,6 +10,9 @@ use crate::chain::route::{DEFAULT, Routes};
 use crate::smtp::auth::Mechanism;
 use crate::yaml::{FromNode, Kind, Node, Problems, Span};
 
+/// What every server has to take (RFC 5321 4.5.3.1.7).
+const SMALLEST: u64 = 64 * 1024;
+
 /// Everything that is asked of the file as a whole.
 pub(super) fn sections(configuration: &Node, known: &Routes, values: &Limits, problems: &mut Problems) {
     listeners(configuration, problems);
@@ -28,18 +31,35 @@ fn listeners(configuration: &Node, problems: &mut Problems) {
     }
     let mut names = HashMap::new();
     let mut addresses = HashMap::new();
+    let mut bound: Vec<(Address, usize)> = Vec::new();
     for node in nodes {
         // What is wrong with one alone has been reported where the section was read.
         let Ok(listener) = Listener::from_node(node, &mut Problems::default()) else { continue };
         let place = |key: &str| node.get(key).unwrap_or(node).span.clone();
-        once(&mut names, listener.name.to_string(), &place("name"), "listener is called", problems);
+        // Without a name it is called as its address.
+        if node.get("name").is_some() || !addresses.contains_key(&listener.address.to_string()) {
+            once(&mut names, listener.name.to_string(), &place("name"), "listener is called", problems);
+        }
         if !matches!(listener.address, Address::Tcp(address) if address.port() == 0) {
+            let line = place("address").line_column().0;
+            if let Some((first, line)) = bound.iter().find(|(other, _)| covers(other, &listener.address)) {
+                let title = format!("{} cannot be listened on beside {first}", listener.address);
+                problems.error(&place("address"), title, format!("that of line {line} is, or has, every address at this port"));
+            }
+            bound.push((listener.address.clone(), line));
             once(&mut addresses, listener.address.to_string(), &place("address"), "listener has the address", problems);
         }
         exposure(configuration, &listener, &place("address"), problems);
         logins(&listener, node, problems);
         trust::check(configuration, node, problems);
     }
+}
+
+/// Whether one of two different addresses is every address of its kind, at the port of the other.
+fn covers(one: &Address, other: &Address) -> bool {
+    let (Address::Tcp(one), Address::Tcp(other)) = (one, other) else { return false };
+    let every = one.ip().is_unspecified() || other.ip().is_unspecified();
+    every && one != other && one.port() == other.port() && one.is_ipv4() == other.is_ipv4()
 }
 
 /// A next hop that is a listener of this server would be sent its own mail until a hop counter ends it.
@@ -171,6 +191,10 @@ fn admin(configuration: &Node, problems: &mut Problems) {
 fn limits(configuration: &Node, limits: &Limits, problems: &mut Problems) {
     let Some(section) = configuration.get("limits") else { return };
     let place = |key: &str| section.get(key).unwrap_or(section).span.clone();
+    if limits.message_size.0 < SMALLEST {
+        let title = format!("no message over {} gets in", limits.message_size);
+        problems.warning(&place("message_size"), title, "a number alone is bytes: 50MB is what is usual");
+    }
     if limits.message_size > limits.temporary_disk.max(limits.memory_per_message) {
         let title = format!("no message of `message_size`, {}, will ever fit", limits.message_size);
         problems.warning(&place("temporary_disk"), title, format!("`temporary_disk` is {}", limits.temporary_disk));

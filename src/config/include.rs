@@ -45,6 +45,11 @@ pub(super) fn links(chain: &Node, base: &Path, known: &mut Known, shared: &mut S
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
     for entry in entries {
+        if let Some(path) = entry.scalar() {
+            let title = format!("a chain entry wants a mapping, found {}", entry.described());
+            problems.error(&entry.span, title, format!("write `include: {path}`, in a list in brackets `{{include: {path}}}`"));
+            continue;
+        }
         let Ok(mut settings) = Settings::of("a chain entry", entry, problems) else { continue };
         let pattern = settings.need::<String>("include", problems);
         let when = settings.node("when").map(|node| shared.when(node, problems)).transpose();

@@ -17,7 +17,6 @@ mod tls;
 pub mod trust;
 pub mod users;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,7 +68,7 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
     let text = match disk::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            problems.missing(format!("{} cannot be read: {}", path.display(), cause(&error)), "");
+            problems.missing(format!("{} cannot be read: {}", path.display(), disk::cause(&error)), "");
             return Err(problems);
         }
     };
@@ -81,15 +80,6 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded, Problems> {
             problems.sort();
             Err(problems)
         }
-    }
-}
-
-/// Why a file cannot be read, in an operator's words.
-fn cause(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => error.to_string(),
     }
 }
 
@@ -328,7 +318,6 @@ spool: {}
         let told = load_files(&files, Options::default()).map(|_| ()).unwrap_err();
         for expected in [
             "unknown key in a listener: `adress`",
-            "a listener has no `address`",
             "`message_size` wants a size",
             "`recipients` wants a whole number",
             "`command` wants a time",
@@ -344,7 +333,7 @@ spool: {}
         ] {
             assert!(told.iter().any(|title| title.starts_with(expected)), "{expected}: {told:#?}");
         }
-        assert_eq!(told.len(), 14, "{told:#?}");
+        assert_eq!(told.len(), 13, "{told:#?}");
     }
 
     #[test]
@@ -365,6 +354,14 @@ spool: {}
     }
 
     #[test]
+    fn a_size_that_no_mail_keeps_to_is_odd() {
+        let text = "listeners: [{address: '127.0.0.1:25'}]\nrelay: {next_hops: ['mx:25']}\nlimits: {message_size: 50}";
+        let loaded = load_files(&[("transom.yaml", text)], Options::default()).unwrap();
+        let told: Vec<&str> = loaded.warnings.iter().map(|problem| problem.title.as_str()).collect();
+        assert_eq!(told, ["no message over 50B gets in"]);
+    }
+
+    #[test]
     fn two_listeners_share_neither_name_nor_address() {
         let told = told(
             "
@@ -378,6 +375,18 @@ listeners:
 ",
         );
         assert_eq!(told, ["a second listener is called `a`", "a second listener has the address `127.0.0.1:25`"]);
+    }
+
+    #[test]
+    fn listeners_that_get_in_each_others_way_are_told_once() {
+        let of = |one: &str, other: &str| {
+            format!("inside: {{}}\nrelay: {{next_hops: ['mx:2525']}}\nlisteners: [{{address: '{one}'}}, {{address: '{other}'}}]")
+        };
+        assert_eq!(told(&of("127.0.0.1:25", "127.0.0.1:25")), ["a second listener has the address `127.0.0.1:25`"]);
+        assert_eq!(told(&of("0.0.0.0:25", "127.0.0.1:25")), ["127.0.0.1:25 cannot be listened on beside 0.0.0.0:25"]);
+        assert_eq!(told(&of("[::1]:25", "[::]:25")), ["[::]:25 cannot be listened on beside [::1]:25"]);
+        loaded(&of("0.0.0.0:25", "127.0.0.1:26"));
+        loaded(&of("0.0.0.0:25", "[::1]:25"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod summary;
 mod tls;
 pub mod view;
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,8 @@ use tokio_util::task::TaskTracker;
 use self::connection::Connection;
 use self::cores::Cores;
 pub use self::listener::{Arrival, Listening, Socket};
-use self::peer::Peer;
+pub use self::peer::Peer;
+pub use self::permission::Permission;
 pub use self::reload::{Reload, ReloadError};
 use self::shared::{Entrance, Setup, Shared};
 use self::view::View;
@@ -55,7 +57,7 @@ const COUNTS: Duration = Duration::from_secs(5);
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {error}{}", advice(.address, .error))]
     Listen { address: Address, error: std::io::Error },
     /// It came out, once bound, as reachable from other machines, and nothing says what is inside.
     #[error("{0} can be reached from other machines: say with `inside:` who may relay, or listen on 127.0.0.1")]
@@ -66,6 +68,20 @@ pub enum StartError {
     Loop(String),
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+}
+
+/// What to do about an address that cannot be listened on.
+fn advice(address: &Address, error: &std::io::Error) -> &'static str {
+    match (error.kind(), address) {
+        (ErrorKind::AddrInUse, _) => "; another program, or another listener, has it: `ss -lnptx` shows who, or choose another port",
+        (ErrorKind::AddrNotAvailable, _) => "; no interface of this machine has it: see `ip address`",
+        (ErrorKind::PermissionDenied, Address::Tcp(_)) => {
+            "; ports below 1024 want root, CAP_NET_BIND_SERVICE, or a socket of systemd (`address: \"systemd:NAME\"`)"
+        }
+        (ErrorKind::PermissionDenied, _) => "; this user may not write in its directory: see its owner and mode",
+        (ErrorKind::NotFound, Address::Unix(_)) => "; its directory is not there: make it",
+        _ => "",
+    }
 }
 
 /// A server whose listeners are bound.

@@ -109,7 +109,9 @@ fn write(keys: &[Key], depth: usize, lines: &mut Vec<String>) {
         match key.holds {
             Holds::Default(value) | Holds::Example(value) => {
                 if !value.is_empty() {
-                    lines.push(format!("{indent}{}: {value}", key.name));
+                    let mut value = value.lines();
+                    lines.push(format!("{indent}{}: {}", key.name, value.next().unwrap_or_default()));
+                    lines.extend(value.map(|line| format!("{indent}{line}")));
                 }
             }
             Holds::Section(inner) => {

@@ -100,9 +100,8 @@ impl Builder<'_, '_> {
     fn unreadable(&mut self, error: &ScanError) -> Reported {
         let at = self.places.byte(*error.marker());
         let source = self.places.source;
-        if ["found a tab", "tabs disallowed"].iter().any(|tab| error.info().contains(tab))
-            && let Some(tab) = indenting_tab(&source.text, at)
-        {
+        let says_so = ["found a tab", "tabs disallowed"].iter().any(|tab| error.info().contains(tab));
+        if let Some(tab) = indenting_tab(&source.text, at).filter(|tab| says_so || *tab < at) {
             let told = self.problems.error(&source.span(tab, tab + 1), "a tab at the beginning of a line", "YAML is indented with blanks");
             self.mend(source.span(tab, tab + 1).line_column().0);
             return told;
@@ -361,6 +360,7 @@ mod tests {
             ("a: x\nb\nc: d\n", "3:1", "the line above"),
             ("a:\n  - b: c\n\td: e\n", "3:1", "with blanks"),
             ("a:\n  - b: c\n    d:\n\t  e: f\n", "4:1", "with blanks"),
+            ("a:\n  - b: c\nd: e\n\tf: {g: h}\n", "4:1", "with blanks"),
             ("a: {b:{c: d}}\n", "1:6", "behind the colon"),
         ] {
             let mut problems = Problems::default();

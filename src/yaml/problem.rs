@@ -85,6 +85,12 @@ impl Problems {
         }
     }
 
+    /// Takes an error back that another one tells better.
+    pub fn take_back(&mut self, span: &Span, title: &str) {
+        let there = |other: &Span| Arc::ptr_eq(&other.source, &span.source) && (other.start, other.end) == (span.start, span.end);
+        self.found.retain(|problem| problem.title != title || !problem.span.as_ref().is_some_and(there));
+    }
+
     /// Adds an error that has no place: a file that is not there.
     pub fn missing(&mut self, title: impl Into<String>, label: impl Into<String>) -> Reported {
         self.add(Level::Error, None, title.into(), label.into())

@@ -1,6 +1,6 @@
 //! Taking a mapping apart key by key, so that a leftover key is an unknown key with its place.
 
-use super::{Edit, FromNode, Key, Kind, Node, Problems, Reported, Span, quoted};
+use super::{Edit, FromNode, Key, Kind, Node, Problems, Reported, Span, nearest, quoted};
 
 /// The keys of one mapping that are not taken yet.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub struct Settings<'n> {
     pub span: Span,
     entries: Vec<Entry<'n>>,
     valid: Vec<&'static str>,
+    missing: Vec<&'static str>,
     failed: bool,
 }
 
@@ -38,7 +39,7 @@ impl<'n> Settings<'n> {
                 ));
             }
         };
-        Ok(Settings { what, span: node.span.clone(), entries, valid: Vec::new(), failed: false })
+        Ok(Settings { what, span: node.span.clone(), entries, valid: Vec::new(), missing: Vec::new(), failed: false })
     }
 
     /// The node under `key`, marked as known and taken.
@@ -75,7 +76,12 @@ impl<'n> Settings<'n> {
             return self.read(key, node, problems);
         }
         self.failed = true;
-        Err(problems.error(&self.span, format!("{} has no `{key}`", self.what), format!("`{key}:` is needed here")))
+        self.missing.push(key);
+        Err(problems.error(&self.span, self.lacks(key), format!("`{key}:` is needed here")))
+    }
+
+    fn lacks(&self, key: &str) -> String {
+        format!("{} has no `{key}`", self.what)
     }
 
     /// The value under `key`, or `default`; a wrong one is reported, and [`finish`](Settings::finish) remembers it.
@@ -96,6 +102,10 @@ impl<'n> Settings<'n> {
     pub fn finish(self, problems: &mut Problems) -> Result<(), Reported> {
         let mut result = if self.failed { Err(Reported) } else { Ok(()) };
         for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !entry.taken && !entry.key.text.is_empty()) {
+            // One mistake is told once: the key that is missing is there, with a slip in it.
+            if let Some(meant) = nearest(&entry.key.text, self.valid.iter().copied()).filter(|meant| self.missing.contains(meant)) {
+                problems.take_back(&self.span, &self.lacks(meant));
+            }
             let valid = self.valid.iter().copied();
             result = Err(problems.unknown(&entry.key.span, &format!("key in {}:", self.what), &entry.key.text, valid));
             if let Some(edit) = self.comma(at) {
@@ -141,6 +151,22 @@ mod tests {
         assert_eq!(
             told,
             ["unknown key in `thing`: `valeu` | did you mean `value`?", "unknown key in `thing`: `longer` | known: name, value"]
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_needed_and_has_a_slip_in_it_is_told_once() {
+        let told = with("nmae: a\nother: b", |settings, problems| {
+            assert!(settings.need::<String>("name", problems).is_err());
+            assert!(settings.need::<String>("port", problems).is_err());
+        });
+        assert_eq!(
+            told,
+            [
+                "`thing` has no `port` | `port:` is needed here",
+                "unknown key in `thing`: `nmae` | did you mean `name`?",
+                "unknown key in `thing`: `other` | known: name, port"
+            ]
         );
     }
 

@@ -103,7 +103,13 @@ impl FromNode for f64 {
 /// Every item; all wrong ones are reported.
 impl<T: FromNode> FromNode for Vec<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Vec<T>, Reported> {
-        let Some(items) = node.list() else { return Err(node.wants("a list, `[…]`", problems)) };
+        let Some(items) = node.list() else {
+            let wanted = node.wants("a list, `[…]`", problems);
+            if node.scalar().is_some() {
+                problems.mend(&[(node.span.start..node.span.end, format!("[{}]", &node.span.source.text[node.span.start..node.span.end]))]);
+            }
+            return Err(wanted);
+        };
         let read: Vec<_> = items.iter().map(|item| T::from_node(item, problems)).collect();
         read.into_iter().collect()
     }
@@ -216,6 +222,14 @@ mod tests {
         for wrong in [".inf", "nan", "inf", "x"] {
             assert!(read::<f64>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn one_value_where_a_list_is_wanted_is_shown_in_brackets() {
+        let mut problems = Problems::default();
+        let node = crate::yaml::parse(&crate::yaml::Source::new("test.yaml", "hops: mx:25"), &mut problems).unwrap();
+        assert!(Vec::<String>::from_node(node.get("hops").unwrap(), &mut problems).is_err());
+        assert_eq!(problems.iter().next().unwrap().fix.as_ref().unwrap().lines, ["hops: [mx:25]"]);
     }
 
     #[test]

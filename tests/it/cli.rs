@@ -83,7 +83,7 @@ fn check_says_the_same_and_as_json_with_every_place() {
     let directory = directory(&[("transom.yaml", &SMALLEST.replace("listeners", "listener"))]);
     let told = run(directory.path(), &["check"]);
     assert_eq!((told.status, told.out.as_str()), (78, ""));
-    assert!(told.error.contains("did you mean `listeners`?") && told.error.ends_with("2 errors; not fit to start\n"), "{}", told.error);
+    assert!(told.error.contains("did you mean `listeners`?") && told.error.ends_with("1 error; not fit to start\n"), "{}", told.error);
 
     let told = run(directory.path(), &["check", "--json"]);
     assert_eq!((told.status, told.error.as_str()), (78, ""));
@@ -160,6 +160,19 @@ chain: [{include: a.yaml}]
         (unknown.status, unknown.error.trim()),
         (64, "error: no listener is called `queu`: there is plain, queue, strict, wrapping")
     );
+}
+
+#[test]
+fn explain_tells_whom_the_client_may_not_send_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let configuration =
+        "listeners: [{address: '127.0.0.1:25'}]\ninside: {domains: [inside.example]}\nrelay: {next_hops: ['127.0.0.1:26']}\n";
+    std::fs::write(directory.path().join("transom.yaml"), configuration).unwrap();
+    std::fs::write(directory.path().join("m.eml"), "Subject: x\n\ntext\n").unwrap();
+    let explain = |more: &[&str]| run(directory.path(), &[&["explain", "m.eml", "--to", "b@elsewhere.example"], more].concat()).out;
+    assert!(explain(&[]).contains("over SMTP <b@elsewhere.example> is not taken: 550 5.7.1 Relaying denied"));
+    assert!(explain(&["--json"]).contains("\"denied\": [\n    \"b@elsewhere.example\""));
+    assert!(!explain(&["--user", "anna"]).contains("is not taken"));
 }
 
 #[test]

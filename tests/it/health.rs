@@ -290,4 +290,5 @@ fn an_address_that_is_taken_stops_the_start() {
     assert_eq!(output.status.code(), Some(69));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains(&format!("cannot listen on {}", taken.local_addr().unwrap())), "{told}");
+    assert!(told.contains("another program, or another listener, has it"), "{told}");
 }

@@ -163,7 +163,9 @@ fn whom_the_next_hop_refuses_is_in_the_log_with_its_words() {
     client.expect("MAIL FROM:<a@outside.example>", "250 ");
     client.expect("RCPT TO:<no@inside.example>", "550 5.1.1 nobody");
     let told = transom.wait_for_log("recipient refused by the next hop");
-    for part in ["from=<a@outside.example>", "to=<no@inside.example>", &format!("next_hop={}", refuses.address), "answer=\"550 5.1.1 nobody\""] {
+    for part in
+        ["from=<a@outside.example>", "to=<no@inside.example>", &format!("next_hop={}", refuses.address), "answer=\"550 5.1.1 nobody\""]
+    {
         assert!(told.contains(part), "{part} in {told}");
     }
 

@@ -72,7 +72,7 @@ pub(super) fn untested(files: &[Arc<RuleFile>], rules: &[Written<'_>], fired: &B
                 problems.warning(rule.span, format!("no test sees `{}` fire", rule.name), label);
             }
         } else if let Some(rule) = untested.next() {
-            let label = "under `tests:`, each with a message and what is expected; `transom reference` shows how";
+            let label = "under `tests:`, each with a message and what is expected; `transom reference tests` shows how";
             problems.warning(rule.span, "the rules of this file have no tests", label);
         }
     }
@@ -139,7 +139,7 @@ tests: [{name: t, inline: x, expect: {not_fired: [b]}}]
         assert_eq!(
             told,
             [
-                "a.yaml:1: the rules of this file have no tests: under `tests:`, each with a message and what is expected; `transom reference` shows how"
+                "a.yaml:1: the rules of this file have no tests: under `tests:`, each with a message and what is expected; `transom reference tests` shows how"
             ]
         );
     }

@@ -50,6 +50,16 @@ impl Kind {
     fn has_trailing_comments(self) -> bool {
         !matches!(self, Kind::Regex | Kind::Text)
     }
+
+    /// What an entry looks like, for who wrote one that is none.
+    fn example(self) -> &'static str {
+        match self {
+            Kind::Address => "such as anna@example.org",
+            Kind::Domain => "such as example.org, or .example.org for its subdomains",
+            Kind::Cidr => "such as 192.0.2.0/24 or 192.0.2.1",
+            Kind::Regex | Kind::Text => "",
+        }
+    }
 }
 
 /// A list by its name.
@@ -165,7 +175,7 @@ fn told(span: Option<&Span>, title: &str) -> String {
 fn read(path: &Path, kind: Kind, limits: &Limits, problems: &mut Problems) -> Option<(Content, usize)> {
     let name = path.display().to_string();
     let text =
-        disk::read_to_string(path).map_err(|error| problems.missing(format!("cannot read the list {name}"), error.to_string())).ok()?;
+        disk::read_to_string(path).map_err(|error| problems.missing(format!("cannot read the list {name}"), disk::cause(&error))).ok()?;
     let source = Source::new(name, text);
     let lines = lines(&source.text, kind);
     let entries: Vec<&str> = lines.iter().map(|(_, entry)| *entry).collect();
@@ -188,7 +198,7 @@ fn build(
     Content::of(kind, entries, limits).map_err(|wrong: Vec<Wrong>| {
         let more = wrong.len().saturating_sub(SHOWN);
         for (index, why) in wrong.into_iter().take(SHOWN) {
-            problems.error(&place(index), why, "");
+            problems.error(&place(index), why, kind.example());
         }
         if more > 0 {
             problems.missing(format!("and {more} more entries like these"), "is its `kind` right?");
@@ -465,7 +475,7 @@ mod tests {
         let mut problems = Problems::default();
         assert!(read(&path, Kind::Domain, &Limits::default(), &mut problems).is_none());
         let told = problems.iter().map(logged).collect::<String>();
-        assert!(told.starts_with("cannot read the list ") && told.contains("a.txt: No such file"), "{told}");
+        assert!(told.starts_with("cannot read the list ") && told.contains("a.txt: no such file"), "{told}");
         disk::write(&path, b"c.example\n").unwrap();
         look(&list, 8);
         assert!(!list.has("bb.example", false) && list.has("c.example", false));

@@ -213,15 +213,19 @@ impl Expect {
 
     fn judge_message(&self, ruling: &Ruling, received: &Message, directory: &std::path::Path, failures: &mut Vec<Failure>) {
         let result = result(ruling);
+        let (before, after) = (bytes(received), bytes(&ruling.mail.message));
         for (key, condition) in &self.conditions {
             match condition.holds(&result) {
                 Ok(true) => {}
                 Ok(false) if *key == "score" => failures.push(told(format!("score: got {}", result.score("")))),
-                Ok(false) => failures.push(told(format!("{key}: does not hold for the result"))),
+                Ok(false) if before == after => failures.push(told(format!("{key}: does not hold for the message, which is as it came"))),
+                Ok(false) => failures.push(Failure {
+                    what: format!("{key}: does not hold for the result, which is the message with these changes"),
+                    difference: Some(difference(&before, &after)),
+                }),
                 Err(error) => failures.push(told(format!("{key}: {error}"))),
             }
         }
-        let (before, after) = (bytes(received), bytes(&ruling.mail.message));
         match self.unchanged {
             Some(true) if before != after => {
                 failures

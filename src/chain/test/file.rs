@@ -25,7 +25,7 @@ impl TestFile {
         let text = match disk::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                problems.missing(format!("cannot read {name}"), error.to_string());
+                problems.missing(format!("cannot read {name}"), disk::cause(&error));
                 return None;
             }
         };

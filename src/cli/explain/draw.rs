@@ -12,6 +12,7 @@ use crate::chain::test::bytes;
 use crate::chain::trace::{Asked, Edit, RuleTrace};
 use crate::message::{Message, Part};
 use crate::smtp::envelope::Recipient;
+use crate::smtp::reply;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -103,7 +104,7 @@ fn edit(edit: &Edit, out: &mut String) {
     }
     if edit.before.is_empty() && edit.after.is_empty() {
         // A verdict says all by its name; an edit that is not there is told, so that nobody looks for it.
-        let edits = ["header.", "body.", "sender.", "recipient."].iter().any(|kind| edit.action.starts_with(kind));
+        let edits = ["header.", "body.", "sender.", "recipient.", "address."].iter().any(|kind| edit.action.starts_with(kind));
         let nothing = if edits { format!("  {DIM}nothing to change{DIM:#}") } else { String::new() };
         let _ = writeln!(out, "{head}{nothing}");
         return;
@@ -148,6 +149,11 @@ fn outcome(part: &chain::Part, explained: &Explained, out: &mut String) {
         parts.extend(next_hop.map(|next_hop| format!("next hop {next_hop}")));
     }
     let _ = writeln!(out, " {}", parts.join(" · "));
+    for path in explained.denied(part) {
+        let reply = reply::relaying_denied().in_one_line();
+        let why = "neither the client nor this recipient is inside (`inside:`, `origin:`)";
+        let _ = writeln!(out, " {BAD}but over SMTP {} is not taken{BAD:#}: {reply}; {why}", printable(&path.to_string()));
+    }
     let observed: Vec<_> = ruling.observed().collect();
     if !observed.is_empty() {
         let _ = writeln!(out, " observed: {}", observed.join(", "));
@@ -237,6 +243,7 @@ fn of_part(part: &chain::Part, explained: &Explained) -> Value {
     object!({
         "given": part.recipients.iter().map(Recipient::address).collect::<Vec<_>>(),
         "told_apart_by": part.by.as_deref(),
+        "denied": explained.denied(part).map(Recipient::address).collect::<Vec<_>>(),
         "outcome": ruling.word(),
         "reply": ruling.reply(),
         "holds": ruling.holds.iter().map(|hold| object!({ "rule": &*hold.rule, "reason": hold.reason })).collect::<Vec<_>>(),

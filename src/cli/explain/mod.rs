@@ -14,9 +14,10 @@ use crate::chain::class::Part;
 use crate::chain::route::DEFAULT;
 use crate::chain::test::normalized;
 use crate::chain::{Chain, example};
-use crate::config::{Listener, Malformed, Options};
+use crate::config::{Address, Listener, Malformed, Options};
 use crate::mail::{Client, Inside, Mail, Origin, Standing};
 use crate::message::{self, Message};
+use crate::server::{Peer, Permission};
 use crate::smtp::envelope::{Declared, Envelope, Recipient};
 use crate::smtp::path::Path;
 
@@ -81,9 +82,16 @@ struct Explained {
     before: Option<&'static str>,
     /// Whether what the rules refuse is held (`behind_queue`).
     behind_queue: bool,
+    /// Recipients to whom this client may not send, whatever the rules say.
+    denied: Vec<Recipient>,
 }
 
 impl Explained {
+    /// Those of a part that its client may not send to.
+    fn denied<'a>(&'a self, part: &'a Part) -> impl Iterator<Item = &'a Recipient> {
+        part.recipients.iter().filter(|recipient| self.denied.contains(recipient))
+    }
+
     /// Where a part would go: its route, if it is a named one, and the next hop that is asked first.
     fn way<'a>(&'a self, part: &'a Part) -> (Option<&'a str>, Option<&'a str>) {
         let route = part.ruling.route.as_deref().unwrap_or(DEFAULT);
@@ -111,6 +119,7 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
     // Servers announce it; a rule at RCPT may ask for it.
     let declared = Declared { size: Some(received.received_size()), ..Declared::default() };
     let envelope = Envelope { sender: args.from, recipients: args.to.into_iter().map(Recipient::from).collect(), declared };
+    let denied = setting.denied(&args.client, args.user.is_some(), &envelope.recipients);
     let mail = Mail { origin, envelope, message: received.clone() };
     let policy = setting.listener.as_ref().map_or(Malformed::Accept, |listener| listener.malformed);
     let before = match policy {
@@ -120,7 +129,8 @@ fn explain(args: Args, global: &Global) -> Result<String, Exit> {
         Malformed::Wrap => Some("its header cannot be read, so rules see it as the text of a new message (`malformed: wrap`); as it came"),
     };
     let behind_queue = setting.listener.is_some_and(|listener| listener.behind_queue);
-    let explained = Explained { parts: setting.chain.parts(&mail, true), received, next_hops: setting.next_hops, before, behind_queue };
+    let explained =
+        Explained { parts: setting.chain.parts(&mail, true), received, next_hops: setting.next_hops, before, behind_queue, denied };
     Ok(if args.json { draw::json(&explained) } else { draw::text(&explained) })
 }
 
@@ -132,16 +142,25 @@ struct Setting {
     /// First next hops of the routes, by name.
     next_hops: Vec<(Arc<str>, String)>,
     listener: Option<Listener>,
+    inside: Option<Arc<Inside>>,
 }
 
 impl Setting {
+    /// To whom the listener lets this client not send; nobody where no listener is known.
+    fn denied(&self, client: &IpAddr, logged_in: bool, recipients: &[Recipient]) -> Vec<Recipient> {
+        let Some(listener) = &self.listener else { return Vec::new() };
+        let permission = Permission::new(self.inside.clone(), listener.origin, listener.trust.clone());
+        let peer = if matches!(listener.address, Address::Unix(_)) { Peer::Unix } else { Peer::new((*client, 0).into()) };
+        recipients.iter().filter(|recipient| permission.check(peer, logged_in, recipient).is_err()).cloned().collect()
+    }
+
     fn of(args: &Args, global: &Global) -> Result<Setting, Exit> {
         let is_inside = |inside: &Inside| args.user.is_some() || inside.has_address(args.client);
         let by_client = |inside: &Inside| if is_inside(inside) { Standing::Inside } else { Standing::Outside };
         if !args.rules.is_empty() {
             let chain = test::chain(&args.rules, global)?;
             let standing = by_client(&chain.shared().inside);
-            return Ok(Setting { chain, limits: example::limits(), standing, next_hops: Vec::new(), listener: None });
+            return Ok(Setting { chain, limits: example::limits(), standing, next_hops: Vec::new(), listener: None, inside: None });
         }
         let config = global.load(Options { without_tests: true, ..Options::default() })?;
         let listener = match (&args.listener, &config.listeners[..]) {
@@ -158,7 +177,8 @@ impl Setting {
         let routes = [&config.relay.route].into_iter().chain(&config.routes);
         let next_hops = routes.filter_map(|route| Some((Arc::clone(&route.name), route.next_hops.first()?.to_string()))).collect();
         let chain = Arc::clone(config.chain_of(listener.map_or("", |listener| &*listener.name)));
-        Ok(Setting { chain, limits: Arc::new(config.limits.of_message()), standing, next_hops, listener: listener.cloned() })
+        let (limits, inside) = (Arc::new(config.limits.of_message()), config.inside.clone().map(Arc::new));
+        Ok(Setting { chain, limits, standing, next_hops, listener: listener.cloned(), inside })
     }
 }
 

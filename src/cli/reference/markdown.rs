@@ -11,7 +11,7 @@ const HEAD: &str = "\
 # Reference
 
 Every key of the configuration and of rule files, every condition, every action. This page is made from the program (`make reference`); `transom reference NAME`
-shows one condition or action, `transom schema` gives an editor what it needs to complete and check as you write.
+shows one condition, action or section, `transom schema` gives an editor what it needs to complete and check as you write.
 
 Files are YAML 1.2: only `true` and `false` are true or false, and where a text is wanted a plain `1.10` or `no` is one. Patterns stand in single quotes. Sizes
 are `10MB` (10⁶ bytes) or `10MiB` (2²⁰), times `200ms`, `30s`, `5m`, `1h` or `7d`, rates `500B/s`; an IPv6 address stands in quotes: `\"[::1]:25\"`. Paths are

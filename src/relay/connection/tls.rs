@@ -38,8 +38,7 @@ impl Connection {
             TlsMode::Never | TlsMode::Implicit => return Ok(self),
             TlsMode::IfAvailable if !offered => return Ok(self),
             TlsMode::Required if !offered => {
-                let text =
-                    "offers no STARTTLS, and `relay.tls` requires it; look into its settings, or for who takes the offer away on the way";
+                let text = "it offers no STARTTLS, and `relay.tls` requires it; look into its settings, or for who takes the offer away on the way";
                 return Err(Trouble::Tls(text.to_owned()));
             }
             TlsMode::IfAvailable | TlsMode::AlwaysTry | TlsMode::Required => {}

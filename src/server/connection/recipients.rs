@@ -198,7 +198,9 @@ impl Connection {
     fn log_answer(&self, to: &Recipient, answer: Option<&Result<Answer, RelayError>>) {
         let (answer, text) = match answer {
             Some(Ok(answer)) if answer.class() != Class::Done => (Some(answer.in_one_line()), "recipient refused by the next hop"),
-            Some(Err(error)) if !matches!(error, RelayError::TooMany) => (None, "recipient not taken, for the trouble with the next hop told above"),
+            Some(Err(error)) if !matches!(error, RelayError::TooMany) => {
+                (None, "recipient not taken, for the trouble with the next hop told above")
+            }
             _ => return,
         };
         let from = self.session.transaction().map(|envelope| envelope.sender.to_string());
