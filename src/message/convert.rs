@@ -1,14 +1,16 @@
 //! For a next hop without 8BITMIME or BINARYMIME (SEMANTICS 18).
 
+use super::ascii::in_ascii;
+use super::field::Field;
 use super::part::{Part, PartId};
 use super::text::Transfer;
 use super::{Fault, Message, base64, quoted};
 
 impl Message {
-    /// This message for a next hop without 8BITMIME: parts that need it become quoted-printable.
+    /// This message for a next hop without 8BITMIME: parts that need it become quoted-printable, and headers say in ASCII what they say.
     ///
     /// # Errors
-    /// [`Fault::Message`] if such a part may not be edited (signed, encrypted, or not looked into).
+    /// [`Fault::Message`] if such a part may not be edited (signed, encrypted, or not looked into), or a field cannot be said in ASCII.
     pub fn seven_bit(&self) -> Result<Message, Fault> {
         let mut message = self.clone();
         let mut converted = Vec::new();
@@ -26,6 +28,7 @@ impl Message {
         for part in converted {
             message.relabel(part, &["8bit", "binary"], "7bit")?;
         }
+        message.headers_in_ascii()?;
         message.cover_between_parts()?;
         Ok(message)
     }
@@ -46,6 +49,25 @@ impl Message {
             self.set_part_field(part.id, "Content-Transfer-Encoding", "quoted-printable")?;
         }
         self.put_content(part.id, new)
+    }
+
+    /// That of the message, and those of parts: none of them is inside of what is signed, which was looked at before.
+    fn headers_in_ascii(&mut self) -> Result<(), Fault> {
+        for index in 0..self.fields().len() {
+            let field = &self.fields()[index];
+            if !field.raw().is_ascii() {
+                let field = said(field, PartId(0))?;
+                self.replace_field(index, field);
+            }
+        }
+        let in_need = |part: &&Part| part.header.is_some_and(|slot| self.tree().slots[slot].eight_bit);
+        for part in self.parts().iter().filter(in_need).map(|part| part.id).collect::<Vec<_>>() {
+            let fields = self.header(part)?.into_iter();
+            let fields =
+                fields.map(|field| if field.raw().is_ascii() { Ok(field) } else { said(&field, part) }).collect::<Result<_, _>>()?;
+            self.edit_part_header(part, |old| *old = fields)?;
+        }
+        Ok(())
     }
 
     /// This message for a next hop without BINARYMIME: parts that are not made of lines, or say so, become base64 (RFC 3030 3).
@@ -112,17 +134,23 @@ impl Message {
         Ok(())
     }
 
-    /// Preambles, epilogues and delimiters, which no reader shows and nothing can encode, lose their bytes over 127. Headers of parts stay.
+    /// Preambles, epilogues and delimiters, which no reader shows and nothing can encode, lose their bytes over 127.
     fn cover_between_parts(&mut self) -> Result<(), Fault> {
-        let is_header = |message: &Message, index: usize| message.parts().iter().any(|part| part.header == Some(index));
         let list: Vec<usize> = self.tree().slots.iter().enumerate().filter(|(_, slot)| slot.eight_bit).map(|(index, _)| index).collect();
-        for index in list.into_iter().filter(|index| !is_header(self, *index)).collect::<Vec<_>>() {
+        for index in list {
             let bytes = self.slot_bytes(&self.tree().slots[index])?;
             let covered = self.room_for(bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect())?;
             self.tree_mut().slots[index].replace(covered);
         }
         Ok(())
     }
+}
+
+fn said(field: &Field, part: PartId) -> Result<Field, Fault> {
+    in_ascii(field).ok_or_else(|| {
+        let name = String::from_utf8_lossy(field.name()).into_owned();
+        Fault::Message(format!("`{name}` in the header of part {} has bytes over 127 that cannot be said in ASCII", part.0))
+    })
 }
 
 /// Lines with CR LF at their ends, and no NUL.

@@ -15,6 +15,7 @@
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
+mod ascii;
 mod base64;
 mod body;
 mod boundary;
@@ -370,5 +371,13 @@ impl Message {
     #[must_use]
     pub fn eight_bit(&self) -> (bool, bool) {
         (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.eight_bit())
+    }
+
+    /// Whether there are bytes over 127 in its header, or that of a part (RFC 6532 3).
+    #[must_use]
+    pub fn has_eight_bit_header(&self) -> bool {
+        let (header, body) = self.eight_bit();
+        let of_part = |part: &Part| part.header.is_some_and(|slot| self.tree().slots[slot].eight_bit);
+        header || body && self.parts().iter().any(of_part)
     }
 }

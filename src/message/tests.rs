@@ -370,7 +370,36 @@ fn eight_bit_parts_become_quoted_printable_unless_they_are_signed() {
         )
     );
     assert!(parse(source.replace("multipart/mixed", "multipart/signed")).seven_bit().is_err());
-    assert_eq!(text(&parse("A: \u{e9}\r\n\r\nx").seven_bit().unwrap()), "A: \u{e9}\r\n\r\nx");
+}
+
+#[test]
+fn headers_of_the_message_and_of_parts_say_in_ascii_what_they_say_or_there_is_no_conversion() {
+    let source = "Subject: \u{e9}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8; name=\u{e9}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\u{e9}\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: \u{e9} <a@b>\r\n\r\nold\r\n--b--\r\n";
+    let message = parse(source);
+    let seven = message.seven_bit().unwrap();
+    assert_eq!((seven.eight_bit(), seven.parts().len()), ((false, false), message.parts().len()));
+    assert_eq!(
+        text(&seven),
+        "Subject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8; name*=utf-8''%C3%A9\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: =?utf-8?B?w6k=?= <a@b>\r\n\r\nold\r\n--b--\r\n"
+    );
+    assert_eq!(seven.parts()[1].names, message.parts()[1].names);
+    for cannot in [source.replace("Subject: ", "Message-ID: "), source.replace("<a@b>", "")] {
+        assert!(parse(cannot).seven_bit().is_err());
+    }
+    assert_eq!(text(&parse("A: \u{e9}\r\n\r\nx").seven_bit().unwrap()), "A: =?utf-8?B?w6k=?=\r\n\r\nx");
+    // Its header is not of what is signed, that of the part in it is.
+    let signed = "Subject: \u{e9}\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; name=e\r\n\r\nx\r\n--b--\r\n";
+    assert!(text(&parse(signed).seven_bit().unwrap()).starts_with("Subject: =?utf-8?B?w6k=?=\r\n"));
+    assert!(parse(signed.replace("name=e", "name=\u{e9}")).seven_bit().is_err());
+}
+
+#[test]
+fn bytes_over_127_in_headers_are_told_from_those_in_texts() {
+    let source =
+        "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; name=e\r\n\r\n\u{e9}\r\n--b--\r\n";
+    assert!(!parse(source).has_eight_bit_header());
+    assert!(parse(source.replace("=e", "=\u{e9}")).has_eight_bit_header());
+    assert!(parse(source.replace("Subject: x", "Subject: \u{e9}")).has_eight_bit_header());
 }
 
 /// Samples that the other parser reads otherwise: it takes the last of two subjects, closes up blanks, counts attached text as body, finds boundaries in mid-line

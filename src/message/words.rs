@@ -261,7 +261,9 @@ pub fn encode(text: &str, column: usize) -> String {
     letters.unwrap_or_default()
 }
 
-fn q(bytes: &[u8]) -> String {
+/// The letters of an encoded word by method Q.
+#[must_use]
+pub fn q(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut out, byte| {
         match byte {

@@ -196,7 +196,7 @@ fn joined(tokens: &[Token<'_>], keep: impl Fn(bool) -> bool) -> Vec<u8> {
 }
 
 /// RFC 822 3.3: a backslash stands before what is meant literally.
-fn unescaped(inner: &[u8]) -> Vec<u8> {
+pub fn unescaped(inner: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter();
     while let Some(byte) = bytes.next() {
@@ -206,7 +206,7 @@ fn unescaped(inner: &[u8]) -> Vec<u8> {
 }
 
 /// The length of the quoted string that begins here; none if it does not end.
-fn quoted_end(rest: &[u8]) -> Option<usize> {
+pub fn quoted_end(rest: &[u8]) -> Option<usize> {
     let mut at = 1;
     while at < rest.len() {
         match rest[at] {
@@ -219,7 +219,7 @@ fn quoted_end(rest: &[u8]) -> Option<usize> {
 }
 
 /// The length of the comment that begins here, comments inside it included; none if it does not end.
-fn comment_end(rest: &[u8]) -> Option<usize> {
+pub fn comment_end(rest: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_u32, 0);
     while at < rest.len() {
         match rest[at] {

@@ -4,7 +4,8 @@
 //! |------------|-------------------------------------------------------------------------------------|
 //! | SMTPUTF8   | refused, unless only the word was said (RFC 6531 3.2)                               |
 //! | REQUIRETLS | refused, never dropped (RFC 8689 4.2.1)                                             |
-//! | 8BITMIME   | parts that need it become quoted-printable (RFC 6152 3); refused where one may not  |
+//! | 8BITMIME   | parts that need it become quoted-printable (RFC 6152 3), headers say it in ASCII    |
+//! |            | (RFC 2047, RFC 2231); refused where one may not or cannot                           |
 //! | BINARYMIME | parts that need it become base64 (RFC 3030 3); refused where one may not            |
 //! | its size   | refused                                                                             |
 //! | DSN        | what the sender wishes to be told is dropped (RFC 3461 5.2.2), and that is logged   |
@@ -37,16 +38,17 @@ pub fn cannot_say(connection: &Connection, sender: &Path, declared: &Declared, r
 /// It cannot.
 pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message) -> Result<Option<Message>, Delivery> {
     let capabilities = &connection.capabilities;
-    if !capabilities.smtputf8 && envelope.declared.smtputf8 && message.eight_bit().0 {
+    if !capabilities.smtputf8 && envelope.declared.smtputf8 && message.has_eight_bit_header() {
         return Err(Delivery::Unfit(Unfit::NeedsSmtpUtf8));
     }
     if let Some(unfit) = cannot_say(connection, &envelope.sender, &envelope.declared, &envelope.recipients) {
         return Err(Delivery::Unfit(unfit));
     }
+    let (header, body) = message.eight_bit();
     let binary = envelope.declared.body == Some(Body::BinaryMime);
     let needs = Needs {
         lines: binary && !capabilities.binary,
-        seven_bit: !(capabilities.eight_bit || binary && capabilities.binary) && message.eight_bit().1,
+        seven_bit: !(capabilities.eight_bit || binary && capabilities.binary) && (header || body),
     };
     let converted = if needs.lines || needs.seven_bit { Some(converted(message, needs).await?) } else { None };
     let size = || converted.as_ref().unwrap_or(message).size();
@@ -90,7 +92,8 @@ async fn converted(message: &Message, needs: Needs) -> Result<Message, Delivery>
 fn convert(message: &Message, needs: Needs) -> Result<Message, (Unfit, Fault)> {
     let message = if needs.lines { message.in_lines().map_err(|fault| (Unfit::Binary, fault))? } else { message.clone() };
     // What became base64 may have been all that was 8-bit.
-    if needs.seven_bit && message.eight_bit().1 {
+    let (header, body) = message.eight_bit();
+    if needs.seven_bit && (header || body) {
         return message.seven_bit().map_err(|fault| (Unfit::EightBit, fault));
     }
     Ok(message)
