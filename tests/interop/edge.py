@@ -13,6 +13,7 @@ from dovecot import Dovecot
 from exim import Exim
 from opensmtpd import OpenSmtpd
 from postfix import Postfix
+from queues import documented
 from recorder import OFFERED, Recorder
 from transom import Transom, free_port
 
@@ -82,6 +83,20 @@ def keeps_dsn(transom, recorder):
     _, _, (mail, rcpt, *_) = recorder.wait_all()
     assert "RET=HDRS" in mail and "ENVID=an+2Bid" in mail, mail
     assert all(wish.lower() in rcpt.lower() for wish in WISHES), rcpt
+
+
+def before_the_queue(site, recorder, check):
+    """Postfix shows Transom all that clients say with MAIL and RCPT, whatever Transom announces."""
+    for trust in ("", ", trust: {xforward: [127.0.0.1]}"):
+        name, back = ("trusted" if trust else "untrusted"), free_port()
+        transom = site.transom(f"before-{name}", back, listener=trust)
+        master = documented("master.cf, before the queue", transom.port, back)
+        edge = site.add(Postfix(site.directory / f"edge-{name}", free_port(), recorder.port, "", master))
+        # Only who is trusted need not wait until the server behind has said what it has.
+        if not trust:
+            assert send(edge.port, b"Subject: x\r\n\r\nx\r\n") == [250, 250]
+            recorder.wait()
+        check(f"Postfix before the queue, {name}, keeps RET, ENVID, NOTIFY and ORCPT", lambda: keeps_dsn(edge, recorder))
 
 
 def keeps_smtputf8(transom, recorder):
@@ -305,6 +320,7 @@ def run(program, directory, tools, samples, check):
     site = Site(program, directory, tools, samples)
     recorder = Recorder((*OFFERED, "DSN", "ENHANCEDSTATUSCODES"))
     try:
+        before_the_queue(site, recorder, check)
         exim(site, recorder, check)
         opensmtpd(site, recorder, check)
         dovecot(site, check)

@@ -139,7 +139,7 @@ def run(program, directory, recorder, check):
     """Every place with its documented settings; one after the other, for they share the recorder."""
     place = "after the queue"
     sites = {
-        "before the queue": lambda at: Site(program, at, recorder, "master.cf, before the queue"),
+        "before the queue": lambda at: Site(program, at, recorder, "master.cf, before the queue", listener=", trust: {xforward: [127.0.0.1]}"),
         place: lambda at: Site(program, at, recorder, f"master.cf, {place}", f"main.cf, {place}", ", behind_queue: true"),
         f"{place}, any number of recipients": lambda at: Site(
             program, at, recorder, f"master.cf, {place}", f"main.cf, {place}", ", behind_queue: true",
