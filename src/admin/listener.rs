@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-use crate::config::Address;
 use crate::server::{Listening, Socket};
 
 /// Connections at once; the next ones wait to be accepted.
@@ -37,16 +36,10 @@ pub struct Connection {
 }
 
 impl Limited {
-    pub fn new(listening: Listening) -> Limited {
-        Limited { listening, places: Arc::new(Semaphore::new(MOST)) }
-    }
-
-    /// The address as bound.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn address(&self) -> io::Result<Address> {
-        self.listening.address()
+    /// All of these, with their places in common.
+    pub fn together(all: Vec<Listening>) -> impl Iterator<Item = Limited> {
+        let places = Arc::new(Semaphore::new(MOST));
+        all.into_iter().map(move |listening| Limited { listening, places: Arc::clone(&places) })
     }
 }
 

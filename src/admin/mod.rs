@@ -21,7 +21,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -52,11 +52,11 @@ pub struct Admin {
 
 #[derive(Debug)]
 struct Open {
-    /// As configured, and as it came out.
-    configured: Address,
+    /// As configured.
     address: Address,
     end: CancellationToken,
-    serving: JoinHandle<()>,
+    /// What the service manager passes may be several sockets.
+    serving: JoinSet<()>,
 }
 
 impl Admin {
@@ -66,46 +66,66 @@ impl Admin {
         Admin { view, open: None }
     }
 
+    /// Answers from now on what comes to these, which are bound to the address of the configuration.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn answer(&mut self, address: &Address, listening: Vec<Listening>) -> std::io::Result<()> {
+        for bound in &listening {
+            let bound = bound.address()?;
+            tracing::info!("health and metrics at {bound}");
+            if matches!(address, Address::Systemd(_)) && !bound.is_local() {
+                tracing::warn!(
+                    "whoever can reach {bound} sees next hops, names of rules and how much mail there is: let the .socket unit listen on 127.0.0.1 or a Unix socket"
+                );
+            }
+        }
+        let end = CancellationToken::new();
+        let mut serving = JoinSet::new();
+        let routes = routes(&self.view);
+        for listener in Limited::together(listening) {
+            let (routes, ended) = (routes.clone(), end.clone().cancelled_owned());
+            serving.spawn(async move {
+                // It ends when it is told to.
+                let _ = axum::serve(listener, routes).with_graceful_shutdown(ended).await;
+            });
+        }
+        self.open = Some(Open { address: address.clone(), end, serving });
+        Ok(())
+    }
+
     /// Listens there from now on, and nowhere else; none is nowhere. What listened before goes on if this cannot.
     ///
     /// # Errors
     /// The address cannot be listened on.
     pub async fn listen(&mut self, address: Option<&Address>) -> std::io::Result<()> {
-        if self.open.as_ref().map(|open| &open.configured) == address {
+        let before = self.open.as_ref().map(|open| &open.address);
+        if before == address {
             return Ok(());
         }
+        // One that is left would go on being bound, and nobody would answer there.
+        if [before, address].into_iter().flatten().any(|one| matches!(one, Address::Systemd(_))) {
+            return Err(std::io::Error::other("a socket that systemd passes is taken, and given up, only with a restart"));
+        }
         let opened = match address {
-            Some(address) => Some(self.open(address).await?),
+            Some(address) => Some((address, Listening::bind(address).await?)),
             None => None,
         };
         self.close().await;
-        self.open = opened;
-        if let Some(open) = &self.open {
-            tracing::info!("health and metrics at {}", open.address);
+        match opened {
+            Some((address, listening)) => self.answer(address, vec![listening]),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    async fn open(&self, configured: &Address) -> std::io::Result<Open> {
-        let listener = Limited::new(Listening::bind(configured).await?);
-        let address = listener.address()?;
-        let end = CancellationToken::new();
-        let (routes, ended) = (routes(&self.view), end.clone().cancelled_owned());
-        let serving = tokio::spawn(async move {
-            // It ends when it is told to.
-            let _ = axum::serve(listener, routes).with_graceful_shutdown(ended).await;
-        });
-        Ok(Open { configured: configured.clone(), address, end, serving })
     }
 
     /// Answers what is asked now, and nothing more.
     pub async fn close(&mut self) {
         if let Some(mut open) = self.open.take() {
             open.end.cancel();
-            if timeout(FAREWELL, &mut open.serving).await.is_err() {
-                open.serving.abort();
-                // However it ends, its socket is closed by then.
-                let _ = open.serving.await;
+            let ended = async { while open.serving.join_next().await.is_some() {} };
+            if timeout(FAREWELL, ended).await.is_err() {
+                // However they end, their sockets are closed by then.
+                open.serving.shutdown().await;
             }
         }
     }

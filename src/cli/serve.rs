@@ -10,8 +10,8 @@ use crate::admin::Admin;
 use crate::base::log;
 use crate::base::metrics::COUNTS;
 use crate::base::systemd::{self, Sockets};
-use crate::config::{self, Config, Options};
-use crate::server::{self, Reload, Server, StartError};
+use crate::config::{self, Address, Config, Options};
+use crate::server::{self, Listening, Reload, Server, StartError};
 use crate::yaml::{Level, Problems};
 
 const EXAMPLES: &str = "\
@@ -73,17 +73,25 @@ pub fn run(Args { without_chain }: Args, global: &Global) -> Exit {
     }
 }
 
-async fn serve(config: Config, options: Options, sockets: Sockets, log: &log::Guard) -> Result<(), StartError> {
+async fn serve(config: Config, options: Options, mut sockets: Sockets, log: &log::Guard) -> Result<(), StartError> {
     let shutdown = CancellationToken::new();
     let watched = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = watched else {
         tracing::error!("signals cannot be watched: only SIGKILL will end this server, and nothing will make it reload");
         return server::run(&config, sockets, shutdown).await;
     };
+    let unable = |address: &Address, error| StartError::Listen { address: address.clone(), error };
+    let health = match &config.admin {
+        Some(config::Admin { address }) => {
+            let listening = Listening::bind_or_take(address, &mut sockets).await.map_err(|error| unable(address, error))?;
+            Some((address, listening))
+        }
+        None => None,
+    };
     let server = Server::start(&config, sockets).await?;
     let mut admin = Admin::new(server.view());
-    if let Some(config::Admin { address }) = &config.admin {
-        admin.listen(Some(address)).await.map_err(|error| StartError::Listen { address: address.clone(), error })?;
+    if let Some((address, listening)) = health {
+        admin.answer(address, listening).map_err(|error| unable(address, error))?;
     }
     let stop = shutdown.clone();
     tokio::spawn(async move {

@@ -168,10 +168,6 @@ pub(super) fn account(configuration: &Node, route: &Route, problems: &mut Proble
 fn admin(configuration: &Node, problems: &mut Problems) {
     let Some(node) = configuration.get("admin").and_then(|admin| admin.get("address")) else { return };
     let Ok(address) = Address::from_node(node, &mut Problems::default()) else { return };
-    if let Address::Systemd(_) = address {
-        let label = "name an address of its own, such as unix:/run/transom/admin.sock";
-        problems.error(&node.span, "sockets that systemd passes are taken for mail only", label);
-    }
     if !address.is_local() {
         let title = format!("whoever can reach {address} sees next hops, names of rules and how much mail there is");
         problems.warning(&node.span, title, "listen on 127.0.0.1 or a Unix socket; else a firewall has to keep strangers away");

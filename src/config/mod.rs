@@ -612,6 +612,13 @@ limits: {temporary_disk: 1MB, bytes_in_flight: 1kB}
         assert!(with("{address: '127.0.0.1:9101'}").unwrap().warnings.iter().next().is_none());
         let warned = with("{address: '0.0.0.0:9101'}").unwrap().warnings;
         assert!(warned.iter().next().unwrap().title.starts_with("whoever can reach 0.0.0.0:9101 sees"), "{}", warned.render(false));
+        let systemd = loaded(&format!("{SMALLEST}admin: {{address: 'systemd:admin'}}"));
+        assert_eq!(systemd.admin.unwrap().address, Address::Systemd("admin".to_owned()));
+        let told = load_files(
+            &[("transom.yaml", "listeners: [{address: 'systemd:smtp'}]\nrelay: {next_hops: ['mx:25']}\nadmin: {address: 'systemd:smtp'}")],
+            Options::default(),
+        );
+        assert_eq!(told.map(|_| ()).unwrap_err(), ["systemd:smtp is an address for mail"]);
         assert_eq!(with("{address: '127.0.0.1:10025'}").map(|_| ()).unwrap_err(), ["127.0.0.1:10025 is an address for mail"]);
         assert_eq!(with("{}").map(|_| ()).unwrap_err(), ["`admin` has no `address`"]);
     }

@@ -412,7 +412,7 @@ impl FromNode for Quarantine {
 
 pub(super) const ADMIN: &[Key] = &[Key::need(
     "address",
-    manual::OWN_ADDRESS,
+    manual::ADDRESS,
     "unix:admin.sock",
     "Where `/healthz`, `/readyz` and `/metrics` are. They ask for no password: a Unix socket or 127.0.0.1.",
 )];

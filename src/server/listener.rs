@@ -80,7 +80,7 @@ impl Listening {
                 remove_dead(path).await?;
                 Ok(Listening::Unix { listener: UnixListener::bind(path)?, path: Some(path.clone()) })
             }
-            Address::Systemd(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "sockets that are passed are taken for mail only")),
+            Address::Systemd(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "what systemd passes is taken at a start")),
         }
     }
 

@@ -9,8 +9,6 @@ pub const TIME: &str = "a time such as 30s, 5m or 7d";
 pub const RATE: &str = "a rate such as 500B/s";
 pub const COUNT: &str = "a whole number";
 pub const ADDRESS: &str = "an address such as 127.0.0.1:10025, \"[::1]:25\", unix:/run/transom.sock or systemd:NAME";
-/// The same, where nothing can be passed.
-pub const OWN_ADDRESS: &str = "an address such as 127.0.0.1:9101, \"[::1]:9101\" or unix:/run/transom.sock";
 pub const CONDITION: &str = "a condition";
 pub const CONDITIONS: &str = "names, each with a condition";
 pub const ACTIONS: &str = "a list of actions";
