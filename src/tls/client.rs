@@ -37,7 +37,8 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// Settings for handshakes with servers, and the sessions that can be taken up again. Equal to another one that believes the same.
+/// Settings for handshakes with servers, and the sessions that can be taken up again: only those that were begun under these settings, for a session that is
+/// taken up proves nothing but that it is the same server. Equal to another one that believes the same.
 #[derive(Clone, Debug)]
 pub struct Client {
     trust: Arc<Trust>,

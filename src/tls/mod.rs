@@ -40,6 +40,8 @@ pub struct Agreed {
     pub cipher: &'static str,
     /// The keying material of RFC 9266, where the version makes it unique.
     pub exporter: Option<[u8; 32]>,
+    /// It took up a session again: who the other side is was proved in that one.
+    pub resumed: bool,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Agreed, cipher};
@@ -63,7 +63,8 @@ impl<S> TlsStream<S> {
             .then(|| self.session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).ok())
             .flatten();
         let cipher = self.session.negotiated_cipher_suite().map_or("unknown", |suite| cipher::name(suite.suite()));
-        Agreed { version: cipher::version(version), cipher, exporter }
+        let resumed = self.session.handshake_kind() == Some(HandshakeKind::Resumed);
+        Agreed { version: cipher::version(version), cipher, exporter, resumed }
     }
 
     /// The certificates the other side has shown, its own first.

@@ -62,6 +62,17 @@ fn server(pair: &(String, String), speech: Speech) -> (TempDir, Server) {
     (directory, server)
 }
 
+/// A handshake after which the client has read what the server said in TLS, tickets among it; whether it took up a session.
+async fn resumes(server: &Server, client: &Client, name: &str) -> Result<bool, String> {
+    let (mut here, mut there) = shake(server, client, name).await.map_err(|(_, told)| told)?;
+    here.write_all(b"220").await.unwrap();
+    here.flush().await.unwrap();
+    there.read_exact(&mut [0; 3]).await.unwrap();
+    assert_eq!(here.agreed(), there.agreed());
+    assert_eq!(there.certificates()[0].as_ref(), server.current().own());
+    Ok(there.agreed().resumed)
+}
+
 type Pair = (TlsStream<DuplexStream>, TlsStream<DuplexStream>);
 
 /// A handshake; why it failed, as both sides put it.
@@ -190,6 +201,47 @@ async fn what_a_certificate_has_to_prove() {
 }
 
 #[tokio::test]
+async fn a_session_is_taken_up_again_under_the_settings_and_the_name_it_was_begun_with_and_under_no_others() {
+    let known = authority("known");
+    let pair = signed(&params("mx.example.org"), Some(&known));
+    let old = Suite::named("ECDHE-ECDSA-AES128-GCM-SHA256").unwrap();
+    for suites in [Vec::new(), vec![old]] {
+        let (_files, server) = server(&pair, Speech { minimum: Minimum::Tls12, suites });
+        let anyone = Client::default();
+        assert_eq!(resumes(&server, &anyone, "mx.example.org").await, Ok(false));
+        assert_eq!(resumes(&server, &anyone, "mx.example.org").await, Ok(true));
+        // Nothing was proved in that one: whoever asks for proof gets it, or breaks off, however often.
+        let vouched = Client::new(Trust::Authorities(vec![known.der().clone()])).unwrap();
+        let strangers = Client::new(Trust::Authorities(vec![authority("unknown").der().clone()])).unwrap();
+        let pinned = Client::new(Trust::Key { pin: [0; 32], named: false }).unwrap();
+        for _ in 0..2 {
+            for client in [&strangers, &pinned] {
+                assert!(resumes(&server, client, "mx.example.org").await.is_err());
+            }
+        }
+        assert_eq!(resumes(&server, &vouched, "mx.example.org").await, Ok(false));
+        assert_eq!(resumes(&server, &vouched, "mx.example.org").await, Ok(true));
+        // Nor does one that was proved for one name prove another.
+        for _ in 0..2 {
+            assert!(resumes(&server, &vouched, "mx.example.net").await.unwrap_err().contains("not for mx.example.net"));
+        }
+        // Settings that are equal are not the same: after a reload all is proved anew.
+        let again = Client::new(Trust::Authorities(vec![known.der().clone()])).unwrap();
+        assert!(again == vouched);
+        assert_eq!(resumes(&server, &again, "mx.example.org").await, Ok(false));
+    }
+}
+
+#[tokio::test]
+async fn the_ticket_of_another_server_is_worth_nothing() {
+    let pair = signed(&params("mx.example.org"), None);
+    let ((_one, one), (_other, other)) = (server(&pair, Speech::default()), server(&pair, Speech::default()));
+    let client = Client::default();
+    assert_eq!(resumes(&one, &client, "mx.example.org").await, Ok(false));
+    assert_eq!(resumes(&other, &client, "mx.example.org").await, Ok(false));
+}
+
+#[tokio::test]
 async fn an_ed25519_key_and_the_old_version_serve_too() {
     let speech = Speech { minimum: Minimum::Tls12, suites: vec![Suite::named("ECDHE-ECDSA-AES128-GCM-SHA256").unwrap()] };
     let (_files, server) = server(&signed(&params("mx.example.org"), None), speech);
@@ -214,19 +266,30 @@ async fn a_client_may_have_a_certificate_and_only_one_that_is_vouched_for_has_na
         config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
         Arc::new(config)
     };
-    for (config, names) in [
-        (client(&signed(&params("c.example"), Some(&known))), Some(vec!["c.example".to_owned(), "rcgen self signed cert".to_owned()])),
-        (client(&signed(&params("c.example"), Some(&unknown))), None),
-        (Client::default().config(), None),
-    ] {
+    let names_under = async |config: &Arc<rustls::ClientConfig>| {
         let (here, there) = duplex(100_000);
         let current = server.current();
-        let name = ServerName::try_from("mx").unwrap();
-        let (accepted, connected) =
-            tokio::join!(TlsStream::accept(here, Arc::clone(&current.config)), TlsStream::connect(there, config, name));
-        connected.unwrap();
-        assert_eq!(current.names_of(accepted.unwrap().certificates()), names);
+        let connecting = TlsStream::connect(there, Arc::clone(config), ServerName::try_from("mx").unwrap());
+        let (accepted, connected) = tokio::join!(TlsStream::accept(here, Arc::clone(&current.config)), connecting);
+        let (mut accepted, mut connected) = (accepted.unwrap(), connected.unwrap());
+        accepted.write_all(b"220").await.unwrap();
+        accepted.flush().await.unwrap();
+        // With a ticket before it.
+        connected.read_exact(&mut [0; 3]).await.unwrap();
+        (accepted.agreed().resumed, current.names_of(accepted.certificates()))
+    };
+    let vouched_for = client(&signed(&params("c.example"), Some(&known)));
+    let names = Some(vec!["c.example".to_owned(), "rcgen self signed cert".to_owned()]);
+    for (config, names) in
+        [(&vouched_for, &names), (&client(&signed(&params("c.example"), Some(&unknown))), &None), (&Client::default().config(), &None)]
+    {
+        assert_eq!(names_under(config).await, (false, names.clone()));
+        assert_eq!(names_under(config).await, (true, names.clone()));
     }
+    // The certificate comes from the session that is taken up, and is judged as it is now.
+    disk::write(&directory.path().join("ca.pem"), unknown.pem().as_bytes()).unwrap();
+    assert!(server.refresh().unwrap());
+    assert_eq!(names_under(&vouched_for).await, (true, None));
 }
 
 #[test]

@@ -177,6 +177,41 @@ fn a_connection_in_tls_is_used_again_until_it_talks_out_of_turn() {
     assert_eq!((hop.log().connections, hop.log().in_tls), (2, vec![true; 5]));
 }
 
+#[test]
+fn a_session_is_taken_up_again_and_never_stands_for_a_proof_that_was_not_asked_for_then() {
+    let (known, unknown) = (authority(), authority());
+    let hop = NextHop::start([Script::offering(&["STARTTLS"]).showing(shown(&signed("127.0.0.1", Some(&known), |_| {})))]);
+    let text = |certificates: &str| {
+        format!(
+            "hostname: filter.example.org\nlisteners: [{{address: 127.0.0.1:0}}]\nrelay:\n  next_hops: [\"{}\"]\n  connections: {{idle: 0}}\n  tls: [{{mode: required, {certificates}}}]\n",
+            hop.address
+        )
+    };
+    let server = Transom::start_with(&text("certificates: ignore"), &[("known.pem", &known.pem()), ("unknown.pem", &unknown.pem())]);
+    let mut client = server.client();
+    client.hello();
+    let mut send_two = |resumed: &[bool]| {
+        for _ in 0..2 {
+            assert!(client.send("a@example.org", &["b@example.net"], MAIL).starts_with("250"));
+        }
+        assert_eq!(hop.log().resumed, resumed);
+        assert!(hop.log().in_tls.iter().all(|secured| *secured));
+    };
+    // What it offers was asked on a connection of its own.
+    send_two(&[false, true, true]);
+    server.reload(&text("certificates: verify, ca: known.pem"), &[]);
+    send_two(&[false, true, true, false, true, true]);
+    server.reload(&text("certificates: verify, ca: unknown.pem"), &[]);
+    let mut another = server.client();
+    another.hello();
+    for _ in 0..2 {
+        another.expect("MAIL FROM:<a@example.org>", "250");
+        another.expect("RCPT TO:<b@example.net>", "451 4.3.0");
+        another.expect("RSET", "250");
+    }
+    assert_eq!(hop.log().messages.len(), 4);
+}
+
 /// Whether a client that trusts `known` and wants this name is content with what the server shows.
 fn is_shown(server: &Transom, known: &Authority, name: &'static str) -> bool {
     let mut roots = RootCertStore::empty();

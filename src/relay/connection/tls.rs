@@ -105,7 +105,14 @@ async fn handshake(stream: Stream, target: &Target) -> Result<(Stream, Protectio
     };
     let agreed = stream.agreed();
     let verified = policy.client.verifies();
-    tracing::debug!(version = agreed.version, cipher = agreed.cipher, verified, "TLS with next hop {}", target.next_hop);
+    tracing::debug!(
+        version = agreed.version,
+        cipher = agreed.cipher,
+        verified,
+        resumed = agreed.resumed,
+        "TLS with next hop {}",
+        target.next_hop
+    );
     let end_point = stream.certificates().first().and_then(|certificate| end_point(certificate));
     let bindings = Bindings { exporter: agreed.exporter, end_point };
     Ok((Stream::Tls(Box::new(stream)), Protection { bindings }))

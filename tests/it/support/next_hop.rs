@@ -72,6 +72,8 @@ pub struct Log {
     pub messages: Vec<Vec<u8>>,
     /// Whether each of them came in TLS.
     pub in_tls: Vec<bool>,
+    /// Whether each handshake took up a session again.
+    pub resumed: Vec<bool>,
     /// The recipients of each message that was accepted, as far as they were.
     pub taken: Vec<Vec<String>>,
     pub connections: usize,
@@ -276,7 +278,8 @@ impl Session {
         if !self.reply(wire, "handshake", "")? {
             return Ok(false);
         }
-        wire.accept(self.script.shows.as_ref())?;
+        let resumed = wire.accept(self.script.shows.as_ref())?;
+        self.heard.note(|log| log.resumed.push(resumed));
         self.secured.set(true);
         Ok(true)
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
 
 /// What the certificate of every server here speaks for.
 const NAMES: [&str; 4] = ["filter.example.org", "scripted.example", "localhost", "127.0.0.1"];
@@ -65,14 +65,15 @@ impl Wire {
         &self.socket
     }
 
-    /// The handshake as a server.
-    pub fn accept(&self, shown: Option<&Arc<ServerConfig>>) -> io::Result<()> {
+    /// The handshake as a server; whether the client took up a session again.
+    pub fn accept(&self, shown: Option<&Arc<ServerConfig>>) -> io::Result<bool> {
         let mut connection = ServerConnection::new(shown.map_or_else(server, Arc::clone)).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut &self.socket)?;
         }
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         *self.secured.borrow_mut() = Some(Secured::Server(Box::new(connection)));
-        Ok(())
+        Ok(resumed)
     }
 
     /// The handshake as a client, which trusts the authority of the tests and knows whom it talks to.
