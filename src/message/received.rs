@@ -122,9 +122,12 @@ pub fn is_own(field: &Field, token: &str) -> bool {
         return false;
     }
     let value = field.source();
-    let mut words =
-        value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).skip_while(|word| !word.eq_ignore_ascii_case("id")).skip(1);
-    words.next().and_then(|id| id.strip_suffix(token)).is_some_and(|id| id.ends_with('.'))
+    // Behind any `id`: the client may have that name.
+    let mut before = "";
+    value.split([' ', '\t', ';']).filter(|word| !word.is_empty()).any(|word| {
+        let is_id = std::mem::replace(&mut before, word).eq_ignore_ascii_case("id");
+        is_id && word.strip_suffix(token).is_some_and(|id| id.ends_with('.'))
+    })
 }
 
 #[cfg(test)]
@@ -189,5 +192,15 @@ mod tests {
         let field = field(&evil);
         assert!(field.raw().starts_with(b"Received: from x??y??id?z.ABCDEFGHIJ???Bcc:?v ([IPv6:::1])\r\n by mx"));
         assert_eq!(hops(&[field], "ABCDEFGHIJ"), (1, 1));
+    }
+
+    #[test]
+    fn a_client_of_the_name_id_hides_no_loop() {
+        for helo in ["id", "ID"] {
+            for name in [None, Some("id")] {
+                let field = field(&Stamp { helo, name, ..example() });
+                assert_eq!(hops(&[field], "ABCDEFGHIJ"), (1, 1), "{helo} {name:?}");
+            }
+        }
     }
 }
