@@ -32,15 +32,17 @@ fn words(value: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let Some(clause) = value.trim_start().get(..5).filter(|start| start.eq_ignore_ascii_case("from ")) else { return words };
     let mut depth = 0_usize;
-    let mut said = false;
+    let (mut said, mut begun) = (false, false);
     let separate = |letter: char| letter.is_whitespace() || matches!(letter, '(' | ')' | ',' | ';');
     for piece in value.trim_start()[clause.len()..].split_inclusive(separate) {
         let word = piece.trim_end_matches(separate);
-        if depth == 0 && ["by", "via", "with", "id", "for"].iter().any(|next| word.eq_ignore_ascii_case(next)) {
+        // What the client calls itself comes first, whatever it is.
+        if begun && depth == 0 && ["by", "via", "with", "id", "for"].iter().any(|next| word.eq_ignore_ascii_case(next)) {
             break;
         }
         let claim = said || word.get(..5).is_some_and(|start| ["helo=", "ehlo="].iter().any(|mark| start.eq_ignore_ascii_case(mark)));
         if !word.is_empty() {
+            begun = true;
             if let Some((address, bracketed)) = address(word).filter(|_| !claim) {
                 words.push(Word { address, commented: depth > 0, bracketed });
             }
@@ -85,6 +87,9 @@ mod tests {
             ("from mail.example (10.0.0.1 [192.0.2.1]) by mx.example", "192.0.2.1"),
             ("from mail.example (host (odd) [192.0.2.1]:4711) by mx.example", "192.0.2.1"),
             ("FROM 192.0.2.1 BY x", "192.0.2.1"),
+            ("from by (host.example [192.0.2.1]) by mx.example", "192.0.2.1"),
+            ("from ID ([192.0.2.1])\tby mx.example", "192.0.2.1"),
+            ("from for ([192.0.2.1]) by mx.example ([10.0.0.1])", "192.0.2.1"),
         ] {
             let found = client(value).map(|address| address.to_string()).unwrap_or_default();
             assert_eq!(found, expected, "{value}");
