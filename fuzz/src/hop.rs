@@ -1,6 +1,9 @@
 //! The next hop: its replies read the same in any pieces, are bounded, and pass through another server of ours unchanged; and what a client says in MAIL,
-//! RCPT, XCLIENT and XFORWARD is said to it so that it reads the same, and with nothing that it has not offered.
+//! RCPT, XCLIENT and XFORWARD is said to it so that it reads the same, and with nothing that it has not offered; and who a client says it is ends no clause of
+//! our Received.
 
+use transom::base::clock;
+use transom::message::received::{self, Stamp};
 use transom::smtp::client::{Answer, Capabilities, Replies, Stage};
 use transom::smtp::command::{Command, SyntaxError};
 use transom::smtp::envelope::{Body, Declared, LONGEST_ORCPT, Recipient};
@@ -220,6 +223,7 @@ fn identity(told: &[Attribute], verb: &str, known: &[&str], announced: &[String]
     let words: Vec<String> = told.iter().map(ToString::to_string).collect();
     assert_eq!(attributes(&words.join(" "), known).as_deref(), Some(told), "{words:?} reads differently");
     let identity = Identity::default().told(told.to_vec());
+    traced(&identity);
     let all: Vec<String> = known.iter().map(|one| (*one).to_owned()).collect();
     let mut back = Identity::default();
     for command in identity.commands(verb, &all) {
@@ -237,4 +241,26 @@ fn identity(told: &[Attribute], verb: &str, known: &[&str], announced: &[String]
         let names = command.trim_end().split(' ').skip(1).filter_map(|word| word.split('=').next());
         names.for_each(|name| assert!(announced.iter().any(|known| known == name), "{name} was not announced: {command}"));
     }
+}
+
+/// What we write of it is one field of ASCII, in which our own token is found.
+fn traced(identity: &Identity) {
+    let stamp = Stamp {
+        helo: identity.helo.as_deref().unwrap_or_default(),
+        name: identity.name.as_deref(),
+        address: identity.address,
+        by: "mx.example",
+        with: "ESMTP",
+        tls: None,
+        id: "1",
+        token: "TOKEN",
+        recipient: None,
+        time: clock::now(),
+    };
+    let field = received::field(&stamp);
+    let text = std::str::from_utf8(field.raw()).expect("ASCII");
+    let lines: Vec<&str> = text.strip_suffix("\r\n").expect("a field ends in CR LF").split("\r\n").collect();
+    assert!(lines.iter().skip(1).all(|line| line.starts_with(' ')), "{text}");
+    assert!(lines.iter().all(|line| line.len() <= 998 && line.bytes().all(|byte| matches!(byte, b' '..=b'~'))), "{text}");
+    assert_eq!(received::hops(std::slice::from_ref(&field), "TOKEN"), (1, 1), "{text}");
 }
