@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::content::{Content, Piece};
+use super::ends::Ends;
 use super::flags::Flags;
 use super::header::places;
 use super::index::{Index, Indexer};
@@ -23,7 +24,7 @@ pub struct Body {
     pub start: u64,
     /// Flags that say nothing about the tree, as far as they were raised before anybody asked.
     noted: Flags,
-    /// What the header as received raises.
+    /// What the header as received raises, and the bytes of the body.
     outer: OnceLock<Flags>,
     tree: OnceLock<Tree>,
 }
@@ -41,32 +42,40 @@ pub struct Tree {
 
 impl Tree {
     /// The index of what stands in the content from `start` on. Content that cannot be read is one opaque leaf: a rule that looks inside errs.
-    pub fn read(limits: &Arc<Limits>, declared: Declared, content: &Content, start: u64) -> Tree {
+    fn read(limits: &Arc<Limits>, declared: Declared, content: &Content, start: u64) -> Tree {
         let mut indexer = Indexer::new(Arc::clone(limits), &declared, start);
-        let mut read = Ok(());
-        for piece in content.pieces(start..content.size()) {
-            read = read.and_then(|()| match piece {
-                Piece::Memory(bytes) => {
-                    indexer.push(&bytes);
-                    Ok(())
-                }
-                file @ Piece::File { .. } => file.for_each(&mut |run| {
-                    indexer.push(run);
-                    io::Result::Ok(())
-                }),
-            });
-        }
-        let index = match read {
+        let index = match read_from(content, start, &mut |run| indexer.push(run)) {
             Ok(()) => indexer.finish(),
             Err(_) => Index::closed(limits, &declared, start..content.size()),
         };
         Tree::new(declared, index)
     }
 
+    /// The same, and what its bytes raise.
+    pub fn read_with_flags(limits: &Arc<Limits>, declared: Declared, content: &Content, start: u64) -> (Tree, Flags) {
+        let mut ends = Ends::default();
+        let read = read_from(content, start, &mut |run| ends.push(run));
+        (Tree::read(limits, declared, content, start), if read.is_ok() { ends.finish() } else { Flags::default() })
+    }
+
     pub fn new(declared: Declared, index: Index) -> Tree {
         let Index { parts, slots, flags } = index;
         Tree { declared: Arc::new(declared), parts: Arc::new(parts), slots, flags }
     }
+}
+
+/// Hands out the bytes from `start` on.
+fn read_from(content: &Content, start: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    content.pieces(start..content.size()).try_for_each(|piece| match piece {
+        Piece::Memory(bytes) => {
+            each(&bytes);
+            Ok(())
+        }
+        file @ Piece::File { .. } => file.for_each(&mut |run| {
+            each(run);
+            Ok(())
+        }),
+    })
 }
 
 impl Body {
@@ -84,7 +93,9 @@ impl Body {
     fn beside_the_tree(&self) -> Flags {
         self.noted.and(*self.outer.get_or_init(|| {
             let block = self.content.in_one(0..self.header).expect("a header that was not looked at lies in memory");
-            outer_flags(&block, &places(&block), self.start - self.header)
+            let mut ends = Ends::default();
+            read_from(&self.content, self.start, &mut |run| ends.push(run)).expect("and so does the body");
+            outer_flags(&block, &places(&block), self.start - self.header).and(ends.finish())
         }))
     }
 
@@ -136,8 +147,8 @@ impl Message {
     /// Puts another body in place of this one, whose flags stay raised.
     pub(super) fn put_content_of(&mut self, content: Content, declared: Declared) {
         let noted = self.flags();
-        let tree = Tree::read(&self.limits, declared, &content, self.body.start);
-        self.body = Arc::new(Body::known(content, self.body.start, tree, noted));
+        let (tree, flags) = Tree::read_with_flags(&self.limits, declared, &content, self.body.start);
+        self.body = Arc::new(Body::known(content, self.body.start, tree, noted.and(flags)));
     }
 }
 

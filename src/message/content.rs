@@ -84,7 +84,7 @@ pub struct Content {
 impl Content {
     /// The content these pieces make, one after the other.
     #[must_use]
-    pub fn new(list: Vec<Piece>) -> Content {
+    pub fn new(list: impl IntoIterator<Item = Piece>) -> Content {
         let mut content = Content::default();
         for piece in list {
             let size = piece.size();
@@ -193,7 +193,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = Scratch::create(directory.path(), "x").unwrap();
         file.write_at(b"0123456789", 0).unwrap();
-        let content = Content::new(vec![memory("abc"), memory(""), Piece::File { file: Arc::new(file), span: 2..6 }, memory("xyz")]);
+        let content = Content::new([memory("abc"), memory(""), Piece::File { file: Arc::new(file), span: 2..6 }, memory("xyz")]);
         assert_eq!(content.size(), 10);
         for start in 0..=10_u64 {
             for end in start..=10 {

@@ -194,7 +194,7 @@ impl Message {
         self.separate(bytes.is_empty());
         let declared = Declared::read(self.fields.iter(), "text/plain");
         let header = self.body.content.pieces(0..self.body.start);
-        let content = Content::new(header.chain([Piece::Memory(bytes)]).collect());
+        let content = Content::new(header.chain([Piece::Memory(bytes)]));
         self.put_content_of(content, declared);
     }
 

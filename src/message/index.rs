@@ -335,7 +335,6 @@ impl Indexer {
     pub fn finish(mut self) -> Index {
         let mut lines = std::mem::take(&mut self.lines);
         let end = lines.finish(&mut self);
-        self.index.flags = self.index.flags.and(lines.flags);
         while self.state == State::Header {
             self.end_header(end..end);
         }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::flags::{Flag, Flags};
 use super::part::{Protection, is_content_field};
 
 /// How much of a line is looked at. Longer header lines are a limit's matter; no delimiter is as long.
@@ -50,8 +49,6 @@ pub struct Lines {
     tail: [u8; 2],
     /// The length of the line end before `at`.
     end_before: u64,
-    after_cr: bool,
-    pub flags: Flags,
 }
 
 impl Lines {
@@ -62,14 +59,9 @@ impl Lines {
 
     /// Takes the next bytes. The lines do not depend on how they are cut.
     pub fn push(&mut self, bytes: &[u8], reader: &mut impl Reader) {
-        let Some(first) = bytes.first() else { return };
-        let returned = std::mem::replace(&mut self.after_cr, bytes.ends_with(b"\r"));
-        self.flags.raise_if(returned != (*first == b'\n'), Flag::BareLineEnding);
-        self.flags.raise_if(*first == 0, Flag::Nul);
         let mut rest = bytes;
         if self.length > 0 {
             let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
-            self.raise(look(&bytes[..end], &bytes[1..]));
             self.keep(&bytes[..end]);
             rest = &bytes[end..];
             if self.tail[1] == b'\n' {
@@ -81,27 +73,24 @@ impl Lines {
 
     /// The lines that begin and end here; what is left behind them is kept.
     fn whole_lines(&mut self, bytes: &[u8], reader: &mut impl Reader) {
-        let Some(first) = bytes.first() else { return };
         let wanted = |reader: &mut _, at: usize| {
             bytes.get(at).is_some_and(|first| Reader::wants_all(reader) || begins_something(*first)).then_some(at)
         };
-        // What is passed over begins at `from`, and may have bytes over 127; a line that is wanted has begun, perhaps, and its end is not found yet.
-        let (mut from, mut eight_bit, mut begun) = (0, *first > 127, wanted(reader, 0));
+        // What is passed over begins at `from`; a line that is wanted has begun, perhaps, and its end is not found yet.
+        let (mut from, mut begun) = (0, wanted(reader, 0));
         let mut at = 0;
         while at < bytes.len() {
             let end = (at + BLOCK).min(bytes.len());
-            let seen = match (bytes[at..].first_chunk::<BLOCK>(), bytes[at + 1..].first_chunk::<BLOCK>()) {
-                (Some(block), Some(next)) => look(block, next),
-                _ => look(&bytes[at..end], &bytes[at + 1..]),
+            let some = match (bytes[at..].first_chunk(), bytes[at + 1..].first_chunk()) {
+                (Some(block), Some(next)) => begin_in_block(block, next),
+                _ => begin_in(&bytes[at..end], &bytes[at + 1..]),
             };
-            self.raise(seen);
-            eight_bit |= seen.eight_bit;
-            if seen.wanted || begun.is_some() {
+            if some || begun.is_some() {
                 for behind in memchr::memchr_iter(b'\n', &bytes[at..end]).map(|found| at + found + 1) {
                     if let Some(start) = begun {
-                        self.pass(&bytes[from..start], eight_bit, reader);
-                        self.hand_out(&bytes[start..behind], eight_bit, reader);
-                        (from, eight_bit) = (behind, seen.eight_bit);
+                        self.pass(&bytes[from..start], reader);
+                        self.hand_out(&bytes[start..behind], reader);
+                        from = behind;
                     }
                     begun = wanted(reader, behind);
                 }
@@ -109,37 +98,31 @@ impl Lines {
             at = end;
         }
         let start = begun.unwrap_or_else(|| memchr::memrchr(b'\n', &bytes[from..]).map_or(from, |found| from + found + 1));
-        self.pass(&bytes[from..start], eight_bit, reader);
+        self.pass(&bytes[from..start], reader);
         if start < bytes.len() {
             self.keep(&bytes[start..]);
         }
     }
 
-    fn raise(&mut self, seen: Seen) {
-        self.flags.raise_if(seen.bare, Flag::BareLineEnding);
-        self.flags.raise_if(seen.nul, Flag::Nul);
-    }
-
     /// Whole lines that are not wanted.
-    fn pass(&mut self, lines: &[u8], may_be_eight_bit: bool, reader: &mut impl Reader) {
+    fn pass(&mut self, lines: &[u8], reader: &mut impl Reader) {
         if !lines.is_empty() {
-            reader.passed(may_be_eight_bit && !lines.is_ascii());
+            reader.passed(!lines.is_ascii());
             self.at += lines.len() as u64;
             self.end_before = line_end(lines);
         }
     }
 
-    fn hand_out(&mut self, line: &[u8], may_be_eight_bit: bool, reader: &mut impl Reader) {
+    fn hand_out(&mut self, line: &[u8], reader: &mut impl Reader) {
         let span = self.at..self.at + line.len() as u64;
         self.at = span.end;
         let bytes = &line[..line.len().min(LONGEST)];
-        reader.line(&Line { bytes, span, eight_bit: may_be_eight_bit && !line.is_ascii(), end_before: self.end_before });
+        reader.line(&Line { bytes, span, eight_bit: !line.is_ascii(), end_before: self.end_before });
         self.end_before = line_end(line);
     }
 
     /// The end: a last line without an end. Returns where it is.
     pub fn finish(&mut self, reader: &mut impl Reader) -> u64 {
-        self.flags.raise_if(self.after_cr, Flag::BareLineEnding);
         if self.length > 0 {
             self.hand_out_kept(reader);
         }
@@ -169,37 +152,20 @@ impl Lines {
     }
 }
 
-/// What stands somewhere in some bytes.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is looked for by itself")]
-struct Seen {
-    /// A CR without an LF behind it, or an LF without a CR before it.
-    bare: bool,
-    nul: bool,
-    eight_bit: bool,
-    /// A line that begins something.
-    wanted: bool,
-}
-
 /// Bytes that are looked at together, without a branch between them.
 const BLOCK: usize = 256;
 
-/// Looks at bytes, given the same one byte later; at the first one only as what stands before another. Blocks are given as arrays: where their length is
-/// known, nothing is asked about it.
-#[inline]
-fn look<'b, B: IntoIterator<Item = &'b u8> + Copy>(bytes: B, next: B) -> Seen {
-    Seen {
-        bare: some(bytes, next, |one, next| (one == b'\r') != (next == b'\n')),
-        nul: some(bytes, next, |_, next| next == 0),
-        eight_bit: some(bytes, next, |_, next| next > 127),
-        wanted: some(bytes, next, |one, next| (one == b'\n') & begins_something(next)),
-    }
+/// Whether some line that [begins something](begins_something) begins in a block, given the same one byte later; the first byte counts only as what stands
+/// before another. By itself, and on arrays: together with the loop around it, a compiler makes three times as many instructions of it.
+#[inline(never)]
+fn begin_in_block(block: &[u8; BLOCK], next: &[u8; BLOCK]) -> bool {
+    begin_in(block, next)
 }
 
-/// All are looked at, without a branch: a compiler makes a few wide instructions of this. Asked for together, or with one branch in it, it makes none.
+/// The same for any length.
 #[inline]
-fn some<'b, B: IntoIterator<Item = &'b u8>>(bytes: B, next: B, is: impl Fn(u8, u8) -> bool) -> bool {
-    bytes.into_iter().zip(next).fold(false, |some, (one, next)| some | is(*one, *next))
+fn begin_in(bytes: &[u8], next: &[u8]) -> bool {
+    bytes.iter().zip(next).fold(false, |some, (one, next)| some | ((*one == b'\n') & begins_something(*next)))
 }
 
 fn line_end(line: &[u8]) -> u64 {
@@ -284,18 +250,18 @@ mod tests {
         }
     }
 
-    fn read<'a>(all: bool, pieces: impl Iterator<Item = &'a [u8]>) -> (Told, Flags, u64) {
+    fn read<'a>(all: bool, pieces: impl Iterator<Item = &'a [u8]>) -> (Told, u64) {
         let (mut lines, mut told) = (Lines::new(5), Told { all, ..Told::default() });
         for piece in pieces {
             lines.push(piece, &mut told);
         }
         let end = lines.finish(&mut told);
-        (told, lines.flags, end)
+        (told, end)
     }
 
     /// The same, told line by line.
-    fn plainly(all: bool, text: &[u8]) -> (Told, Flags) {
-        let (mut told, mut flags, mut at, mut end_before) = (Told { all, ..Told::default() }, Flags::default(), 5, 0);
+    fn plainly(all: bool, text: &[u8]) -> Told {
+        let (mut told, mut at, mut end_before) = (Told { all, ..Told::default() }, 5, 0);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let end = if line.ends_with(b"\r\n") { 2 } else { u64::from(line.ends_with(b"\n")) };
             let span = at..at + line.len() as u64;
@@ -303,28 +269,18 @@ mod tests {
             told.line(&Line { bytes: &line[..line.len().min(LONGEST)], span, eight_bit: line.iter().any(|byte| *byte > 127), end_before });
             end_before = end;
         }
-        for (at, byte) in text.iter().enumerate() {
-            let bare = match byte {
-                b'\r' => text.get(at + 1) != Some(&b'\n'),
-                b'\n' => at == 0 || text[at - 1] != b'\r',
-                _ => false,
-            };
-            flags.raise_if(bare, Flag::BareLineEnding);
-            flags.raise_if(*byte == 0, Flag::Nul);
-        }
-        (told, flags)
+        told
     }
 
     #[test]
     fn lines_are_the_same_for_every_cut_and_long_ones_are_cut_short() {
         let text = [b"a\r\n\r\n".as_slice(), &vec![b'x'; LONGEST + 10], b"\r\nb\nc\xe9"].concat();
         for step in [1, 2, 3, 1000, usize::MAX] {
-            let (told, flags, end) = read(true, text.chunks(step));
+            let (told, end) = read(true, text.chunks(step));
             assert_eq!(end, 5 + text.len() as u64);
             assert_eq!(told.lines.iter().map(|line| line.0.len()).collect::<Vec<_>>(), [3, 2, LONGEST, 2, 2], "{step}");
             assert_eq!(told.lines.iter().map(|line| line.3).collect::<Vec<_>>(), [0, 2, 2, 2, 1], "{step}");
             assert_eq!(told.lines.iter().map(|line| line.2).collect::<Vec<_>>(), [false, false, false, false, true], "{step}");
-            assert!(flags.has(Flag::BareLineEnding) && !flags.has(Flag::Nul));
         }
     }
 
@@ -333,11 +289,10 @@ mod tests {
         fn what_is_told_of_many_lines_at_once_is_what_each_of_them_tells(
             pieces in proptest::collection::vec(prop_oneof![
                 4 => (0_usize..90).prop_map(|length| vec![b'x'; length]), 8 => Just(b"\r\n".to_vec()), 2 => Just(b"\r\n--".to_vec()), 1 => Just(b"\r\nb".to_vec()),
-                1 => Just(b"\r".to_vec()), 1 => Just(b"\n".to_vec()), 1 => Just(b"\xe9".to_vec()), 1 => Just(b"\0".to_vec())], 0..40),
-            bare in any::<bool>(),
+                1 => Just(b"\r".to_vec()), 1 => Just(b"\n".to_vec()), 1 => Just(b"\xe9".to_vec())], 0..40),
             cuts in proptest::collection::vec(1_usize..900, 1..40), all in any::<bool>()
         ) {
-            let text: Vec<u8> = pieces.into_iter().filter(|piece| bare || !matches!(piece.as_slice(), b"\r" | b"\n")).flatten().collect();
+            let text: Vec<u8> = pieces.concat();
             let mut list = Vec::new();
             let mut rest = text.as_slice();
             for cut in cuts.iter().cycle() {
@@ -346,11 +301,11 @@ mod tests {
                 list.push(now);
                 rest = later;
             }
-            let (wanted, flags) = plainly(all, &text);
-            for (told, found, end) in [read(all, list.into_iter()), read(all, std::iter::once(text.as_slice()))] {
+            let wanted = plainly(all, &text);
+            for (told, end) in [read(all, list.into_iter()), read(all, std::iter::once(text.as_slice()))] {
                 prop_assert_eq!(end, 5 + text.len() as u64);
                 prop_assert_eq!(&told.lines, &wanted.lines);
-                prop_assert_eq!((told.eight_bit, found), (wanted.eight_bit, flags));
+                prop_assert_eq!(told.eight_bit, wanted.eight_bit);
             }
         }
     }

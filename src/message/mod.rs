@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `receiver`, `header` | bytes in → `Message` |
-//! | `index`, `lines`, `boundary`, `flags` | the MIME tree and what is malformed about it |
+//! | `index`, `lines`, `ends`, `boundary`, `flags` | the MIME tree and what is malformed about it |
 //! | `part`, `parameter`, `simple`, `written`, `field`, `spots`, `words` | what headers say |
 //! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
@@ -24,6 +24,7 @@ mod content;
 mod convert;
 pub mod digest;
 mod edit;
+mod ends;
 mod field;
 mod flags;
 mod header;
@@ -270,9 +271,8 @@ impl Message {
 
     /// Makes the index of the body as it now stands.
     fn index_again(&mut self, declared: Declared) {
-        let mut pieces: Vec<Piece> = self.body.content.pieces(0..self.body.start).collect();
-        pieces.extend(self.body_pieces());
-        self.put_content_of(Content::new(pieces), declared);
+        let header = self.body.content.pieces(0..self.body.start);
+        self.put_content_of(Content::new(header.chain(self.body_pieces())), declared);
     }
 
     /// The MIME tree in order of appearance. Never empty.

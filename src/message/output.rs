@@ -160,6 +160,6 @@ impl Message {
         if size > self.limits.text {
             return Err(Fault::Message(format!("the body has {size} bytes, more than limits.chain.text")));
         }
-        Ok(Content::new(self.body_pieces().collect()).read(0..size)?)
+        Ok(Content::new(self.body_pieces()).read(0..size)?)
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::body::{Body, Tree};
 use super::content::{Content, PIECE, Piece, hold};
+use super::ends::{Ends, is_bare_inside};
 use super::flags::{Flag, Flags};
 use super::header::{Place, fields, places};
 use super::index::Indexer;
@@ -54,6 +55,7 @@ struct Parsed {
     places: Vec<Place>,
     declared: Declared,
     indexer: Indexer,
+    ends: Ends,
 }
 
 /// The search for the end of the header.
@@ -73,6 +75,13 @@ struct File {
     scratch: Option<Scratch>,
     written: u64,
     share: Share,
+}
+
+impl Parsed {
+    fn push(&mut self, bytes: &[u8]) {
+        self.indexer.push(bytes);
+        self.ends.push(bytes);
+    }
 }
 
 impl Receiver {
@@ -146,7 +155,7 @@ impl Receiver {
         }
         self.buffer.extend_from_slice(bytes);
         if let Some(parsed) = &mut self.parsed {
-            parsed.indexer.push(bytes);
+            parsed.push(bytes);
         } else if self.header.end.is_none()
             && let Err(refusal) = self.search_header()
         {
@@ -217,9 +226,10 @@ impl Receiver {
         let places = places(block);
         self.flags = self.flags.and(outer_flags(block, &places, blank as u64));
         let declared = Declared::read(places.iter().map(|place| place.of(block)), "text/plain");
-        let mut indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
-        indexer.push(&self.buffer[end..]);
-        Parsed { places, declared, indexer }
+        let indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
+        let mut parsed = Parsed { places, declared, indexer, ends: Ends::default() };
+        parsed.push(&self.buffer[end..]);
+        parsed
     }
 
     fn move_out(&mut self) -> Result<(), Refusal> {
@@ -281,14 +291,15 @@ impl Receiver {
         let header = |block: &Bytes, places: &[Place]| Header { fields: fields(block, places), blank: block.slice(end - blank..end) };
         if let (Some(File { scratch: Some(scratch), written, share }), Some(parsed)) = (self.file.take(), self.parsed.take()) {
             let block = self.header_block.take().unwrap_or_default();
-            let content = Content::new(vec![Piece::File { file: Arc::new(scratch), span: 0..written }]);
+            let content = Content::new([Piece::File { file: Arc::new(scratch), span: 0..written }]);
             let header = header(&block.slice(..end), &parsed.places);
-            let body = Body::known(content, end as u64, Tree::new(parsed.declared, parsed.indexer.finish()), self.flags);
+            let tree = Tree::new(parsed.declared, parsed.indexer.finish());
+            let body = Body::known(content, end as u64, tree, self.flags.and(parsed.ends.finish()));
             return Ok(Message::new(self.limits, self.budget, header, body, Some(Arc::new(share))));
         }
         let all = hold(std::mem::take(&mut self.buffer), self.share);
         let header = header(&all, &places(&all[..end - blank]));
-        let body = Body::received(Content::new(vec![Piece::Memory(all)]), (end - blank) as u64, end as u64, self.flags);
+        let body = Body::received(Content::new([Piece::Memory(all)]), (end - blank) as u64, end as u64, self.flags);
         Ok(Message::new(self.limits, self.budget, header, body, None))
     }
 
@@ -308,8 +319,7 @@ pub fn outer_flags(block: &[u8], places: &[Place], blank: u64) -> Flags {
     flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
     flags.raise_if(!block.is_ascii(), Flag::EightBitHeader);
     // A last CR has no LF yet where no line end was found at all.
-    let bare = block.windows(2).filter(|pair| (pair[0] == b'\r') != (pair[1] == b'\n')).count();
-    flags.raise_if(bare > 0 || block.first() == Some(&b'\n'), Flag::BareLineEnding);
+    flags.raise_if(is_bare_inside(block) || block.first() == Some(&b'\n'), Flag::BareLineEnding);
     let words = may_hold_words(block);
     let mut seen = [false; ONCE.len()];
     for place in places {

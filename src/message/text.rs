@@ -73,7 +73,7 @@ impl Message {
     pub(super) fn slot_bytes(&self, slot: &Slot) -> Result<Bytes, Fault> {
         match slot.in_memory(&self.body.content) {
             Some(bytes) => Ok(bytes),
-            None => Ok(Content::new(slot.pieces(&self.body.content).collect()).read(0..slot.size())?),
+            None => Ok(Content::new(slot.pieces(&self.body.content)).read(0..slot.size())?),
         }
     }
 
@@ -173,7 +173,7 @@ impl Message {
         let (part, slot) = self.leaf(part)?;
         let transfer = Message::transfer(part)?;
         let enough = (most as u64).saturating_mul(transfer.widest()).saturating_add(512).min(slot.size());
-        let start = Content::new(slot.pieces(&self.body.content).collect()).read(0..enough)?;
+        let start = Content::new(slot.pieces(&self.body.content)).read(0..enough)?;
         let mut decoded = transfer.decode(&start).into_owned();
         decoded.truncate(most);
         Ok(decoded.into())

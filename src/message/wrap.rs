@@ -41,8 +41,8 @@ impl Message {
         // Normalised away by now; all else that is odd about the text shows again.
         let mut noted = Flags::default();
         noted.raise_if(self.has_flag(Flag::BareLineEnding), Flag::BareLineEnding);
-        let tree = Tree::read(&self.limits, declared, &content, 0);
-        let body = Body::known(content, 0, tree, noted);
+        let (tree, flags) = Tree::read_with_flags(&self.limits, declared, &content, 0);
+        let body = Body::known(content, 0, tree, noted.and(flags));
         Ok(Message { fields: Arc::new(fields), blank: output::LINE_END, body: Arc::new(body), ..self.clone() })
     }
 }
