@@ -46,5 +46,5 @@ pub fn encoded(message: &Message, part: PartId) -> Vec<u8> {
 
 /// The shape of the tree: depth, type and whether there is nothing below.
 pub fn tree(message: &Message) -> Vec<(u32, String, bool)> {
-    message.parts().iter().map(|part| (part.depth, part.media_type.clone(), part.leaf)).collect()
+    message.parts().iter().map(|part| (part.depth, part.media_type.to_string(), part.leaf)).collect()
 }

@@ -131,7 +131,7 @@ fn start_stays(before: &Message, after: &Message, part: PartId, text: &str, chan
     let first = changes.iter().find(|change| text[change.range.clone()] != *change.with).map_or(text.len(), |change| change.range.start);
     let (was, is) = (encoded(before, part), encoded(after, part));
     let same = was.iter().zip(&is).take_while(|(one, other)| one == other).count();
-    if matches!(old.encoding.as_str(), "7bit" | "8bit") && was.is_ascii() {
+    if matches!(&*old.encoding, "7bit" | "8bit") && was.is_ascii() {
         assert!(same >= first.min(was.len()), "{same} bytes are the same, {first} letters should be");
     }
 }

@@ -237,7 +237,7 @@ impl Facts for Run {
 
     fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError> {
         let source = self.text(part)?;
-        if !self.mail.message.parts().iter().any(|one| one.id == part && one.media_types.iter().any(|kind| kind == "text/html")) {
+        if !self.mail.message.parts().iter().any(|one| one.id == part && one.media_types().any(|kind| kind == "text/html")) {
             return Ok(source);
         }
         if let Some(shown) = self.texts.borrow().get(&part).and_then(|seen| seen.shown.clone()) {
@@ -289,7 +289,7 @@ impl Facts for Run {
         // What is counted before it is decoded: no transfer encoding makes content larger when undone.
         let encoded = message.parts().iter().find(|one| one.id == part);
         encoded.map_or(Ok(()), |part| self.charge_once(part))?;
-        if encoded.is_some_and(|part| part.leaf && ["base64", "quoted-printable"].contains(&part.encoding.as_str())) {
+        if encoded.is_some_and(|part| part.leaf && ["base64", "quoted-printable"].contains(&&*part.encoding)) {
             let content = message.decoded(part)?;
             size = content.len() as u64;
             digest.update(&content);

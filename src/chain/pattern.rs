@@ -25,6 +25,19 @@ pub struct Flags {
     pub look_alikes: bool,
 }
 
+/// A text that is searched, and whether it is ASCII.
+#[derive(Clone, Copy, Debug)]
+pub struct Searched<'t> {
+    pub text: &'t str,
+    pub ascii: bool,
+}
+
+impl<'t> From<&'t str> for Searched<'t> {
+    fn from(text: &'t str) -> Searched<'t> {
+        Searched { text, ascii: text.is_ascii() }
+    }
+}
+
 /// A compiled regular expression: linear time, `^` and `$` at each line.
 pub struct Pattern {
     regex: Regex,
@@ -49,21 +62,17 @@ impl Pattern {
     /// Whether it finds something.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        match self.opening_in(text) {
+        match self.opening.as_ref().filter(|_| text.is_ascii()) {
             Some(opening) => opening.is_match(&self.regex, text),
             None => self.regex.is_match(text),
         }
     }
 
     /// What it finds, one match after the other.
-    pub fn ranges<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        let opening = self.opening_in(text);
+    pub fn ranges<'a>(&'a self, Searched { text, ascii }: Searched<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
+        let opening = self.opening.as_ref().filter(|_| ascii);
         let plainly = opening.is_none().then(|| self.regex.find_iter(text).map(|found| found.range()));
         plainly.into_iter().flatten().chain(opening.into_iter().flat_map(|opening| opening.matches(&self.regex, text)))
-    }
-
-    fn opening_in(&self, text: &str) -> Option<&Opening> {
-        self.opening.as_ref().filter(|_| text.is_ascii())
     }
 
     /// The pattern as the operator wrote it.

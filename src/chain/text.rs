@@ -32,6 +32,8 @@ const WORDS: [&str; 5] = ["sender", "recipient", "client.address", "score", "hea
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     pieces: Vec<Piece>,
+    /// There is nothing to fill in, and it is safe in every place.
+    ready: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +146,7 @@ impl<'t> Filling<'t> {
     /// As [`Text::fill`].
     pub fn fill(&mut self, found: Option<&Captures>, values: &dyn Values) -> Result<Arc<str>, ActionError> {
         if self.names_groups() {
-            return self.text.fill(self.place, found, values).map(Arc::from);
+            return Ok(self.text.fill(self.place, found, values)?.into());
         }
         match &self.fixed {
             Some(text) => Ok(Arc::clone(text)),
@@ -176,7 +178,13 @@ impl Text {
     /// A text without anything to fill.
     #[must_use]
     pub fn literal(text: &str) -> Text {
-        Text { pieces: vec![Piece::Literal(text.to_owned())] }
+        Text::of(vec![Piece::Literal(text.to_owned())])
+    }
+
+    fn of(pieces: Vec<Piece>) -> Text {
+        let text = Text { pieces, ready: false };
+        let ready = text.as_literal().is_some_and(is_harmless);
+        Text { ready, ..text }
     }
 
     /// The text itself if there is nothing to fill in.
@@ -212,15 +220,18 @@ impl Text {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal));
         }
-        Ok(Text { pieces })
+        Ok(Text::of(pieces))
     }
 
     /// Fills the text and makes it safe for its place.
     ///
     /// # Errors
     /// `${recipient}` for a message to several, elsewhere than in a log line.
-    pub fn fill(&self, place: Place, own: Option<&Captures>, values: &dyn Values) -> Result<String, ActionError> {
-        Ok(self.fill_tracked(place, own, values)?.text)
+    pub fn fill(&self, place: Place, own: Option<&Captures>, values: &dyn Values) -> Result<Cow<'_, str>, ActionError> {
+        match self.as_literal().filter(|text| self.ready && (place != Place::Reply || text.len() <= REPLY_TEXT)) {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => Ok(Cow::Owned(self.fill_tracked(place, own, values)?.text)),
+        }
     }
 
     /// As [`Text::fill`], and says which bytes are values.
@@ -337,8 +348,13 @@ fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// Whether it is safe in every place.
+fn is_harmless(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 fn safe(text: &str, place: Place) -> Cow<'_, str> {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_harmless(text) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(match place {
@@ -415,7 +431,7 @@ mod tests {
         let own = Regex::new(r"(?<first>\w)(\w)?").unwrap();
         let captured = BTreeSet::from(["word".to_owned()]);
         let text = Text::parse(source, Known { own: Some(&own), captured: &captured }).unwrap();
-        text.fill(place, own.captures("<").or(own.captures("x")).as_ref(), &Fixed(vec!["b@example.org"])).unwrap()
+        text.fill(place, own.captures("<").or(own.captures("x")).as_ref(), &Fixed(vec!["b@example.org"])).unwrap().into_owned()
     }
 
     fn refused(source: &str) -> String {

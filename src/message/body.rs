@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use super::content::{Content, Piece};
 use super::ends::Ends;
 use super::flags::Flags;
-use super::header::places;
 use super::index::{Index, Indexer};
 use super::part::{Declared, Part};
 use super::receiver::outer_flags;
@@ -95,7 +94,7 @@ impl Body {
             let block = self.content.in_one(0..self.header).expect("a header that was not looked at lies in memory");
             let mut ends = Ends::default();
             read_from(&self.content, self.start, &mut |run| ends.push(run)).expect("and so does the body");
-            outer_flags(&block, &places(&block), self.start - self.header).and(ends.finish())
+            outer_flags(&block, self.start - self.header).and(ends.finish())
         }))
     }
 

@@ -126,7 +126,7 @@ impl Message {
     fn relabel(&mut self, part: PartId, labels: &[&str], label: &str) -> Result<(), Fault> {
         let mut above = self.part(part).parent;
         while let Some(parent) = above {
-            if labels.contains(&self.part(parent).encoding.as_str()) {
+            if labels.contains(&&*self.part(parent).encoding) {
                 self.set_part_field(parent, "Content-Transfer-Encoding", label)?;
             }
             above = self.part(parent).parent;

@@ -99,7 +99,7 @@ impl Message {
     fn recode(&mut self, part: PartId, encoded: &Bytes, transfer: Transfer, text: &str) -> Result<(), Fault> {
         self.may_be_encoded(part)?;
         let content_type = self.content_type_in_utf8(part)?;
-        let eight_bit = matches!(self.part(part).encoding.as_str(), "8bit" | "binary");
+        let eight_bit = matches!(&*self.part(part).encoding, "8bit" | "binary");
         let new = match transfer {
             Transfer::Base64 => base64::rewrite(encoded, text.as_bytes(), 0),
             Transfer::Identity if eight_bit || text.is_ascii() => text.as_bytes().to_vec(),

@@ -28,8 +28,8 @@ impl Ends {
 
 /// Whether a CR has no LF behind it, or an LF no CR before it. A CR at the end has something behind it that is not here, as an LF at the start has before it.
 #[must_use]
+#[expect(clippy::needless_bitwise_bool, reason = "without a branch, many bytes are asked at once")]
 pub fn is_bare_inside(bytes: &[u8]) -> bool {
-    // All are looked at, without a branch: a compiler makes a few wide instructions of this.
     let pairs = bytes.iter().zip(bytes.iter().skip(1));
     pairs.fold(false, |bare, (one, next)| bare | ((*one == b'\r') != (*next == b'\n')))
 }

@@ -46,7 +46,7 @@ impl Field {
     /// A new field `Name: value` with a CR LF; the value is made safe for a header (no CR, LF or NUL; RFC 2047 where needed; folded at 78 where blanks allow).
     #[must_use]
     pub fn new(name: &str, value: &str) -> Field {
-        Field::from_raw(format!("{name}: {}\r\n", words::layout(value, name.len() + 2)).into())
+        Field::from_raw([name, ": ", &words::layout(value, name.len() + 2), "\r\n"].concat().into())
     }
 
     /// A field of raw bytes, which must be whole: name, colon, value, folds, CR LF.

@@ -64,30 +64,25 @@ impl Place {
 }
 
 /// Where the fields of a header block stand.
-pub fn places(block: &[u8]) -> Vec<Place> {
-    let mut places = Vec::with_capacity(PLACES);
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', block).map(|at| at + 1).filter(|end| !matches!(block.get(*end), Some(b' ' | b'\t'))) {
-        places.push(Place { span: start..end, name: name_length(&block[start..end]) });
-        start = end;
-    }
-    if start < block.len() {
-        places.push(Place { span: start..block.len(), name: name_length(&block[start..]) });
-    }
-    places
+pub fn places(block: &[u8]) -> impl Iterator<Item = Place> + '_ {
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let start = end;
+        while end < block.len() && (end == start || matches!(block[end], b' ' | b'\t')) {
+            end = memchr::memchr(b'\n', &block[end..]).map_or(block.len(), |at| end + at + 1);
+        }
+        (start < end).then(|| Place { span: start..end, name: name_length(&block[start..end]) })
+    })
 }
 
 /// Most headers have no more fields than this.
-const PLACES: usize = 32;
-
-/// The fields that stand there.
-pub fn fields(block: &Bytes, places: &[Place]) -> Vec<Field> {
-    places.iter().map(|place| Field::received(block.slice(place.span.clone()), place.name, place.span.start as u64)).collect()
-}
+const FIELDS: usize = 32;
 
 /// The fields of a header block.
 pub fn split(block: &Bytes) -> Vec<Field> {
-    fields(block, &places(block))
+    let mut fields = Vec::with_capacity(FIELDS);
+    fields.extend(places(block).map(|place| Field::received(block.slice(place.span.clone()), place.name, place.span.start as u64)));
+    fields
 }
 
 /// The length of the name; 0 for a line that has none.

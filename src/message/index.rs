@@ -180,9 +180,9 @@ impl Indexer {
         self.begin_slot(at);
         self.begin_slot(at);
         let part = self.index.parts.last_mut().expect("a part has just begun");
-        "application/octet-stream".clone_into(&mut part.media_type);
-        part.media_types = vec![part.media_type.clone()];
-        "7bit".clone_into(&mut part.encoding);
+        part.media_type = "application/octet-stream".into();
+        part.other_types.clear();
+        part.encoding = "7bit".into();
         part.opaque = true;
         part.slots.start = self.index.slots.len() - 1;
         self.header = Header::default();
@@ -260,7 +260,7 @@ impl Indexer {
         self.end_field();
         let header = std::mem::take(&mut self.header);
         let part = *self.open.last().expect("a header belongs to a part");
-        let parent = self.index.parts[part].parent.map(|parent| self.index.parts[parent.index()].media_type.as_str());
+        let parent = self.index.parts[part].parent.map(|parent| &*self.index.parts[parent.index()].media_type);
         let default = if parent == Some("multipart/digest") { "message/rfc822" } else { "text/plain" };
         let declared = Declared::read(header.kept.iter(), default);
         self.begin_slot(blank.start);
@@ -435,7 +435,7 @@ mod tests {
         let field = Field::new("Content-Type", "multipart/digest; boundary=b");
         let mut indexer = Indexer::new(Arc::new(limits()), &Declared::read([field].iter(), "text/plain"), 0);
         indexer.push(b"--b\r\n\r\nSubject: x\r\n\r\ny\r\n--b--\r\n");
-        let types: Vec<String> = indexer.finish().parts.into_iter().map(|part| part.media_type).collect();
+        let types: Vec<_> = indexer.finish().parts.into_iter().map(|part| part.media_type).collect();
         assert_eq!(types, ["multipart/digest", "message/rfc822", "text/plain"]);
     }
 }

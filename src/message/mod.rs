@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `receiver`, `header` | bytes in → `Message` |
 //! | `index`, `lines`, `ends`, `boundary`, `flags` | the MIME tree and what is malformed about it |
-//! | `part`, `parameter`, `simple`, `written`, `field`, `spots`, `words` | what headers say |
+//! | `part`, `parameter`, `simple`, `written`, `common`, `field`, `spots`, `words` | what headers say |
 //! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
@@ -20,6 +20,7 @@ mod base64;
 mod body;
 mod boundary;
 mod charset;
+mod common;
 mod content;
 mod convert;
 pub mod digest;
@@ -343,11 +344,7 @@ impl Message {
     /// show as text. What a limit kept closed is among them: nobody knows what a reader sees there.
     #[must_use]
     pub fn readable(&self, nested: bool) -> Vec<PartId> {
-        let seen = |part: &&Part| {
-            let text = part.is_text() || (nested && part.is_text_to_some());
-            (part.opaque || (part.leaf && text && part.disposition.as_deref() != Some("attachment"))) && (nested || !part.nested)
-        };
-        self.parts().iter().filter(seen).map(|part| part.id).collect()
+        self.parts().iter().filter(|part| part.is_readable(nested)).map(|part| part.id).collect()
     }
 
     /// The leaf parts a reader would save, and attached messages; what a limit kept closed, too.

@@ -1,5 +1,6 @@
 //! The values of Content-Type and Content-Disposition: a word and its parameters, RFC 2231 pieces and encoded words included, every way a reader could take them.
 
+use super::common::{Word, lower_word, word};
 use super::flags::{Flag, Flags};
 use super::written::{Parameter, Written, pieces};
 use super::{charset, simple, words};
@@ -8,9 +9,9 @@ use super::{charset, simple, words};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Structured {
     /// What stands before the first semicolon, lower case, without comments.
-    pub value: String,
+    pub value: Word,
     /// Names in lower case, in the order of RFC 2231's kinds: plain ones, extended ones, joined pieces.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Vec<(Word, Word)>,
     /// Other ways in which readers take the same parameters.
     pub others: Vec<(String, String)>,
     /// The boundary in every spelling a reader could take it in, not decoded.
@@ -43,12 +44,12 @@ impl Structured {
     /// The first value of a parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.parameters.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.parameters.iter().filter(move |(known, _)| known == name).map(|(_, value)| &**value)
     }
 
     /// All values of a parameter, in every way a reader could take them.
@@ -67,7 +68,7 @@ impl Structured {
     pub(super) fn parse_closely(raw: &[u8]) -> Structured {
         let unfolded: Vec<u8> = raw.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         let written = Written::read(&unfolded);
-        let value = String::from_utf8_lossy(&written.value).trim().to_ascii_lowercase();
+        let value = lower_word(String::from_utf8_lossy(&written.value).trim());
         let mut structured = Structured { value, ..Structured::default() };
         let across = words::spans_syntax(&unfolded);
         structured.flags.raise_if(written.odd || across || structured.value.contains("=?"), Flag::AmbiguousParameter);
@@ -113,7 +114,7 @@ impl Structured {
 
     fn add(&mut self, name: &str, value: String) {
         self.flags.raise_if(words::has_control(&value), Flag::ControlCharacters);
-        self.parameters.push((name.to_owned(), value));
+        self.parameters.push((word(name), value.into()));
     }
 
     fn add_other(&mut self, name: &str, value: String) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::charset;
+use super::common::{Word, known_type, lower_word, word};
 use super::flags::{Flag, Flags};
 use super::header::Lying;
 use super::parameter::Structured;
@@ -32,16 +33,16 @@ pub struct Part {
     pub parent: Option<PartId>,
     pub depth: u32,
     /// Lower case `type/subtype`; `text/plain` (or `message/rfc822` in a digest) where absent or unreadable.
-    pub media_type: String,
-    /// Every media type a reader could take it for (duplicate fields); the first is `media_type`.
-    pub media_types: Vec<String>,
-    pub charset: Option<String>,
+    pub media_type: Word,
+    /// What else a reader could take it for (duplicate fields).
+    pub other_types: Vec<Word>,
+    pub charset: Option<Word>,
     /// Lower case; `7bit` where none is declared.
-    pub encoding: String,
+    pub encoding: Word,
     /// Every name a reader could show, decoded, without trailing dots, blanks or invisible characters.
     pub names: Vec<String>,
     /// Lower case: `inline`, `attachment`, …; none if not given.
-    pub disposition: Option<String>,
+    pub disposition: Option<Word>,
     /// No parts below it.
     pub leaf: bool,
     /// Below a message/rfc822 part.
@@ -69,10 +70,10 @@ impl Part {
             id,
             parent: above.map(|above| above.id),
             depth: above.map_or(0, |above| above.depth + 1),
-            media_type: String::new(),
-            media_types: Vec::new(),
+            media_type: Word::default(),
+            other_types: Vec::new(),
             charset: None,
-            encoding: String::new(),
+            encoding: Word::default(),
             names: Vec::new(),
             disposition: None,
             leaf: true,
@@ -87,21 +88,33 @@ impl Part {
         }
     }
 
+    /// Every media type a reader could take it for.
+    pub fn media_types(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.media_type).chain(&self.other_types).map(AsRef::as_ref)
+    }
+
     /// A text to be read, not saved.
     #[must_use]
     pub fn is_text(&self) -> bool {
-        self.media_types.iter().any(|kind| kind.starts_with("text/")) || (self.leaf && self.media_type.starts_with("multipart/"))
+        self.media_types().any(|kind| kind.starts_with("text/")) || (self.leaf && self.media_type.starts_with("multipart/"))
+    }
+
+    /// See [`super::Message::readable`].
+    #[must_use]
+    pub fn is_readable(&self, nested: bool) -> bool {
+        let text = self.is_text() || (nested && self.is_text_to_some());
+        (self.opaque || (self.leaf && text && self.disposition.as_deref() != Some("attachment"))) && (nested || !self.nested)
     }
 
     /// What some readers show as text although it is of another type: reports, and texts that say so only in their subtype.
     pub(super) fn is_text_to_some(&self) -> bool {
-        let to_some = |kind: &String| kind.starts_with("message/") || matches!(kind.as_str(), "application/xhtml+xml" | "application/text");
-        self.media_types.iter().any(to_some)
+        let to_some = |kind: &str| kind.starts_with("message/") || matches!(kind, "application/xhtml+xml" | "application/text");
+        self.media_types().any(to_some)
     }
 
     pub(super) fn declare(&mut self, declared: &Declared) {
-        self.media_type.clone_from(&declared.media_types[0]);
-        self.media_types.clone_from(&declared.media_types);
+        self.media_type.clone_from(&declared.media_type);
+        self.other_types.clone_from(&declared.other_types);
         self.charset.clone_from(&declared.charset);
         self.encoding.clone_from(&declared.encoding);
         self.names.clone_from(&declared.names);
@@ -112,11 +125,12 @@ impl Part {
 /// What the content fields of one header say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
-    pub media_types: Vec<String>,
-    pub charset: Option<String>,
-    pub encoding: String,
+    pub media_type: Word,
+    pub other_types: Vec<Word>,
+    pub charset: Option<Word>,
+    pub encoding: Word,
     pub names: Vec<String>,
-    pub disposition: Option<String>,
+    pub disposition: Option<Word>,
     pub boundary: Option<Vec<u8>>,
     /// Readings of the boundary parameter that only some readers share.
     pub other_boundaries: Vec<Vec<u8>>,
@@ -126,11 +140,12 @@ pub struct Declared {
 
 impl Declared {
     /// Reads the content fields among these; `default` is the media type where none is given.
-    pub fn read<'a>(fields: impl Iterator<Item: Into<Lying<'a>>>, default: &str) -> Declared {
+    pub fn read<'a>(fields: impl Iterator<Item: Into<Lying<'a>>>, default: &'static str) -> Declared {
         let mut declared = Declared {
-            media_types: Vec::new(),
+            media_type: default.into(),
+            other_types: Vec::new(),
             charset: None,
-            encoding: "7bit".to_owned(),
+            encoding: "7bit".into(),
             names: Vec::new(),
             disposition: None,
             boundary: None,
@@ -141,7 +156,7 @@ impl Declared {
         let mut counts = [0_u32; 4];
         for field in fields {
             let field: Lying<'_> = field.into();
-            let Some(which) = CONTENT_FIELDS.iter().position(|name| field.is(name)) else { continue };
+            let Some(which) = content_field(field.name()) else { continue };
             counts[which] += 1;
             let first = counts[which] == 1;
             declared.flags.raise_if(!first, Flag::DuplicateField);
@@ -151,9 +166,6 @@ impl Declared {
                 2 => declared.content_disposition(&Structured::parse(field.raw_value()), first),
                 _ => {}
             }
-        }
-        if declared.media_types.is_empty() {
-            declared.media_types.push(default.to_owned());
         }
         declared.finish();
         declared
@@ -169,9 +181,9 @@ impl Declared {
         self.flags.raise_if(value.all("boundary").count() + usize::from(!first && self.boundary.is_some()) > 1, Flag::TwoBoundaries);
         if first {
             self.first_content_type(value, &kind);
-        }
-        if !self.media_types.contains(&kind) {
-            self.media_types.push(kind);
+            self.media_type = kind;
+        } else if kind != self.media_type && !self.other_types.contains(&kind) {
+            self.other_types.push(kind);
         }
     }
 
@@ -196,12 +208,12 @@ impl Declared {
 
     /// Two charsets, or two readings of one, hide a text where one of them does not read ASCII as it is.
     fn text_charset(&mut self, value: &Structured, kind: &str) {
-        let label = |label: &str| Some(label.trim().to_ascii_lowercase()).filter(|label| !label.is_empty());
+        let label = |label: &str| Some(lower_word(label.trim())).filter(|label| !label.is_empty());
         self.charset = value.get("charset").and_then(label);
         let found = self.charset.as_deref().map(charset::find);
         self.flags.raise_if(kind.starts_with("text/") && found == Some(None), Flag::BadEncoding);
         let rare = |found: Option<&'static encoding_rs::Encoding>| found.is_some_and(|encoding| !encoding.is_ascii_compatible());
-        let differs = |other: String| {
+        let differs = |other: Word| {
             let other = charset::find(&other);
             Some(other) != found && (rare(other) || rare(found.flatten()))
         };
@@ -213,10 +225,10 @@ impl Declared {
         let value = Structured::parse(raw).value;
         // Some readers know an encoding only where nothing else stands on its line.
         let alone = raw.trim_ascii().eq_ignore_ascii_case(value.as_bytes());
-        let known = alone && matches!(value.as_str(), "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
+        let known = alone && matches!(&*value, "7bit" | "8bit" | "binary" | "base64" | "quoted-printable");
         self.flags.raise_if(!known || !first, Flag::BadEncoding);
         if first {
-            value.split_ascii_whitespace().next().unwrap_or("7bit").clone_into(&mut self.encoding);
+            self.encoding = word(value.split_ascii_whitespace().next().unwrap_or("7bit"));
         }
     }
 
@@ -250,24 +262,27 @@ impl Declared {
     fn finish(&mut self) {
         let embeds =
             ["application/ms-tnef", "application/vnd.ms-tnef", "message/partial", "message/external-body", "application/mac-binhex40"];
-        self.flags.raise_if(self.media_types.iter().any(|kind| embeds.contains(&kind.as_str())), Flag::EmbeddedFile);
-        let kind = self.media_types[0].as_str();
+        self.flags.raise_if(
+            embeds.contains(&&*self.media_type) || self.other_types.iter().any(|kind| embeds.contains(&&**kind)),
+            Flag::EmbeddedFile,
+        );
+        let kind = &*self.media_type;
         let composite = kind.starts_with("multipart/") || opens(kind);
-        let plain = matches!(self.encoding.as_str(), "7bit" | "8bit" | "binary");
+        let plain = matches!(&*self.encoding, "7bit" | "8bit" | "binary");
         self.flags.raise_if(composite && !plain, Flag::BadEncoding);
         self.flags.raise_if(kind.starts_with("multipart/") && self.boundary.is_none(), Flag::MissingBoundary);
     }
 
     /// What the tree below depends on.
     pub fn structure(&self) -> (&str, bool, Option<&[u8]>) {
-        let kind = self.media_types[0].as_str();
+        let kind = &*self.media_type;
         let composite = kind.starts_with("multipart/") || kind.starts_with("message/") || self.protection.is_some();
         (if composite { kind } else { "" }, self.is_message(), self.boundary.as_deref().filter(|_| kind.starts_with("multipart/")))
     }
 
     /// Whether an attached message that can be opened: RFC 2046 5.2.1 allows no encoding for it.
     pub fn is_message(&self) -> bool {
-        opens(&self.media_types[0]) && !matches!(self.encoding.as_str(), "base64" | "quoted-printable")
+        opens(&self.media_type) && !matches!(&*self.encoding, "base64" | "quoted-printable")
     }
 }
 
@@ -329,30 +344,39 @@ const MOST_BOUNDARIES: usize = 20;
 /// Whether a field says what a part is.
 #[must_use]
 pub fn is_content_field(name: &[u8]) -> bool {
-    CONTENT_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    content_field(name).is_some()
+}
+
+fn content_field(name: &[u8]) -> Option<usize> {
+    // Nearly all others begin otherwise.
+    let may_be = matches!(name.first(), Some(b'C' | b'c' | b'M' | b'm'));
+    CONTENT_FIELDS.iter().position(|known| may_be && name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// `type/subtype`; and whether it is written as such, with nothing behind it. What cannot be read is text/plain (RFC 2045 5.2), but for what some readers open all the same.
-fn media_type(value: &str) -> (String, bool) {
+fn media_type(value: &str) -> (Word, bool) {
+    if let Some(known) = known_type(value) {
+        return (known, true);
+    }
     let whole = value.split_ascii_whitespace().next().and_then(kind_of);
     if let Some(whole) = whole {
         let alone = value.trim_ascii().len() == whole.len();
         return (whole, alone);
     }
     let squeezed: String = value.split_ascii_whitespace().collect();
-    let word = value.split(|c: char| c.is_ascii_whitespace() || "/;,=".contains(c)).next().unwrap_or_default();
+    let first = value.split(|c: char| c.is_ascii_whitespace() || "/;,=".contains(c)).next().unwrap_or_default();
     match kind_of(&squeezed) {
         Some(kind) => (kind, false),
-        None if word == "multipart" => ("multipart/mixed".to_owned(), false),
-        None => ("text/plain".to_owned(), false),
+        None if first == "multipart" => ("multipart/mixed".into(), false),
+        None => ("text/plain".into(), false),
     }
 }
 
-fn kind_of(token: &str) -> Option<String> {
+fn kind_of(token: &str) -> Option<Word> {
     let (kind, subtype) = token.split_once('/')?;
     let is_token =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
-    (is_token(kind) && is_token(subtype)).then(|| token.to_owned())
+    (is_token(kind) && is_token(subtype)).then(|| word(token))
 }
 
 /// A name as a reader would save it: without invisible characters, and without dots and blanks at its end.
@@ -385,15 +409,15 @@ mod tests {
             "Content-Type: text/plain; name=a.txt\r\ncontent-type: image/png\r\nContent-Disposition: attachment; filename=\"b.exe. \"\r\n",
         );
         assert_eq!(found.names, ["a.txt", "b.exe"]);
-        assert_eq!(found.media_types, ["text/plain", "image/png"]);
+        assert_eq!((&*found.media_type, &*found.other_types), ("text/plain", &["image/png".into()][..]));
         assert_eq!(found.disposition.as_deref(), Some("attachment"));
         assert!(found.flags.has(Flag::DuplicateField));
     }
 
     #[test]
     fn what_cannot_be_read_is_plain_text() {
-        assert_eq!(declared("Content-Type: nonsense\r\n").media_types, ["text/plain"]);
-        assert_eq!(declared("").media_types, ["text/plain"]);
+        assert_eq!(declared("Content-Type: nonsense\r\n").media_type, "text/plain");
+        assert_eq!(declared("").media_type, "text/plain");
         assert!(declared("Content-Type: multipart/mixed\r\n").flags.has(Flag::MissingBoundary));
         assert!(declared("Content-Transfer-Encoding: x-foo\r\n").flags.has(Flag::BadEncoding));
     }
@@ -403,7 +427,7 @@ mod tests {
         for kind in ["multipart/ mixed", "multipart / mixed", "multipart", "\"multipart/mixed\"", "multipart(c)/mixed"] {
             let field = Field::from_raw(format!("Content-Type: {kind}; boundary=b\r\n").into());
             let found = Declared::read([field].iter(), "text/plain");
-            assert_eq!(found.media_types, ["multipart/mixed"], "{kind}");
+            assert_eq!(found.media_type, "multipart/mixed", "{kind}");
             assert!(found.flags.has(Flag::AmbiguousParameter), "{kind}");
         }
         assert_eq!(declared("Content-Type: text\r\n").flags, Flags::default());

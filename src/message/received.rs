@@ -58,7 +58,7 @@ pub fn field(stamp: &Stamp<'_>) -> Field {
     }
     if let Some(recipient) = stamp.recipient {
         text.push_str("\r\n for <");
-        text.extend(recipient.chars().map(|c| if c.is_control() || matches!(c, '<' | '>') { '?' } else { c }));
+        add_recipient(recipient, &mut text);
         text.push('>');
     }
     text.push_str(";\r\n ");
@@ -107,11 +107,19 @@ fn add_clean(text: &str, out: &mut String) {
     out.extend(text.chars().map(|c| if harmless(c) { c } else { '?' }).take(LONGEST));
 }
 
+fn add_recipient(recipient: &str, out: &mut String) {
+    if recipient.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>')) {
+        out.push_str(recipient);
+        return;
+    }
+    out.extend(recipient.chars().map(|c| if c.is_control() || matches!(c, '<' | '>') { '?' } else { c }));
+}
+
 /// How many of these fields are `Received`, and how many of them have an `id` that ends with the token.
 #[must_use]
 pub fn hops(fields: &[Field], token: &str) -> (usize, usize) {
-    let received = fields.iter().filter(|field| field.is("received")).count();
-    (received, fields.iter().filter(|field| is_own(field, token)).count())
+    let received = fields.iter().filter(|field| field.is("received"));
+    received.fold((0, 0), |(hops, own), field| (hops + 1, own + usize::from(is_own(field, token))))
 }
 
 /// Whether a field is a `Received` whose `id` ends with the token.

@@ -14,7 +14,7 @@ use super::body::{Body, Tree};
 use super::content::{Content, PIECE, Piece, hold};
 use super::ends::{Ends, is_bare_inside};
 use super::flags::{Flag, Flags};
-use super::header::{Place, fields, places};
+use super::header::{places, split};
 use super::index::Indexer;
 use super::lines::sound_name;
 use super::part::Declared;
@@ -52,7 +52,6 @@ pub struct Receiver {
 /// The header, once it is known, and what comes behind it.
 #[derive(Debug)]
 struct Parsed {
-    places: Vec<Place>,
     declared: Declared,
     indexer: Indexer,
     ends: Ends,
@@ -223,11 +222,10 @@ impl Receiver {
     fn parse(&mut self) -> Parsed {
         let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
         let block = &self.buffer[..end - blank];
-        let places = places(block);
-        self.flags = self.flags.and(outer_flags(block, &places, blank as u64));
-        let declared = Declared::read(places.iter().map(|place| place.of(block)), "text/plain");
+        self.flags = self.flags.and(outer_flags(block, blank as u64));
+        let declared = Declared::read(places(block).map(|place| place.of(block)), "text/plain");
         let indexer = Indexer::new(Arc::clone(&self.limits), &declared, end as u64);
-        let mut parsed = Parsed { places, declared, indexer, ends: Ends::default() };
+        let mut parsed = Parsed { declared, indexer, ends: Ends::default() };
         parsed.push(&self.buffer[end..]);
         parsed
     }
@@ -288,17 +286,17 @@ impl Receiver {
         self.end()?;
         let (end, blank) = self.header.end.unwrap_or((self.buffer.len(), 0));
         self.write()?;
-        let header = |block: &Bytes, places: &[Place]| Header { fields: fields(block, places), blank: block.slice(end - blank..end) };
+        let header = |block: &Bytes| Header { fields: split(&block.slice(..end - blank)), blank: block.slice(end - blank..end) };
         if let (Some(File { scratch: Some(scratch), written, share }), Some(parsed)) = (self.file.take(), self.parsed.take()) {
             let block = self.header_block.take().unwrap_or_default();
             let content = Content::new([Piece::File { file: Arc::new(scratch), span: 0..written }]);
-            let header = header(&block.slice(..end), &parsed.places);
+            let header = header(&block);
             let tree = Tree::new(parsed.declared, parsed.indexer.finish());
             let body = Body::known(content, end as u64, tree, self.flags.and(parsed.ends.finish()));
             return Ok(Message::new(self.limits, self.budget, header, body, Some(Arc::new(share))));
         }
         let all = hold(std::mem::take(&mut self.buffer), self.share);
-        let header = header(&all, &places(&all[..end - blank]));
+        let header = header(&all);
         let body = Body::received(Content::new([Piece::Memory(all)]), (end - blank) as u64, end as u64, self.flags);
         Ok(Message::new(self.limits, self.budget, header, body, None))
     }
@@ -313,7 +311,7 @@ impl Receiver {
 const ONCE: [&str; 7] = ["from", "sender", "to", "cc", "subject", "date", "message-id"];
 
 /// What a header raises, before a blank line of that length.
-pub fn outer_flags(block: &[u8], places: &[Place], blank: u64) -> Flags {
+pub fn outer_flags(block: &[u8], blank: u64) -> Flags {
     let mut flags = Flags::default();
     flags.raise_if(blank == 1, Flag::BareLineEnding);
     flags.raise_if(memchr::memchr(0, block).is_some(), Flag::Nul);
@@ -322,7 +320,7 @@ pub fn outer_flags(block: &[u8], places: &[Place], blank: u64) -> Flags {
     flags.raise_if(is_bare_inside(block) || block.first() == Some(&b'\n'), Flag::BareLineEnding);
     let words = may_hold_words(block);
     let mut seen = [false; ONCE.len()];
-    for place in places {
+    for place in places(block) {
         let field = place.of(block);
         flags.raise_if(sound_name(field.bytes()).is_none(), Flag::BadHeaderLine);
         if words {

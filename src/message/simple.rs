@@ -1,5 +1,6 @@
 //! A structured value as nearly all are written: words, and quoted strings with nothing odd in them. There is one way to read it, so it is read in one pass.
 
+use super::common::{Word, lower_word, word};
 use super::flags::Flag;
 use super::parameter::Structured;
 
@@ -43,14 +44,12 @@ fn is_quoted(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" -._+!#$&^{}|~`=/:,@()<>[]".contains(&byte)
 }
 
-fn lower(word: &[u8]) -> String {
-    let mut text = text(word);
-    text.make_ascii_lowercase();
-    text
+fn lower(ascii: &[u8]) -> Word {
+    lower_word(&String::from_utf8_lossy(ascii))
 }
 
-fn text(ascii: &[u8]) -> String {
-    String::from_utf8_lossy(ascii).into_owned()
+fn text(ascii: &[u8]) -> Word {
+    word(&String::from_utf8_lossy(ascii))
 }
 
 #[cfg(test)]

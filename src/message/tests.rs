@@ -42,7 +42,7 @@ fn text(message: &Message) -> String {
 }
 
 fn types(message: &Message) -> Vec<(u32, &str)> {
-    message.parts().iter().map(|part| (part.depth, part.media_type.as_str())).collect()
+    message.parts().iter().map(|part| (part.depth, &*part.media_type)).collect()
 }
 
 fn replace(message: &mut Message, part: u32, what: &str, with: &str) {

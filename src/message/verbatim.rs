@@ -14,23 +14,27 @@ use super::{Fault, Message};
 
 /// The bytes of such a text, with CR LF where [`Message::text`] has `\n`.
 #[derive(Clone, Debug)]
-pub struct Verbatim(Bytes);
+pub struct Verbatim {
+    bytes: Bytes,
+    /// Whether it is known to be ASCII.
+    pub ascii: bool,
+}
 
 impl Verbatim {
     /// None: it is declared to be UTF-8 and is not.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        charset::utf8(&self.0)
+        charset::utf8(&self.bytes)
     }
 
     /// The bytes with other text in some places, where those bytes are all that has to change. ASCII in place of whole letters leaves a text in ASCII or UTF-8
     /// what it is. Line ends stay what they are while none comes with the new text and no CR gets a LF behind it that did not stand there.
     pub(super) fn with<'t>(&self, changes: impl Iterator<Item = (Range<usize>, &'t str)>, limit: usize) -> Option<Vec<u8>> {
-        let bytes = &self.0;
+        let bytes = &self.bytes;
         let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 16);
         let mut done = 0;
         for (range, with) in changes {
-            let plain = with.is_ascii() && memchr::memchr2(b'\r', b'\n', with.as_bytes()).is_none();
+            let plain = with.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n'));
             if !plain || bytes[..range.start].ends_with(b"\r") {
                 return None;
             }
@@ -60,7 +64,7 @@ impl Message {
         } else {
             label.and_then(charset::find).is_none_or(encoding_rs::Encoding::is_ascii_compatible)
         };
-        Ok(itself.then_some(Verbatim(bytes)))
+        Ok(itself.then_some(Verbatim { bytes, ascii: !slot.eight_bit }))
     }
 
     /// As [`Message::edit_text`], by ranges of a part's verbatim text. They are in order and do not overlap, and none begins or ends between a CR and its LF.
@@ -99,7 +103,7 @@ mod tests {
 
     /// The changes as they are for the text with `\n` alone.
     fn folded(verbatim: &Verbatim, changes: &[Change]) -> Vec<Change> {
-        let mut ends = memchr::memmem::find_iter(&verbatim.0, b"\r\n").peekable();
+        let mut ends = memchr::memmem::find_iter(&verbatim.bytes, b"\r\n").peekable();
         let mut before = 0;
         let mut fold = |offset: usize| {
             while ends.next_if(|end| *end < offset).is_some() {

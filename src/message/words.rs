@@ -1,5 +1,6 @@
 //! Header text: folds, encoded words (RFC 2047) and raw 8-bit, read with a map back to the bytes, and written.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::flags::{Flag, Flags};
@@ -241,9 +242,12 @@ fn write_group(reading: &mut Reading, group: &[Encoded<'_>]) {
 /// Whether a text can stand in a header as it is.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-        && !text.contains("=?")
-        && text.split([' ', '\t']).all(|word| word.len() <= LONG)
+    let (mut before, mut word) = (b' ', 0);
+    text.bytes().all(|byte| {
+        word = if matches!(byte, b'\t' | b' ') { 0 } else { word + 1 };
+        let begins_word = std::mem::replace(&mut before, byte) == b'=' && byte == b'?';
+        matches!(byte, b'\t' | b' '..=b'~') && !begins_word && word <= LONG
+    })
 }
 
 /// Line ends and NULs in a text for a header become blanks.
@@ -307,9 +311,9 @@ fn encode_runs(text: &str, most: usize, column: usize, method: &str, letters: fn
 
 /// Writes a text as a header value, folded before blanks; `column` is where it begins. No line is without text.
 #[must_use]
-pub fn layout(text: &str, column: usize) -> String {
+pub fn layout(text: &str, column: usize) -> Cow<'_, str> {
     if column + text.len() <= LINE && is_plain(text) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut out = String::new();
     let mut column = column;
@@ -324,7 +328,7 @@ pub fn layout(text: &str, column: usize) -> String {
         out.push_str(&encoded);
         column = encoded.rfind('\n').map_or(column + blanks.len() + encoded.len(), |at| encoded.len() - at - 1);
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Blanks, and the word after them; words next to each other that both must be encoded are one, with the blanks between them.
@@ -398,7 +402,8 @@ mod tests {
 
     #[test]
     fn long_values_fold_before_blanks() {
-        let value = layout(&"word ".repeat(40), 9);
+        let words = "word ".repeat(40);
+        let value = layout(&words, 9);
         assert!(value.split("\r\n").all(|line| line.len() <= LINE));
         assert_eq!(value.replace("\r\n", ""), "word ".repeat(40));
         assert_eq!(layout("short", 9), "short");

@@ -13,11 +13,7 @@ impl Message {
     /// Whether every line of the outer header belongs to a field. A blank between name and colon is out of date (RFC 5322 4.5), and readable.
     #[must_use]
     pub fn header_is_readable(&self) -> bool {
-        self.fields.iter().all(|field| {
-            let raw = field.raw();
-            let name = memchr::memchr(b':', raw).map_or(&[][..], |colon| raw[..colon].trim_ascii_end());
-            !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
-        })
+        self.fields.iter().all(|field| !field.name().is_empty() && field.name().iter().all(u8::is_ascii_graphic))
     }
 
     /// A new message with these fields, and others that say what the body is: all bytes of this one as they were received. Blocks if they lie in a file.

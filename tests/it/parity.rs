@@ -129,7 +129,7 @@ fn body_rewrites_run_in_order_on_the_raw_body() {
 fn body_hash_whole_hides_the_body_behind_one_hash() {
     let ruling = ruling("B: 1\r\nA: 2\r\n\r\nsecret\r\n", &["header.sort: {}", "body.hash: whole"]);
     let part = ruling.mail.message.parts()[0].clone();
-    assert_eq!((part.media_type.as_str(), part.encoding.as_str()), ("text/plain", "quoted-printable"));
+    assert_eq!((&*part.media_type, &*part.encoding), ("text/plain", "quoted-printable"));
     let text = ruling.mail.message.text(part.id).unwrap();
     assert_eq!(*text, *format!("\nBODY HIDDEN.\nHASH={}\n", sha256("A: 2\nB: 1\n\nsecret\n")));
     assert!(bytes(&ruling).contains("A: 2\r\nB: 1\r\n"));
@@ -141,7 +141,7 @@ fn body_hash_parts_hides_each_leaf_and_keeps_the_structure() {
                 image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--b--\r\n";
     let ruling = ruling(mail, &["body.hash: parts"]);
     let leaves: Vec<_> = ruling.mail.message.parts().iter().filter(|part| part.leaf).cloned().collect();
-    let types: Vec<&str> = leaves.iter().map(|part| part.media_type.as_str()).collect();
+    let types: Vec<&str> = leaves.iter().map(|part| &*part.media_type).collect();
     assert_eq!(types, ["text/plain", "image/png"]);
     for (part, (encoding, content)) in leaves.iter().zip([("7bit", "one\ntwo"), ("base64", "AAAA")]) {
         let decoded = ruling.mail.message.decoded(part.id).unwrap();

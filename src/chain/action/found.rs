@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chain::pattern::Pattern;
+use crate::chain::pattern::{Pattern, Searched};
 use crate::chain::run::{ActionError, Run};
 use crate::chain::text::{Filling, Place, Text};
 use crate::message::Change;
@@ -14,7 +14,8 @@ const MATCHES: usize = 16;
 ///
 /// # Errors
 /// The text cannot be filled, or time or room for it is spent.
-pub fn changes(pattern: &Pattern, text: &str, with: &Text, place: Place, run: &Run) -> Result<Vec<Change>, ActionError> {
+pub fn changes(pattern: &Pattern, searched: Searched<'_>, with: &Text, place: Place, run: &Run) -> Result<Vec<Change>, ActionError> {
+    let text = searched.text;
     let mut changes = Vec::new();
     let mut add = |range: std::ops::Range<usize>, with: Arc<str>| {
         // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
@@ -32,7 +33,7 @@ pub fn changes(pattern: &Pattern, text: &str, with: &Text, place: Place, run: &R
             add(found.get_match().range(), with.fill(Some(&found), run)?)?;
         }
     } else {
-        for (count, range) in pattern.ranges(text).enumerate() {
+        for (count, range) in pattern.ranges(searched).enumerate() {
             in_time(count)?;
             add(range, with.fill(None, run)?)?;
         }

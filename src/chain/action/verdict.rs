@@ -112,7 +112,7 @@ fn reply_text(node: &Node, load: &mut Load<'_>) -> Result<Text, Reported> {
 
 impl Action for Refuse {
     fn apply(&self, run: &mut Run) -> Result<Flow, ActionError> {
-        let mut text = self.text.fill(Place::Reply, None, run)?;
+        let mut text = self.text.fill(Place::Reply, None, run)?.into_owned();
         if text.trim().is_empty() {
             // Values that are not there leave nothing; a reply says something.
             "Refused".clone_into(&mut text);

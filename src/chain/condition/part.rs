@@ -80,7 +80,7 @@ impl Condition for Part {
 
 impl PartKeys {
     fn hold(&self, part: &message::Part, facts: &dyn Facts) -> bool {
-        one_passes(self.kind.as_ref(), part.media_types.iter().map(String::as_str), facts)
+        one_passes(self.kind.as_ref(), part.media_types(), facts)
             && one_passes(self.name.as_ref(), part.names.iter().map(String::as_str), facts)
             && self.size.is_none_or(|test| test.holds(Size(part.size)))
             && passes(self.charset.as_ref(), part.charset.as_deref(), facts)
@@ -149,7 +149,7 @@ impl Condition for Attachment {
         let meant = parts.iter().filter(|part| attachments.contains(&part.id) && (self.nested || !part.nested));
         let (open, closed): (Vec<_>, Vec<_>) = meant.partition(|part| !part.opaque);
         self.which.pass(open, !closed.is_empty(), |part| {
-            facts.saw(&part.names.first().unwrap_or(&part.media_type));
+            facts.saw(&part.names.first().map_or(&*part.media_type, String::as_str));
             self.test.holds(&mut |keys| keys.hold(part, facts))
         })
     }
@@ -162,7 +162,7 @@ impl AttachmentKeys {
         let extensions = names().filter_map(|name| name.rsplit_once('.').map(|(_, extension)| extension));
         if !(one_passes(self.name.as_ref(), names(), facts)
             && one_passes(self.extension.as_ref(), extensions, facts)
-            && one_passes(self.kind.as_ref(), part.media_types.iter().map(String::as_str), facts))
+            && one_passes(self.kind.as_ref(), part.media_types(), facts))
         {
             return Ok(false);
         }

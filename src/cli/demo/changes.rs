@@ -84,7 +84,7 @@ fn body(before: &Message, after: &Message) -> Vec<String> {
         let leaf = |part: &crate::message::Part| {
             let mut content = Vec::new();
             message.encoded(part.id, &mut |piece| content.extend_from_slice(piece)).ok()?;
-            Some((part.media_type.clone(), content))
+            Some((part.media_type.to_string(), content))
         };
         message.parts().iter().filter(|part| part.leaf).filter_map(leaf).collect()
     };

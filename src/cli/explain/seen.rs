@@ -13,7 +13,7 @@ pub(super) fn parts(message: &Message) -> Vec<Value> {
     let (readable, attachments) = (message.readable(true), message.attachments());
     let one = |part: &Part| -> Value {
         let mut told = object!({
-            "depth": part.depth, "type": part.media_type, "types": part.media_types, "charset": part.charset, "encoding": part.encoding,
+            "depth": part.depth, "type": part.media_type, "types": part.media_types().collect::<Vec<_>>(), "charset": part.charset, "encoding": part.encoding,
             "names": part.names, "disposition": part.disposition, "size": part.size, "attachment": attachments.contains(&part.id),
             "opened": !part.opaque,
         });
@@ -30,7 +30,7 @@ fn text(message: &Message, part: &Part, told: &mut Value) {
     match message.text(part.id) {
         Ok(text) => {
             told["text"] = beginning(&text);
-            if part.media_types.iter().any(|kind| kind == "text/html") {
+            if part.media_types().any(|kind| kind == "text/html") {
                 told["shown"] = beginning(&Visible::of(&text).text);
             }
         }

@@ -4,7 +4,6 @@ use crate::chain::action::settings::{needed, spelled};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::word;
-use crate::message::PartId;
 use crate::message::digest::LfDigest;
 use crate::yaml::{Node, Reported};
 
@@ -51,7 +50,7 @@ impl Action for Hash {
         if !self.break_signatures
             && let Some(part) = message.first_protected()?
         {
-            let media_type = message.parts().iter().find(|found| found.id == part).map_or("", |part| &part.media_type);
+            let media_type = message.parts().iter().find(|found| found.id == part).map_or("", |part| &*part.media_type);
             return Err(ActionError::Message(format!("a signed or encrypted part ({media_type}) cannot be hashed")));
         }
         match self.of {
@@ -84,7 +83,7 @@ fn parts(run: &mut Run) -> Result<(), ActionError> {
         run.log(note);
         return Ok(());
     }
-    let leaves: Vec<(PartId, String, String)> = run
+    let leaves: Vec<_> = run
         .mail
         .message
         .parts()

@@ -34,7 +34,7 @@ fn replaced(action: &Replace, text: &Letters, run: &Run) -> Result<Option<String
     let with = match &action.result {
         Becomes::Whole(whole) => {
             let Some(found) = pattern.captures(&text.text) else { return Ok(None) };
-            return whole.fill(Place::Body, Some(&found), run).map(Some);
+            return Ok(Some(whole.fill(Place::Body, Some(&found), run)?.into_owned()));
         }
         Becomes::With(with) => with,
     };

@@ -16,7 +16,7 @@ use crate::chain::action::header::replace::WITH;
 use crate::chain::action::settings::{MATCHES, own_pattern, text};
 use crate::chain::entry::{Entry, KeyDoc, Load};
 use crate::chain::html::Visible;
-use crate::chain::pattern::Pattern;
+use crate::chain::pattern::{Pattern, Searched};
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
 use crate::chain::text::{Place, Text};
@@ -130,17 +130,15 @@ impl Action for Replace {
 impl Replace {
     /// The parts to look into, each with whether it is HTML.
     fn parts(&self, run: &mut Run) -> Vec<(PartId, bool)> {
-        let message = &run.mail.message;
         let wanted = |part: &&Part| self.types.is_empty() || self.types.iter().any(|wanted| is_of(&part.media_type, wanted));
-        let readable = message.readable(false);
-        let parts: Vec<&Part> = message.parts().iter().filter(|part| readable.contains(&part.id)).filter(wanted).collect();
-        let closed = |part: &&&Part| part.protection.is_some() && !self.break_signatures;
-        let protected = parts.iter().filter(closed).count();
-        let open = parts
-            .iter()
-            .filter(|part| !closed(part))
-            .map(|part| (part.id, part.media_types.iter().any(|kind| kind == "text/html")))
-            .collect();
+        let (mut open, mut protected) = (Vec::new(), 0);
+        for part in run.mail.message.parts().iter().filter(|part| part.is_readable(false)).filter(wanted) {
+            if part.protection.is_some() && !self.break_signatures {
+                protected += 1;
+            } else {
+                open.push((part.id, part.media_types().any(|kind| kind == "text/html")));
+            }
+        }
         if protected > 0 {
             let parts = if protected == 1 { "part" } else { "parts" };
             run.noted(&format!("{protected} signed or encrypted {parts} left alone"));
@@ -158,10 +156,10 @@ impl Replace {
         let source = run.text(part)?;
         let changes = if shown {
             let seen = Visible::of(&source);
-            let found = found::changes(&self.pattern, &seen.text, with, place, run)?;
+            let found = found::changes(&self.pattern, (&*seen.text).into(), with, place, run)?;
             found.into_iter().filter_map(|change| seen.change(&change.range, &change.with)).flatten().collect()
         } else {
-            found::changes(&self.pattern, &source, with, place, run)?
+            found::changes(&self.pattern, (&*source).into(), with, place, run)?
         };
         if changes.is_empty() {
             return Ok(());
@@ -186,7 +184,7 @@ impl Replace {
         }
         let Some(verbatim) = run.mail.message.verbatim(part)? else { return Ok(false) };
         let Some(text) = verbatim.text() else { return Ok(false) };
-        let changes = found::changes(&self.pattern, text, with, place, run)?;
+        let changes = found::changes(&self.pattern, Searched { text, ascii: verbatim.ascii }, with, place, run)?;
         if changes.is_empty() {
             return Ok(true);
         }

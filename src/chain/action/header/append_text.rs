@@ -42,8 +42,7 @@ impl Action for Append {
         super::edit(run, &places, |field| {
             let value = field.value();
             let end = value.len();
-            let changes =
-                if self.once { once::behind(&value, &text) } else { vec![Change { range: end..end, with: text.as_str().into() }] };
+            let changes = if self.once { once::behind(&value, &text) } else { vec![Change { range: end..end, with: (*text).into() }] };
             if changes.is_empty() { field.clone() } else { field.with_changes(&changes, false) }
         });
         super::make_missing_subject(run, &self.fields, &text);

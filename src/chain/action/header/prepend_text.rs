@@ -43,7 +43,7 @@ impl Action for Prepend {
         let places = self.fields.places(run);
         super::edit(run, &places, |field| {
             let changes =
-                if self.once { once::in_front(&field.value(), &text) } else { vec![Change { range: 0..0, with: text.as_str().into() }] };
+                if self.once { once::in_front(&field.value(), &text) } else { vec![Change { range: 0..0, with: (*text).into() }] };
             if changes.is_empty() { field.clone() } else { field.with_changes(&changes, false) }
         });
         super::make_missing_subject(run, &self.fields, &text);

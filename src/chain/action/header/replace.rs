@@ -53,7 +53,7 @@ impl Action for Replace {
             run.check_time()?;
             let field = &run.mail.message.fields()[place];
             let value = if self.raw { field.source() } else { field.value() };
-            edits.push(found::changes(&self.pattern, &value, &self.with, Place::Header, run)?);
+            edits.push(found::changes(&self.pattern, (&*value).into(), &self.with, Place::Header, run)?);
         }
         let mut edits = edits.into_iter();
         super::edit(run, &places, |field| {
