@@ -223,6 +223,10 @@ impl Connection {
             (if self.chunking { HELLO_CHUNKING } else { HELLO }, true)
         } else if verb.eq_ignore_ascii_case(b"QUIT") {
             (b"221 2.0.0 bye\r\n", false)
+        } else if verb.eq_ignore_ascii_case(b"MAIL") {
+            (b"250 2.1.0 ok\r\n", true)
+        } else if verb.eq_ignore_ascii_case(b"RCPT") {
+            (b"250 2.1.5 ok\r\n", true)
         } else {
             (b"250 2.0.0 ok\r\n", true)
         };

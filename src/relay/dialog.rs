@@ -8,8 +8,9 @@
 //!
 //! The end is the dot or the last byte of BDAT LAST, which counts as it everywhere.
 //!
-//! **When BDAT.** Wherever it is offered: it saves the 354, which is a round trip, two system calls and a wake-up a message, and nothing has to look for dots.
-//! A refusal that DATA would have been answered comes after the content instead, with the same meaning.
+//! **When BDAT.** Where it is offered and MAIL and all RCPTs were answered 2.1.x: it saves the 354, which is a round trip, two system calls and a wake-up a message, and nothing has to
+//! look for dots. A refusal that DATA would have been answered comes after the content instead, with the same meaning. Where replies do not tell themselves apart, what the 354 is
+//! good for would have to be asked for behind the content ([`mark`](super::mark)), and that is a doubt where DATA has none: there, only a message that said BODY=BINARYMIME goes by BDAT.
 //!
 //! **All in one write** ([`Ready::at_once`]): MAIL, RCPT, BDAT LAST with its content, and EHLO, for one recipient. Whoever is refused is answered so, BDAT is then answered
 //! 503 or 554 and its bytes are swallowed (RFC 3030 2): nothing is taken. But the reply to BDAT is known by its place only, and one too many before it would
@@ -45,6 +46,8 @@ pub struct Offered {
     accepted_one: bool,
     /// MAIL said SMTPUTF8.
     smtputf8: bool,
+    /// MAIL said BODY=BINARYMIME.
+    binary: bool,
 }
 
 /// What each recipient was answered; an error is trouble with that one only.
@@ -71,7 +74,8 @@ impl Offered {
         let capabilities = &lease.connection.capabilities;
         let mail = capabilities.mail(sender, declared, lease.connection.is_logged_in());
         let smtputf8 = capabilities.says_smtputf8(sender, declared);
-        let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new(), accepted_one: false, smtputf8 };
+        let binary = capabilities.says_binary(declared);
+        let mut offered = Offered { lease, sender: sender.clone(), recipients: Vec::new(), accepted_one: false, smtputf8, binary };
         let answers = match offered.ask(Some(mail), recipients).await {
             Ok(answers) => answers,
             Err(trouble) => return Err(offered.failed(trouble, stale)),
@@ -238,7 +242,8 @@ impl Offered {
     /// # Errors
     /// It was refused ([`Delivery::RefusedBefore`], and the connection is on its way back to the pool), or the connection is gone.
     pub async fn data(mut self, message: &Message) -> Result<Result<Ready, Delivery>, Failed> {
-        if self.lease.connection.capabilities.chunking {
+        let connection = &self.lease.connection;
+        if connection.capabilities.chunking && (connection.tells_apart || self.binary) {
             return Ok(Ok(self.ready(Form::counted(message.size()))));
         }
         let connection = &mut self.lease.connection;

@@ -9,7 +9,7 @@
 //! | the connection ends behind it | no other reply was left |
 //!
 //! EHLO in the middle of a session is RSET (RFC 5321 4.1.4). It goes out in the write of a transaction that is opened anew ([`Ready::at_once`](super::dialog::Ready::at_once)), and
-//! behind the answer where the first row does not hold.
+//! behind the answer where the first row does not hold: for content that can go no other way, and where the answer itself is 2.1.x.
 
 use super::connection::{Connection, Trouble};
 use crate::smtp::client::{Answer, Capabilities, Meaning, Stage};

@@ -129,7 +129,7 @@ impl Way {
         let words = [("PIPELINING", self.pipelines()), ("8BITMIME", true), ("CHUNKING", self.chunks())];
         let words = words.into_iter().chain([("STARTTLS", self.starttls()), ("AUTH PLAIN", self == Way::Login)]);
         let words: Vec<&str> = words.filter(|(_, has)| *has).map(|(word, _)| word).collect();
-        let script = Script::offering(&words).telling_apart();
+        let script = Script::offering(&words);
         match self {
             Way::Implicit => script.secured(),
             _ if self.lmtp() => script.lmtp(),

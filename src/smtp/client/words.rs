@@ -28,6 +28,12 @@ impl Capabilities {
         self.smtputf8 && (declared.smtputf8 || !sender.address().is_ascii())
     }
 
+    /// Whether MAIL says BODY=BINARYMIME: then the content can only go by BDAT (RFC 3030 3).
+    #[must_use]
+    pub fn says_binary(&self, declared: &Declared) -> bool {
+        self.binary && declared.body == Some(Body::BinaryMime)
+    }
+
     /// MAIL with the parameters that are offered. BODY=8BITMIME is said whenever it is, for a rule may bring in 8-bit content later.
     /// Whoever is logged in and speaks for nobody says so.
     #[must_use]
@@ -39,7 +45,7 @@ impl Capabilities {
         if let Some(size) = declared.size.filter(|_| self.size) {
             write!(command, " SIZE={size}").expect("a String takes all");
         }
-        if self.binary && declared.body == Some(Body::BinaryMime) {
+        if self.says_binary(declared) {
             command.push_str(" BODY=BINARYMIME");
         } else if self.eight_bit {
             command.push_str(" BODY=8BITMIME");

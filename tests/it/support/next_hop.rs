@@ -100,12 +100,12 @@ impl Script {
     }
 
     pub fn offering(keywords: &[&'static str]) -> Script {
-        Script { keywords: keywords.to_vec(), tells_apart: false, lmtp: false, secured: false, shows: None, acts: Vec::new() }
+        Script { keywords: keywords.to_vec(), tells_apart: true, lmtp: false, secured: false, shows: None, acts: Vec::new() }
     }
 
-    /// MAIL and RCPT are answered 2.1.0 and 2.1.5, as by most servers.
-    pub fn telling_apart(mut self) -> Script {
-        self.tells_apart = true;
+    /// MAIL and RCPT are not answered 2.1.0 and 2.1.5, as they are by most servers.
+    pub fn alike(mut self) -> Script {
+        self.tells_apart = false;
         self
     }
 
