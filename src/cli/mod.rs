@@ -18,6 +18,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use exit::Exit;
@@ -76,6 +77,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
     let line = match Line::try_parse_from(line) {
         Ok(line) => line,
         Err(error) => {
+            let error = with_tip(error);
             let wrong = error.use_stderr();
             // Nobody reads a closed terminal; the status still says it.
             let _ = error.print();
@@ -97,6 +99,16 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Completions(args) => completions::run(args, global),
         Command::Man(args) => man::run(args, global),
     }
+}
+
+/// `transom check transom.yaml`: says what was meant.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let is_yaml = |name: &str| [".yaml", ".yml"].iter().any(|end| name.ends_with(end));
+    let named = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if is_yaml(name));
+    if named && error.kind() == ErrorKind::UnknownArgument {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec!["the configuration is named with `--config FILE`".into()]));
+    }
+    error
 }
 
 /// The whole command line as clap knows it, for completions and manual pages.
@@ -161,5 +173,17 @@ pub fn say(text: &str) -> Exit {
             Exit::Io
         }
         _ => Exit::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_is_no_option_is_told_how_to_name_it() {
+        let told = |line: &[&str]| with_tip(Line::try_parse_from(line).unwrap_err()).to_string();
+        assert!(told(&["transom", "check", "transom.yaml"]).contains("tip: the configuration is named with `--config FILE`"));
+        assert!(!told(&["transom", "check", "--jsno"]).contains("--config FILE`"));
     }
 }

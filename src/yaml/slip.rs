@@ -91,6 +91,7 @@ fn guesses(line: &str, above: &[&str]) -> Vec<Edit> {
     }
     guesses.extend(in_block(line));
     guesses.extend(in_flow(line));
+    guesses.extend(closed(line));
     guesses.extend(apart(line, |after| after.starts_with(|first: char| !first.is_whitespace())));
     guesses
 }
@@ -154,6 +155,24 @@ fn goes_on(text: &str) -> bool {
     false
 }
 
+/// The bracket that is missing, where the line shows which: `{a: [b}`.
+fn closed(line: &str) -> Option<Edit> {
+    let (mut open, mut quote) = (Vec::new(), None);
+    for (at, letter) in line.char_indices() {
+        match (quote, letter) {
+            (Some(mark), _) => quote = Some(mark).filter(|mark| *mark != letter),
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, '[') => open.push(']'),
+            (None, '{') => open.push('}'),
+            (None, ']' | '}') if open.last() != Some(&letter) => return open.last().map(|wanted| (at..at, wanted.to_string())),
+            (None, ']' | '}') => drop(open.pop()),
+            _ => {}
+        }
+    }
+    let end = line.trim_end().len();
+    (quote.is_none() && !open.is_empty()).then(|| (end..end, open.iter().rev().collect()))
+}
+
 /// Whether a further key stands in it: `X, value: ticket`.
 fn has_key(text: &str) -> bool {
     text.match_indices(": ").any(|(colon, _)| {
@@ -212,6 +231,11 @@ mod tests {
             ("a:\n  - [EXT] hello\n", "  - '[EXT] hello'"),
             ("a: {b: [a-z]+, c: d}\n", "a: {b: '[a-z]+', c: d}"),
             ("a: *.exe\n", "a: '*.exe'"),
+            // A bracket that is not closed.
+            ("a: {b: [127.0.0.1:25}\n", "a: {b: [127.0.0.1:25]}"),
+            ("a: [{b: c}\nd: e\n", "a: [{b: c}]"),
+            ("a: {b: c\nd: e\n", "a: {b: c}"),
+            ("a: [b, c\n", "a: [b, c]"),
             ("a: {b: *.exe}\n", "a: {b: '*.exe'}"),
             ("a: [*.exe, b]\n", "a: ['*.exe', b]"),
             ("a: !important\nb: c\n", "a: '!important'"),
@@ -242,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_guessed_is_told_without_a_guess() {
-        for text in ["a: {b: c\nd: e\n", "a: 'b\nc: d\n", "a: [b, c\n"] {
+        for text in ["a: 'b\nc: d\n", "a: \"b\n"] {
             assert!(mended(text).starts_with("not YAML: "), "{text}: {}", mended(text));
         }
     }
