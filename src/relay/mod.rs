@@ -71,6 +71,8 @@ pub enum Delivery {
     Each { next_hop: String, words: Vec<(Recipient, Word)> },
     /// Recipients were refused when the transaction was opened anew; nothing was sent. Each with its answer.
     Recipients { next_hop: String, refused: Vec<(Recipient, Answer)> },
+    /// They are more than it takes in one transaction; nothing was sent. Those who are, each with an answer in its place.
+    Beyond { next_hop: String, refused: Vec<(Recipient, Answer)> },
     /// It could not be said in the next hop's terms. Nothing was sent; a final answer of ours.
     Unfit(Unfit),
     /// Before the dot: unreachable, silent, unintelligible, 421, deadline over.

@@ -121,7 +121,7 @@ fn outcome(delivery: Delivery) -> Outcome {
         Delivery::Refused { next_hop, answer } | Delivery::RefusedBefore { next_hop, answer } => {
             refused(answer.class(), format!("{next_hop} said: {}", answer.in_one_line()))
         }
-        Delivery::Recipients { next_hop, refused: recipients } => {
+        Delivery::Recipients { next_hop, refused: recipients } | Delivery::Beyond { next_hop, refused: recipients } => {
             let permanent = recipients.iter().any(|(_, answer)| answer.class() == Class::Permanent);
             let told: Vec<_> = recipients.iter().map(|(path, answer)| format!("{path}: {}", answer.in_one_line())).collect();
             refused(if permanent { Class::Permanent } else { Class::Transient }, format!("{next_hop} refused {}", told.join("; ")))

@@ -282,11 +282,9 @@ impl Transaction {
                 Some(lease) => lease,
                 None => self.route.lease(attempts, &self.behalf).await.map_err(Delivery::Unavailable)?,
             };
-            let refused = self.beyond(&lease.connection, &envelope.recipients);
-            let fits = if refused.is_empty() {
-                fit(&lease.connection, envelope, message).await
-            } else {
-                Err(Delivery::Recipients { next_hop: lease.next_hop(), refused })
+            let fits = match self.beyond(&lease, &envelope.recipients) {
+                None => fit(&lease.connection, envelope, message).await,
+                Some(beyond) => Err(beyond),
             };
             let converted = match fits {
                 Ok(converted) => converted,
@@ -311,15 +309,22 @@ impl Transaction {
         }
     }
 
-    /// Those of an envelope for whom there is no room on this connection. Others than the client's may be refused after the end of LMTP.
-    fn beyond(&self, connection: &Connection, recipients: &[Recipient]) -> Vec<(Recipient, Answer)> {
+    /// What comes of an envelope that has no room on this connection. Others than the client's may be refused after the end of LMTP.
+    fn beyond(&self, lease: &Lease, recipients: &[Recipient]) -> Option<Delivery> {
+        let connection = &lease.connection;
         let most = connection.capabilities.limits.recipients.unwrap_or(usize::MAX);
         let one = connection.next_hop.lmtp && !self.tells_each;
         let mut of_the_client = recipients.iter().filter(|recipient| self.accepted.contains(recipient));
         let second = of_the_client.nth(1).filter(|_| one);
         let (code, enhanced, text) = TOO_MANY;
         let answer = Answer { code, enhanced: Some(enhanced), lines: vec![text.to_owned()] };
-        recipients.iter().skip(most).chain(second).map(|recipient| (recipient.clone(), answer.clone())).collect()
+        let beyond = recipients.iter().skip(most).chain(second).map(|recipient| (recipient.clone(), answer.clone()));
+        let refused: Vec<_> = beyond.collect();
+        match second {
+            Some(_) => Some(Delivery::Recipients { next_hop: lease.next_hop(), refused }),
+            None if refused.is_empty() => None,
+            None => Some(Delivery::Beyond { next_hop: lease.next_hop(), refused }),
+        }
     }
 
     /// The transaction, if it has all recipients; otherwise it is kept, and told who was refused.

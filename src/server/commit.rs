@@ -17,13 +17,19 @@
 //! | one that a rule brought in refused, 4xx               | abandon, undo                    | 451                | `unavailable`  |
 //! | one that a rule brought in refused, 5xx               | stage a copy for it, and go on   | that of the others |                |
 //! | … and it was the only one                             | abandon, confirm                 | 250                | `quarantine`   |
+//! | more than one transaction takes, of whom nobody was asked about | stage a copy for the rest; behind a 250 send it to them, and undo or confirm | that of the first | |
 //! | the dot answered 2xx                                  | confirm                          | 250                | `deliver`      |
 //! | the dot answered 4xx, 5xx                             | undo                             | the next hop's     | `refused`      |
 //! | the dot not answered                                  | staged copies become held        | 451                | `in doubt`     |
+//! | LMTP: none taken, all of them brought in by rules, one refused with 4xx | undo | 451             | `unavailable`  |
 //! | LMTP: the dot answered for each recipient             | stage a copy for each that a rule brought in and that was not taken; as above, a reply for each | | |
 //!
 //! *Behind a queue* (`listeners[].behind_queue`): a refusal of ours would make the server before us bounce. *Abandon*: RSET if DATA was not sent, else the connection is closed; never a dot. *Undo*: what was staged is durably removed.
 
+mod each;
+mod later;
+
+use self::later::Later;
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
 use crate::relay::{Delivery, Transaction, Unfit, Until, Word};
@@ -80,6 +86,8 @@ pub struct Told {
 enum Undecided {
     /// They were refused before anything was sent.
     Refused(String, Vec<(Recipient, Answer)>),
+    /// There is no room for them in this transaction.
+    Beyond(String, Vec<(Recipient, Answer)>),
     /// LMTP: each after the dot.
     Each(String, Vec<(Recipient, Word)>),
 }
@@ -180,7 +188,7 @@ impl Work<'_> {
     async fn relay(&self, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
         let mail = &self.ruling.mail;
         let mut envelope = mail.envelope.clone();
-        let (mut staged, mut refused_alone) = (Vec::new(), Vec::new());
+        let (mut staged, mut refused_alone, mut later) = (Vec::new(), Vec::new(), Vec::<Later>::new());
         let told = loop {
             let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
             if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
@@ -190,7 +198,13 @@ impl Work<'_> {
             let (next_hop, refused) = match self.told(delivery) {
                 Ok(told) => break told,
                 Err(Undecided::Each(next_hop, words)) => break Box::pin(self.told_of_each(next_hop, words, &mut staged, holds)).await,
-                Err(Undecided::Refused(next_hop, refused)) => (next_hop, refused),
+                Err(Undecided::Beyond(next_hop, beyond)) if beyond.iter().all(|(path, _)| !self.asked.contains(path)) => {
+                    match Box::pin(self.put_off(&mut envelope, beyond, &mut later, holds)).await {
+                        Ok(()) => continue,
+                        Err(told) => break Told { next_hop: Some(next_hop), ..told },
+                    }
+                }
+                Err(Undecided::Refused(next_hop, refused) | Undecided::Beyond(next_hop, refused)) => (next_hop, refused),
             };
             let by_rules = self.tell_alone(&mut envelope, refused, &mut refused_alone);
             if !by_rules.is_empty() {
@@ -207,47 +221,11 @@ impl Work<'_> {
                 break Told { next_hop: Some(next_hop), ..told };
             }
         };
-        let told = Told { each: [told.each, refused_alone].concat(), ..told };
-        settled(told, staged, holds).await
-    }
-
-    /// LMTP (RFC 2033 4.2). What the client hears is the word for its own recipients; those whom a rule brought in have no veto.
-    async fn told_of_each(&self, next_hop: String, words: Vec<(Recipient, Word)>, staged: &mut Vec<HoldId>, holds: &impl Holds) -> Told {
-        let delivered = words.iter().any(|(_, word)| matches!(word, Word::Said(answer) if answer.class() == Class::Done));
-        let (of_client, by_rules): (Vec<_>, Vec<_>) = words.into_iter().partition(|(path, _)| self.asked.contains(path));
-        // One of the client's own that is not asked about any more goes on as one that a rule brought in, and no refusal of another's is its answer.
-        let goes_on_as_another =
-            self.each && !by_rules.is_empty() && !self.asked.iter().all(|path| self.ruling.mail.envelope.recipients.contains(path));
-        let not_taken = |word: &Word| match word {
-            Word::Said(answer) if answer.class() == Class::Done => None,
-            Word::Said(answer) => Some(format!("this recipient, brought in by a rule, was refused: {}", answer.in_one_line())),
-            Word::Unknown(error) => Some(format!("in doubt: {error}")),
-        };
-        for (path, reason) in by_rules.into_iter().filter_map(|(path, word)| not_taken(&word).map(|reason| (path, reason))) {
-            let envelope = Envelope { recipients: vec![path], ..self.ruling.mail.envelope.clone() };
-            let reason = Reason { rule: NEXT_HOP.to_owned(), reason };
-            match holds.stage(self.new_hold(vec![reason], envelope)).await {
-                Ok(id) => staged.push(id),
-                // The others may have it twice then: better than that nobody has it.
-                Err(error) => return Told { next_hop: Some(next_hop), ..self.not_stored(&error) },
-            }
+        let mut told = Told { each: [told.each, refused_alone].concat(), ..told };
+        if !later.is_empty() {
+            told.holds.extend(Box::pin(self.send_later(&told, later, &mut staged, way, holds)).await);
         }
-        let each: Vec<(Recipient, Told)> = of_client
-            .into_iter()
-            .map(|(path, word)| {
-                let told = match word {
-                    Word::Said(answer) if answer.class() == Class::Done => self.passed_on("deliver", Stage::Dot, next_hop.clone(), &answer),
-                    Word::Said(answer) => self.passed_on("refused", Stage::Dot, next_hop.clone(), &answer),
-                    Word::Unknown(error) => in_doubt(next_hop.clone(), error),
-                };
-                (path, told)
-            })
-            .collect();
-        // One that was taken: a 4xx would bring it again. The others' words are in `each`, for a client that hears them.
-        let taken = each.iter().find(|(_, told)| told.reply.class() == Class::Done).or(each.first().filter(|_| !goes_on_as_another));
-        let none_of_the_client = || Told::new(self.taken(), if delivered { "deliver" } else { "quarantine" });
-        let told = taken.map_or_else(none_of_the_client, |(_, told)| told.clone());
-        Told { each: each.into_iter().map(|(path, told)| (path, told.reply)).collect(), ..told }
+        settled(told, staged, holds).await
     }
 
     /// Where the client hears of each recipient, its own that were refused have their answers and the others go on. Those that are left.
@@ -323,6 +301,7 @@ impl Work<'_> {
             // What DATA was answered and is no verdict has become `Unavailable` before.
             Delivery::RefusedBefore { next_hop, answer } => self.passed_on("refused", Stage::Mail, next_hop, &answer),
             Delivery::Recipients { next_hop, refused } => return Err(Undecided::Refused(next_hop, refused)),
+            Delivery::Beyond { next_hop, refused } => return Err(Undecided::Beyond(next_hop, refused)),
             Delivery::Each { next_hop, words } => return Err(Undecided::Each(next_hop, words)),
             Delivery::Unfit(unfit) => Told::new(never_fits(unfit), "refused"),
             Delivery::Unavailable(error) => Told { answer: Some(error.to_string()), ..Told::new(reply::trouble(), "unavailable") },
@@ -362,11 +341,15 @@ async fn settled(told: Told, staged: Vec<HoldId>, holds: &impl Holds) -> Told {
         return Told { holds: staged, ..told };
     }
     for id in &staged {
-        if let Err(error) = holds.undo(id).await {
-            tracing::error!("the copy {id} lies in the quarantine for now, although its message goes back to the client: {error}");
-        }
+        undone(id, holds).await;
     }
     told
+}
+
+async fn undone(id: &HoldId, holds: &impl Holds) {
+    if let Err(error) = holds.undo(id).await {
+        tracing::error!("the copy {id} lies in the quarantine for now, although nobody needs it: {error}");
+    }
 }
 
 /// The reason of a hold in the place of a refusal.
@@ -806,6 +789,66 @@ mod tests {
         assert_eq!(case.shelf.done.lock().unwrap()[1..], ["confirm 0"]);
     }
 
+    /// Sent elsewhere by a rule: nobody there was asked about b, c and d, and the first delivery finds room for b only.
+    fn with_room_for_one(deliveries: impl IntoIterator<Item = Delivery>) -> Case {
+        let all = ["b@example.org", "c@example.org", "d@example.org"];
+        let beyond = all[1..].iter().map(|address| (path(address).into(), answer(552))).collect();
+        let first = Delivery::Beyond { next_hop: hop(), refused: beyond };
+        let case = deliver([first].into_iter().chain(deliveries));
+        Case { ruling: ruling(Outcome::Deliver, &all), received: envelope(&all), asked: Vec::new(), ..case }
+    }
+
+    fn accepted() -> Delivery {
+        Delivery::Accepted { next_hop: hop(), answer: answer(250) }
+    }
+
+    /// What was done in the quarantine behind two copies.
+    fn behind_copies(case: &Case) -> Vec<String> {
+        let done = case.shelf.done.lock().unwrap();
+        assert!(done[0].ends_with("for c@example.org") && done[1].ends_with("for d@example.org"), "{done:?}");
+        done[2..].to_vec()
+    }
+
+    #[test]
+    fn more_than_one_transaction_takes_go_in_further_ones_behind_it() {
+        let mut case = with_room_for_one([accepted(), accepted(), accepted()]);
+        let told = case.told();
+        assert_eq!((told.reply.code(), told.outcome, told.holds.len()), (250, "deliver", 0));
+        assert_eq!(case.way.asked[1..], [["b@example.org"], ["c@example.org"], ["d@example.org"]]);
+        assert_eq!(behind_copies(&case), ["undo 0", "undo 1"]);
+    }
+
+    #[test]
+    fn whoever_is_not_taken_behind_the_first_transaction_is_held() {
+        let silence = Delivery::InDoubt { next_hop: hop(), error: "closed".into() };
+        let mut case = with_room_for_one([accepted(), Delivery::Refused { next_hop: hop(), answer: answer(450) }, silence]);
+        let told = case.told();
+        assert_eq!((told.reply.code(), told.outcome, told.in_doubt), (250, "deliver", false));
+        assert_eq!(told.holds, [HoldId("0".to_owned()), HoldId("1".to_owned())]);
+        assert_eq!(behind_copies(&case), ["doubt 1", "confirm 0"]);
+    }
+
+    #[test]
+    fn where_the_first_transaction_is_not_taken_there_is_no_further_one() {
+        let mut case = with_room_for_one([Delivery::Refused { next_hop: hop(), answer: answer(450) }]);
+        assert_eq!(case.told().reply.code(), 450);
+        assert_eq!(behind_copies(&case), ["undo 0", "undo 1"]);
+        let silence = Delivery::InDoubt { next_hop: hop(), error: "closed".into() };
+        let mut case = with_room_for_one([silence]);
+        assert!(case.told().in_doubt);
+        assert_eq!(behind_copies(&case), ["doubt 0", "doubt 1"]);
+        let case = with_room_for_one([]);
+        let shelf = Shelf { fails: Some(StoreError::Full("full".to_owned())), ..Shelf::default() };
+        assert_eq!(Case { shelf, ..case }.row(), (452, "not stored", nothing()));
+    }
+
+    #[test]
+    fn the_clients_own_that_were_accepted_at_rcpt_come_again() {
+        let case = with_room_for_one([]);
+        let asked = envelope(&["b@example.org", "c@example.org", "d@example.org"]).recipients;
+        assert_eq!(Case { asked, ..case }.row(), (451, "unavailable", nothing()));
+    }
+
     #[test]
     fn a_dot_without_answer_is_in_doubt_and_never_250() {
         let told = deliver([Delivery::InDoubt { next_hop: hop(), error: "closed".into() }]).told();
@@ -836,6 +879,17 @@ mod tests {
         let doubt = each([("b", Word::Unknown("silent".into())), ("c", said(450)), ("z", said(250))]).told();
         assert_eq!(doubt.each.iter().map(|(_, reply)| reply.code()).collect::<Vec<_>>(), [451, 450]);
         assert!(doubt.in_doubt);
+    }
+
+    #[test]
+    fn in_lmtp_all_brought_in_by_rules_and_none_taken_come_again_if_one_may() {
+        let none_asked = |words| Case { asked: Vec::new(), ..each(words) };
+        assert_eq!(none_asked([("b", said(450)), ("c", said(550)), ("z", said(550))]).row(), (451, "unavailable", nothing()));
+        assert_eq!(none_asked([("b", said(550)), ("c", said(550)), ("z", said(550))]).row().1, "quarantine");
+        // Once one has it, coming again would double it.
+        let case = none_asked([("b", said(250)), ("c", said(450)), ("z", said(250))]).row();
+        assert_eq!((case.0, case.1, case.2.last().unwrap().as_str()), (250, "deliver", "confirm 0"));
+        assert_eq!(none_asked([("b", Word::Unknown("silent".into())), ("c", said(450)), ("z", said(450))]).row().1, "quarantine");
     }
 
     #[test]

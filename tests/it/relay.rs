@@ -118,6 +118,7 @@ pub fn word(delivery: &Delivery) -> String {
         Delivery::Recipients { refused, .. } => {
             format!("recipients {}", refused.iter().map(|(_, answer)| answer.code.to_string()).collect::<Vec<_>>().join(" "))
         }
+        Delivery::Beyond { refused, .. } => format!("{} too many", refused.len()),
         Delivery::Each { words, .. } => {
             words.iter().map(|(to, word)| format!("{} {}", to.address(), of_one(word))).collect::<Vec<_>>().join(", ")
         }

@@ -72,6 +72,23 @@ fn a_listener_has_a_route_and_a_domain_one_before_it() {
 }
 
 #[test]
+fn more_than_the_next_hop_of_a_route_takes_at_once_have_transactions_of_their_own_or_are_held() {
+    let few = Script::offering(&["PIPELINING", "LIMITS RCPTMAX=2"]).at("RCPT TO:<e@", Act::Say("450 4.2.0 later\r\n"));
+    let ways = Ways { other: NextHop::start([few]), ..Ways::new() };
+    let server = ways.start("  - {name: r, when: {subject: offer}, then: [route: other]}\n");
+    let mut client = server.client();
+    client.hello();
+    let all = ["b@inside.example", "c@inside.example", "d@inside.example", "e@inside.example", "f@inside.example"];
+    assert!(client.send("a@outside.example", &all, MAIL).starts_with("250"));
+    // One of two is put off there: the two of them are held, and the last one is not.
+    assert_eq!(ways.other.log().taken, [vec!["b@inside.example", "c@inside.example"], vec!["f@inside.example"]]);
+    let held = String::from_utf8(server.command().args(["quarantine", "list"]).output().unwrap().stdout).unwrap();
+    assert!(held.contains("d@inside.example") && !held.contains("b@inside.example") && !held.contains("f@inside.example"), "{held}");
+    assert!(server.wait_for_log("are held").contains("450 4.2.0 later"));
+    assert_eq!(ways.got(), [0, 0, 2]);
+}
+
+#[test]
 fn where_one_way_refused_all_another_is_open() {
     let ways = Ways { relay: NextHop::start([Script::good().at("RCPT", Act::Say("550 5.1.1 no such user\r\n"))]), ..Ways::new() };
     let server = ways.start("");
