@@ -274,6 +274,19 @@ def submission(site, recorder, check):
         return re.sub(r".*?: ", "", behind.wait_for_log(r"orig_client=|client=localhost\[127\.0\.0\.1\].*orig"), count=1)
 
     check("Postfix behind shows in its log who the client was (XFORWARD)", seen_behind)
+
+    def in_one_write():
+        rules = "rules: [{name: moved, when: {body: {contains: Hello}}, then: [recipient.replace: {matches: '@elsewhere', with: '@moved'}]}]\n"
+        rewriting = site.transom("rewriting", behind.port, rules=rules, relay=site.tls() + ", connections: {idle_time: 1s}",
+                                 more="inside: {domains: [elsewhere.example, moved.example]}\n")
+        for _ in range(2):
+            assert send(rewriting.port, message, [far]) == [250, 250]
+            recipients, found, _ = recorder.wait_all()
+            assert recipients == ["ann@moved.example"] and b"Hello." in found, recipients
+        # RSET for the recipient as it was, twice; EHLO in clear, in TLS, and behind each message.
+        return re.sub(r".*?( ehlo=.*)", r"\1", behind.wait_for_log(r"disconnect from .* ehlo=4 .*mail=4 rcpt=4 bdat=2 rset=2"))
+
+    check("Postfix behind takes a rewritten recipient's message in one write", in_one_write)
     check("Postfix behind is sent content by BDAT", lambda: re.sub(r".*?( ehlo=.*)", r"\1", behind.wait_for_log(r"disconnect from .* bdat=")))
 
     def by_openssl():
