@@ -6,7 +6,8 @@
 //! |---|---|
 //! | MAIL and all RCPTs were answered 2.1.x, and it is not | no answer to them, however often it was given, speaks of a message (RFC 3463 3.2) |
 //! | EHLO behind it is answered by what a server offers | that is no answer to anything else: as many replies came before it as were asked for |
-//! | the connection ends behind it | no other reply was left |
+//!
+//! A connection that ends before EHLO is answered tells nothing: the message's own answer may have been lost with it.
 //!
 //! EHLO in the middle of a session is RSET (RFC 5321 4.1.4). It goes out in the write of a transaction that is opened anew ([`Ready::at_once`](super::dialog::Ready::at_once)), and
 //! behind the answer where the first row does not hold: for content that can go no other way, and where the answer itself is 2.1.x.
@@ -43,10 +44,7 @@ impl Connection {
             Ok(()) | Err(Trouble::Closed) => {}
             Err(trouble) => return Err(trouble),
         }
-        match self.marked().await {
-            Err(Trouble::Closed) => Ok(()),
-            marked => marked,
-        }
+        self.marked().await
     }
 
     /// The answer to [`Connection::mark`].

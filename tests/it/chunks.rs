@@ -138,6 +138,20 @@ async fn where_replies_do_not_tell_themselves_apart_content_goes_behind_data_and
     assert_eq!(verbs, ["EHLO", "MAIL", "RCPT", "DATA", "MAIL", "RCPT", "BDAT", "EHLO"]);
 }
 
+/// The good answer may be the one to RCPT, given twice, and the message's own lost with the connection.
+#[tokio::test]
+async fn where_replies_do_not_tell_themselves_apart_a_connection_that_ends_behind_a_good_answer_is_a_doubt() {
+    let script = Script::offering(&["CHUNKING", "BINARYMIME"]).alike();
+    let hop = NextHop::start([script.at(".", Act::SayAndClose("250 2.0.0 taken\r\n"))]);
+    let relay = relay(&[&hop]);
+    let declared = Declared { body: Some(Body::BinaryMime), ..Declared::default() };
+    let binary = Envelope { declared: declared.clone(), ..envelope(&["b@example.org"]) };
+    let mut transaction = relay.transaction(None, Behalf::default(), path("a@example.org"), declared);
+    assert_eq!(codes(&transaction.recipients(&binary.recipients).await), [250]);
+    let delivery = transaction.deliver(&binary, &small(), soon(), &mut std::future::pending()).await;
+    assert_eq!(word(&delivery), "in doubt", "{delivery:?}");
+}
+
 #[tokio::test]
 async fn a_connection_that_ended_in_the_pause_before_bdat_costs_nothing() {
     let stale = chunking().at("RCPT TO:<b@", Act::SayAndClose("250 2.1.5 ok\r\n"));
