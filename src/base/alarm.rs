@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
@@ -28,6 +28,8 @@ pub async fn at_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T
 #[derive(Debug, Default)]
 pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom that wakes.
+    waker: Option<Waker>,
 }
 
 impl Alarm {
@@ -58,6 +60,10 @@ impl Alarm {
     fn poll(&mut self, due: Instant, context: &mut Context<'_>) -> Poll<()> {
         let due = tokio::time::Instant::from_std(due);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        let wakes = self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if wakes && sleep.deadline() <= due && !sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
         }
@@ -66,6 +72,9 @@ impl Alarm {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(due);
+        }
+        if !wakes {
+            self.waker = Some(context.waker().clone());
         }
         Poll::Pending
     }

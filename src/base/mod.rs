@@ -9,5 +9,6 @@ pub mod machine;
 pub mod metrics;
 pub mod random;
 pub mod secret;
+pub mod sign;
 pub mod systemd;
 pub mod text;

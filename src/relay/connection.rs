@@ -5,13 +5,16 @@
 mod tls;
 
 use std::fmt;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 pub use self::tls::Protection;
@@ -135,18 +138,9 @@ impl Connection {
     }
 
     async fn write_and_read(&mut self, commands: &str) -> Result<(), Trouble> {
-        let (mut input, mut output) = split(&mut self.stream);
         let mut left = commands.as_bytes();
         while !left.is_empty() {
-            let mut room = room(&mut self.replies);
-            let (written, read) = tokio::select! {
-                biased;
-                written = output.write(left) => (written.map_err(|_| Trouble::Closed)?, 0),
-                read = input.read_buf(&mut room) => (0, read.map_err(|_| Trouble::Closed)?),
-            };
-            if (written, read) == (0, 0) {
-                return Err(Trouble::Closed);
-            }
+            let written = write_or_read(&mut self.stream, &mut self.replies, left).await.map_err(|_| Trouble::Closed)?;
             left = &left[written..];
             if self.replies.waiting() > MOST_WAITING {
                 return Err(Trouble::Other(format!(
@@ -336,6 +330,20 @@ impl Connection {
         // However it ends, the socket is closed by then.
         let _ = timeout(QUIT, farewell).await;
     }
+}
+
+/// Writes as much as is taken: so many bytes. While that is nothing, reads what is said.
+async fn write_or_read(stream: &mut Stream, replies: &mut Replies, left: &[u8]) -> io::Result<usize> {
+    let closed = || Err(io::ErrorKind::UnexpectedEof.into());
+    poll_fn(|context| match Pin::new(&mut *stream).poll_write(context, left) {
+        Poll::Ready(Ok(0)) => Poll::Ready(closed()),
+        Poll::Pending => match pin!(stream.read_buf(&mut room(replies))).poll(context) {
+            Poll::Ready(Ok(0)) => Poll::Ready(closed()),
+            read => read.map_ok(|_| 0),
+        },
+        written @ Poll::Ready(_) => written,
+    })
+    .await
 }
 
 /// Room for a piece of what comes in.

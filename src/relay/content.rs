@@ -75,25 +75,25 @@ pub struct Pace {
     pub stall: Duration,
 }
 
-/// Sends everything, its end included. When it fails the end was not sent, and must not be: the connection is closed.
+/// Sends everything, its end included: so many bytes of content. When it fails the end was not sent, and must not be: the connection is closed.
 pub async fn send(
     connection: &mut Connection,
     message: &Message,
     form: Form,
     pace: Pace,
     gone: &mut (dyn Future<Output = ()> + Send + Unpin),
-) -> Result<(), Stopped> {
-    let ends = match &form {
-        Form::AtOnce { head, .. } => head.len() as u64 + message.size(),
-        Form::Dotted | Form::Counted(_) => u64::MAX,
+) -> Result<u64, Stopped> {
+    let head = match &form {
+        Form::AtOnce { head, .. } => Some(head.len() as u64),
+        Form::Dotted | Form::Counted(_) => None,
     };
     let mut sender = Sender::new(form, pace);
     match sender.send(connection, message, gone).await {
         // Only what stands behind it is missing: the end is out, and what is answered decides.
-        Err(_) if sender.meter.total >= ends => Ok(()),
+        Err(_) if head.is_some_and(|head| sender.behind.is_none() && sender.meter.total >= head + sender.size) => Ok(sender.size),
         // Behind the 354 the next hop waits for content, whatever was written of it.
         Err(Stopped::Trouble(trouble)) if sender.stuffer.is_none() && sender.meter.total == 0 => Err(Stopped::Unsaid(trouble)),
-        sent => sent,
+        sent => sent.map(|()| sender.size),
     }
 }
 
@@ -118,6 +118,8 @@ struct Sender {
     out: Vec<Bytes>,
     /// Bytes of it.
     waiting: u64,
+    /// Bytes of the content so far.
+    size: u64,
     meter: Meter,
 }
 
@@ -141,7 +143,7 @@ impl Sender {
         };
         let mut out = Vec::with_capacity(USUAL);
         out.extend(head.map(Bytes::from));
-        Sender { stuffer, last, behind, out, waiting: 0, meter: Meter::new(pace, clock::monotonic()) }
+        Sender { stuffer, last, behind, out, waiting: 0, size: 0, meter: Meter::new(pace, clock::monotonic()) }
     }
 
     /// The last piece waits for the write that carries the end.
@@ -183,6 +185,7 @@ impl Sender {
 
     fn take(&mut self, bytes: Bytes) {
         self.waiting += bytes.len() as u64;
+        self.size += bytes.len() as u64;
         match &mut self.stuffer {
             Some(stuffer) => stuffer.push(bytes, &mut self.out),
             None => self.out.push(bytes),

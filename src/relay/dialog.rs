@@ -324,8 +324,8 @@ impl Ready {
         let connection = &mut self.lease.connection;
         let counted = matches!(self.form, Form::Counted(_));
         match content::send(connection, message, self.form, pace, gone).await {
-            Ok(()) => {
-                COUNTS.relayed.add(message.size());
+            Ok(size) => {
+                COUNTS.relayed.add(size);
                 Ok(Sent::of(self.lease, self.each, self.opens, counted))
             }
             Err(Stopped::ClientGone) => Err(NotSent::Given(Delivery::ClientGone)),

@@ -44,12 +44,9 @@ pub async fn fit(connection: &Connection, envelope: &Envelope, message: &Message
     if let Some(unfit) = cannot_say(connection, &envelope.sender, &envelope.declared, &envelope.recipients) {
         return Err(Delivery::Unfit(unfit));
     }
-    let (header, body) = message.eight_bit();
     let binary = envelope.declared.body == Some(Body::BinaryMime);
-    let needs = Needs {
-        lines: binary && !capabilities.binary,
-        seven_bit: !(capabilities.eight_bit || binary && capabilities.binary) && (header || body),
-    };
+    let takes_all = capabilities.eight_bit || binary && capabilities.binary;
+    let needs = Needs { lines: binary && !capabilities.binary, seven_bit: !takes_all && is_eight_bit(message) };
     let converted = if needs.lines || needs.seven_bit { Some(converted(message, needs).await?) } else { None };
     let size = || converted.as_ref().unwrap_or(message).size();
     if capabilities.largest.is_some_and(|largest| size() > largest) {
@@ -92,9 +89,13 @@ async fn converted(message: &Message, needs: Needs) -> Result<Message, Delivery>
 fn convert(message: &Message, needs: Needs) -> Result<Message, (Unfit, Fault)> {
     let message = if needs.lines { message.in_lines().map_err(|fault| (Unfit::Binary, fault))? } else { message.clone() };
     // What became base64 may have been all that was 8-bit.
-    let (header, body) = message.eight_bit();
-    if needs.seven_bit && (header || body) {
+    if needs.seven_bit && is_eight_bit(&message) {
         return message.seven_bit().map_err(|fault| (Unfit::EightBit, fault));
     }
     Ok(message)
+}
+
+fn is_eight_bit(message: &Message) -> bool {
+    let (header, body) = message.eight_bit();
+    header || body
 }

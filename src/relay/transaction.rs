@@ -214,8 +214,8 @@ impl Transaction {
             }
             let prepared = tokio::select! {
                 biased;
-                () = &mut *gone => return Delivery::ClientGone,
                 prepared = self.prepare(envelope, message, &mut attempts) => prepared,
+                () = &mut *gone => return Delivery::ClientGone,
                 // No timer is made where all is ready.
                 () = async { sleep_until(until.deadline.into()).await } => return Delivery::Unavailable(late()),
             };

@@ -28,6 +28,7 @@ use super::tls;
 use crate::base::alarm::{Alarm, at_once};
 use crate::base::budget::Share;
 use crate::base::metrics::COUNTS;
+use crate::base::sign::Watch;
 use crate::base::{clock, random};
 use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::Secured;
@@ -62,6 +63,9 @@ pub struct Connection {
     held: Option<Held>,
     /// For what is held.
     due: Alarm,
+    /// For the signs that sessions end by.
+    stop: Watch,
+    hurry: Watch,
     /// What came by BDAT of a message that has not ended.
     chunks: Option<Box<Chunks>>,
     /// When the open transaction began.
@@ -123,6 +127,8 @@ impl Connection {
             mailboxes: Mailboxes::default(),
             held: None,
             due: Alarm::default(),
+            stop: shared.stop.watch(),
+            hurry: shared.hurry.watch(),
             chunks: None,
             began: None,
             answered: clock::monotonic(),
@@ -173,41 +179,44 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let Connection { stream, output, held, due, shared, .. } = self;
-        let written = {
-            // Under TLS what is written may lie on our side until it is flushed.
-            let mut written = pin!(async {
-                stream.write_all(output).await?;
-                stream.flush().await
-            });
-            let taken = at_once(written.as_mut()).await;
-            let work = pin!(async {
-                tokio::select! {
-                    biased;
-                    written = written => written,
-                    () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
-                    () = async { shared.hurry.cancelled().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
-                }
-            });
-            match taken {
-                Some(written) => written,
-                None => holding(held, due, work).await,
-            }
-        };
+        let taken = at_once(pin!(self.stream.write(&self.output))).await.transpose()?.unwrap_or(0);
+        // Under TLS what is written may lie on our side until it is flushed.
+        let flushed = taken == self.output.len() && at_once(pin!(self.stream.flush())).await.transpose()?.is_some();
+        if !flushed {
+            Box::pin(self.flush_from(taken)).await?;
+        }
         self.output.clear();
-        written
+        Ok(())
+    }
+
+    /// What the client has not taken at once, it may take within `timeouts.command`.
+    async fn flush_from(&mut self, taken: usize) -> io::Result<()> {
+        let Connection { stream, output, held, due, hurry, shared, .. } = self;
+        let work = pin!(async {
+            let written = async {
+                stream.write_all(&output[taken..]).await?;
+                stream.flush().await
+            };
+            tokio::select! {
+                biased;
+                written = written => written,
+                () = sleep(shared.timeouts.command) => Err(io::ErrorKind::TimedOut.into()),
+                () = async { hurry.given().await; sleep(LAST_WORDS).await } => Err(io::ErrorKind::TimedOut.into()),
+            }
+        });
+        holding(held, due, work).await
     }
 
     async fn wait(&mut self) -> Event {
         // A line that comes in drop by drop is as good as silence.
         let patience = self.answered + self.shared.timeouts.command;
-        let Connection { stream, input, held, due, shared, chunks, .. } = self;
+        let Connection { stream, input, held, due, stop, hurry, chunks, .. } = self;
         // A message that has begun is finished.
-        let stop = if chunks.is_some() { &shared.hurry } else { &shared.stop };
+        let stop = if chunks.is_some() { hurry } else { stop };
         let work = pin!(async {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => Event::Stop,
+                () = stop.given() => Event::Stop,
                 read = input.fill_until(stream, patience) => match read {
                     None => Event::Silent,
                     Some(Ok(0) | Err(_)) => Event::End,
@@ -312,7 +321,7 @@ impl Connection {
         let clear = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let shaken = tokio::select! {
             biased;
-            () = self.shared.stop.cancelled() => return ControlFlow::Break(()),
+            () = self.stop.given() => return ControlFlow::Break(()),
             shaken = timeout(self.shared.timeouts.command, tls::handshake(clear, &tls.server)) => shaken,
         };
         match shaken

@@ -16,6 +16,7 @@ use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
 use crate::base::alarm::at_once;
 use crate::base::clock;
+use crate::base::sign::Watch;
 use crate::chain::Chain;
 use crate::chain::class::{self, RecipientRuling};
 use crate::chain::route::DEFAULT;
@@ -80,6 +81,7 @@ pub async fn judge(
     transaction: &mut Transaction,
     stream: &mut (impl AsyncRead + Unpin + Send + ?Sized),
     input: &mut Input,
+    hurry: &mut Watch,
 ) -> Heard {
     let deadline = case.ended + shared.timeouts.deadline;
     let mut ruling = match decide(shared, case, deadline).await {
@@ -108,14 +110,15 @@ pub async fn judge(
         behind_queue: case.door.behind_queue,
         each: case.tells_each,
     };
-    let mut gone = Box::pin(async {
+    let mut gone = pin!(async {
         tokio::select! {
+            biased;
+            () = hurry.given() => {}
             () = input.gone(stream) => {}
-            () = shared.hurry.cancelled() => {}
         }
     });
     let mut told = commit(work, transaction, &shared.store, &mut gone).await;
-    if told.outcome == "gone" && shared.hurry.is_cancelled() {
+    if told.outcome == "gone" && shared.hurry.is_given() {
         told.outcome = "shutdown";
     }
     case.log(&ruling, &told, decided);

@@ -205,12 +205,12 @@ impl Server {
         }
         let shared = self.shared();
         systemd::stopping(shared.timeouts.shutdown + shared.timeouts.after_dot);
-        shared.stop.cancel();
+        shared.stop.give();
         self.sessions.close();
         accepting.wait().await;
         if timeout(shared.timeouts.shutdown, self.sessions.wait()).await.is_err() {
             tracing::warn!(sessions = self.sessions.len(), "timeouts.shutdown is over: messages without a dot sent are given up");
-            shared.hurry.cancel();
+            shared.hurry.give();
             self.sessions.wait().await;
         }
         shared.store.end_again();
@@ -233,7 +233,7 @@ async fn accept(listening: Listening, mut entrance: Entrance, sessions: TaskTrac
     loop {
         let (arrival, peer) = tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.stop.given() => return,
             accepted = listening.accept() => accepted,
         };
         if let Some(now) = entrance.changed() {
@@ -275,7 +275,7 @@ async fn write_counts(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.stop.given() => return,
             _ = times.tick() => shared.store.write_counts(clock::now()),
         }
     }
@@ -294,7 +294,7 @@ async fn expire(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.stop.given() => return,
             _ = hours.tick() => {}
         }
         if let Err(error) = shared.store.expire(clock::now()).await {

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
 use ulid::{ULID_LEN, Ulid};
 
 use super::limits::{Sessions, Turns};
@@ -15,6 +14,7 @@ use super::permission::Permission;
 use super::receive::Intake;
 use crate::base::budget::Budget;
 use crate::base::clock;
+use crate::base::sign::Sign;
 use crate::chain::Chain;
 use crate::chain::ruling::Sight;
 use crate::config::{Announce, Auth, Config, Listener, ListenerTls, Malformed, Protocol, Received, Timeouts};
@@ -57,9 +57,9 @@ pub struct Shared {
     /// And of these no two for one address, which would keep all others waiting.
     pub turns: Arc<Turns>,
     /// Sessions that have nothing under way end.
-    pub stop: CancellationToken,
+    pub stop: Sign,
     /// The rest ends, but for dots that are out.
-    pub hurry: CancellationToken,
+    pub hurry: Sign,
     /// `relay.announce`.
     announce: Announce,
     limits: Arc<message::Limits>,
@@ -157,8 +157,8 @@ impl Shared {
             rulings: Arc::new(Semaphore::new(cores)),
             logins: Arc::new(Semaphore::new(cores.div_ceil(2))),
             turns: Arc::default(),
-            stop: CancellationToken::new(),
-            hurry: CancellationToken::new(),
+            stop: Sign::default(),
+            hurry: Sign::default(),
             announce: config.relay.announce,
             limits: Arc::new(config.limits.of_message()),
             room,

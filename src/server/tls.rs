@@ -59,7 +59,7 @@ pub async fn watch(setup: Arc<tokio::sync::watch::Sender<Setup>>) {
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.given() => return,
             _ = times.tick() => {}
         }
         let doors: Vec<_> = setup.borrow().doors.iter().filter(|door| door.tls.is_some()).cloned().collect();

@@ -43,7 +43,7 @@ impl View {
     /// Whether it has been told to stop.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.shared().stop.is_cancelled()
+        self.shared().stop.is_given()
     }
 
     /// The way out, as in force now.

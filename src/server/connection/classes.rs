@@ -53,8 +53,8 @@ impl Connection {
                 began: arrived.began,
                 ended,
             };
-            let Connection { stream, input, shared, .. } = self;
-            let heard = judge::judge(shared, &case, &mut transaction, stream, input).await;
+            let Connection { stream, input, hurry, shared, .. } = self;
+            let heard = judge::judge(shared, &case, &mut transaction, stream, input, hurry).await;
             for at in class {
                 answers[at] = Some(heard.by(&taken[at].recipient).clone());
             }

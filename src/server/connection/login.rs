@@ -74,7 +74,7 @@ impl Connection {
         tracing::warn!(session = %self.id, client = %self.client_text(), listener = &*self.door.name, user, mechanism, failures, "login failed");
         tokio::select! {
             biased;
-            () = self.shared.stop.cancelled() => self.say(&reply::shutting_down()),
+            () = self.shared.stop.given() => self.say(&reply::shutting_down()),
             () = sleep(DELAY * failures) => self.say(&reply),
         }
     }

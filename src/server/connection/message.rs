@@ -25,9 +25,9 @@ impl Connection {
         cores::pulse();
         self.flush().await?;
         let began = clock::monotonic();
-        let Connection { stream, input, held, due, shared, door, .. } = self;
+        let Connection { stream, input, held, due, hurry, door, .. } = self;
         let received = {
-            let coming = pin!(receive(stream, input, &door.intake, &shared.hurry));
+            let coming = pin!(receive(stream, input, &door.intake, hurry));
             holding(held, due, coming).await
         };
         self.conclude(envelope, began, received).await
@@ -39,14 +39,14 @@ impl Connection {
         if size > self.input.rest().len() as u64 {
             self.flush().await?;
         }
-        let Connection { stream, input, held, due, shared, door, session, chunks, .. } = self;
+        let Connection { stream, input, held, due, hurry, door, session, chunks, .. } = self;
         let fresh = || {
             let envelope = whole.as_ref().or_else(|| session.transaction());
             Box::new(Chunks::new(&door.intake, envelope.is_some_and(|envelope| envelope.declared.body == Some(Body::BinaryMime))))
         };
         let mut coming = chunks.take().unwrap_or_else(fresh);
         let taken = {
-            let work = pin!(coming.take(size, stream, input, &door.intake, &shared.hurry));
+            let work = pin!(coming.take(size, stream, input, &door.intake, hurry));
             holding(held, due, work).await
         };
         let began = coming.began;
@@ -84,9 +84,9 @@ impl Connection {
         if size > self.input.rest().len() as u64 {
             self.flush().await?;
         }
-        let Connection { stream, input, held, due, shared, door, .. } = self;
+        let Connection { stream, input, held, due, hurry, door, .. } = self;
         let swallowed = {
-            let work = pin!(swallow(size, stream, input, &door.intake, &shared.hurry));
+            let work = pin!(swallow(size, stream, input, &door.intake, hurry));
             holding(held, due, work).await
         };
         match swallowed {
@@ -123,7 +123,7 @@ impl Connection {
                     Some(held) => held.transaction,
                     None => self.begun(None, &envelope),
                 };
-                let Connection { stream, input, shared, door, taken, .. } = self;
+                let Connection { stream, input, hurry, shared, door, taken, .. } = self;
                 let (door, recipients) = (door.clone(), std::mem::take(taken));
                 let case = Case {
                     door,
@@ -138,7 +138,7 @@ impl Connection {
                     ended: clock::monotonic(),
                 };
                 // On the heap: the futures around it are moved, each time as a whole.
-                Box::pin(judge::judge(shared, &case, &mut transaction, stream, input)).await.reply
+                Box::pin(judge::judge(shared, &case, &mut transaction, stream, input, hurry)).await.reply
             }
         };
         self.forget();

@@ -187,7 +187,7 @@ impl Connection {
         self.shared.relay.direct(&mut held.transaction, route.or(self.door.route.as_deref()));
         let answers = tokio::select! {
             biased;
-            () = self.shared.hurry.cancelled() => return Err(reply::shutting_down()),
+            () = self.hurry.given() => return Err(reply::shutting_down()),
             answers = held.transaction.recipients(paths) => answers,
         };
         held.touch();

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use tokio::io::AsyncRead;
-use tokio_util::sync::CancellationToken;
 
 use super::super::input::Input;
 use super::super::limits::Rate;
 use super::{Coming, Intake, More, Received, wait};
 use crate::base::clock;
+use crate::base::sign::Watch;
 use crate::smtp::data::{LineEndings, LineEnds};
 use crate::smtp::reply::{self, Reply};
 
@@ -55,7 +55,7 @@ impl Chunks {
         stream: &mut (impl AsyncRead + Unpin + ?Sized),
         input: &mut Input,
         intake: &Intake,
-        hurry: &CancellationToken,
+        hurry: &mut Watch,
     ) -> Result<Reply, Stopped> {
         self.size = self.size.saturating_add(size);
         if self.size > intake.most_swallowed() {
@@ -127,7 +127,7 @@ pub async fn swallow(
     stream: &mut (impl AsyncRead + Unpin + ?Sized),
     input: &mut Input,
     intake: &Intake,
-    hurry: &CancellationToken,
+    hurry: &mut Watch,
 ) -> Result<(), Stopped> {
     if size > intake.most_swallowed() {
         return Err(Stopped::Ended(reply::far_too_large()));
@@ -156,11 +156,11 @@ async fn more(
     input: &mut Input,
     rate: &mut Rate,
     intake: &Intake,
-    hurry: &CancellationToken,
+    hurry: &mut Watch,
 ) -> Result<(), Stopped> {
     let more = tokio::select! {
         biased;
-        () = hurry.cancelled() => return Err(Stopped::Ended(reply::shutting_down())),
+        () = hurry.given() => return Err(Stopped::Ended(reply::shutting_down())),
         more = wait(stream, input, rate, intake.silence) => more,
     };
     match more {

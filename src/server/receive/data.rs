@@ -1,21 +1,16 @@
 //! DATA: dots undone, up to the end of data.
 
 use tokio::io::AsyncRead;
-use tokio_util::sync::CancellationToken;
 
 use super::super::input::Input;
 use super::super::limits::Rate;
 use super::{Coming, Intake, More, Received, wait};
+use crate::base::sign::Watch;
 use crate::smtp::data::{LineEndings, Progress, Unstuffer};
 use crate::smtp::reply;
 
 /// Takes one message in. `hurry` ends it at shutdown.
-pub async fn receive(
-    stream: &mut (impl AsyncRead + Unpin + ?Sized),
-    input: &mut Input,
-    intake: &Intake,
-    hurry: &CancellationToken,
-) -> Received {
+pub async fn receive(stream: &mut (impl AsyncRead + Unpin + ?Sized), input: &mut Input, intake: &Intake, hurry: &mut Watch) -> Received {
     let mut stuffed = Stuffed { unstuffer: Unstuffer::new(), line_endings: intake.line_endings, coming: Coming::new(intake) };
     let mut rate = Rate::new(intake.min_data_rate);
     loop {
@@ -28,7 +23,7 @@ pub async fn receive(
         stuffed.coming.flush().await;
         let more = tokio::select! {
             biased;
-            () = hurry.cancelled() => return Received::Refused(reply::shutting_down()),
+            () = hurry.given() => return Received::Refused(reply::shutting_down()),
             more = wait(stream, input, &mut rate, intake.silence) => more,
         };
         match more {
