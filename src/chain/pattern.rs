@@ -44,6 +44,7 @@ pub struct Pattern {
     text: String,
     names: Vec<String>,
     within_lines: bool,
+    by_lines: bool,
     opening: Option<Opening>,
 }
 
@@ -91,6 +92,12 @@ impl Pattern {
     #[must_use]
     pub fn keeps_within_lines(&self) -> bool {
         self.within_lines
+    }
+
+    /// Whether it also finds the same in the lines of a text one after the other as in all of them: it does not ask where the text begins or ends.
+    #[must_use]
+    pub fn keeps_to_lines(&self) -> bool {
+        self.within_lines && self.by_lines
     }
 
     /// How many groups it has, the whole match not counted.
@@ -169,8 +176,10 @@ fn compile(text: &str, flags: Flags, size: u64) -> Result<Pattern, String> {
     let names = regex.capture_names().flatten().map(str::to_owned).collect();
     let tree = regex_syntax::ParserBuilder::new().case_insensitive(!flags.exact).multi_line(true).build().parse(&source);
     let within_lines = tree.as_ref().is_ok_and(|tree| tree.properties().minimum_len() > Some(0) && knows_no_line_end(tree));
+    let looks = tree.as_ref().map(|tree| tree.properties().look_set());
+    let by_lines = looks.is_ok_and(|looks| !looks.contains(Look::Start) && !looks.contains(Look::End));
     let opening = tree.ok().and_then(|tree| Opening::of(&tree));
-    Ok(Pattern { regex, text: text.to_owned(), names, within_lines, opening })
+    Ok(Pattern { regex, text: text.to_owned(), names, within_lines, by_lines, opening })
 }
 
 /// Whether CR and LF stop every search, and nothing tells the one from the other: to `^` both mean what stands before, to `\b` they are alike.
@@ -319,6 +328,16 @@ mod tests {
         }
         for text in ["a.", "a$", r"a\s", "[^b]", "a*", r"\b", "a\nb", r"a\r", r"(?R)^a", r"(?s)a.", "^", r"\D", "[\\x00-\\x20]"] {
             assert!(!pattern(text).keeps_within_lines(), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_ask_where_a_text_begins_or_ends_do_not_keep_to_lines() {
+        for text in ["abc", r"SECRET-[0-9]+", r"\b\d{4}-\d{4}\b", r"^From \S+", r"(a|b)c*", "é"] {
+            assert!(pattern(text).keeps_to_lines(), "{text}");
+        }
+        for text in [r"\Aa", r"a\z", r"(?-m)^a", r"b|(\Aa)", "a$"] {
+            assert!(!pattern(text).keeps_to_lines(), "{text}");
         }
     }
 

@@ -62,7 +62,7 @@ impl From<Fault> for ActionError {
     fn from(fault: Fault) -> ActionError {
         match fault {
             Fault::Message(text) => ActionError::Message(text),
-            Fault::Disk(_) | Fault::NoMemory => ActionError::Machine(fault.to_string()),
+            Fault::Disk(_) | Fault::Write(_) | Fault::NoMemory | Fault::NoDisk => ActionError::Machine(fault.to_string()),
         }
     }
 }

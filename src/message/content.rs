@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Fault;
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
 
@@ -134,18 +135,63 @@ impl Content {
     /// # Errors
     /// Disk.
     pub fn read(&self, span: Range<u64>) -> io::Result<Bytes> {
-        let pieces: Vec<Piece> = self.pieces(span).collect();
-        if let [Piece::Memory(bytes)] = pieces.as_slice() {
-            return Ok(bytes.clone());
+        let span = span.start..span.end.min(self.size);
+        if let Some(bytes) = self.in_one(span.clone()) {
+            return Ok(bytes);
         }
-        let mut all = Vec::with_capacity(to_usize(pieces.iter().map(Piece::size).sum()));
-        for piece in pieces {
-            piece.for_each(&mut |run| {
-                all.extend_from_slice(run);
-                io::Result::Ok(())
-            })?;
-        }
+        let mut all = Vec::new();
+        self.append(span, &mut all)?;
         Ok(all.into())
+    }
+}
+
+/// Takes a run of bytes that stands at this place.
+pub type EachRun<'e, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'e;
+
+impl Content {
+    /// Hands out all bytes, front to back, in runs of whole lines with the place of each, `step` bytes or somewhat more; one that has a longer line in it is as long
+    /// as that. What is read ahead counts against the budget.
+    ///
+    /// # Errors
+    /// Disk, budget, or what `each` returned.
+    pub fn in_lines<E: From<Fault>>(&self, step: u64, budget: &Arc<Budget>, each: &mut EachRun<'_, E>) -> Result<(), E> {
+        let mut share = budget.share();
+        let mut buffer = Vec::new();
+        let mut done = 0;
+        while done < self.size {
+            let from = done + buffer.len() as u64;
+            let to = (from + step).min(self.size);
+            let searched = buffer.len();
+            let more = (buffer.len() as u64 + to - from).saturating_sub(share.bytes());
+            if !share.grow(more) {
+                return Err(Fault::NoMemory.into());
+            }
+            self.append(from..to, &mut buffer).map_err(Fault::Disk)?;
+            let end =
+                if to == self.size { Some(buffer.len()) } else { memchr::memrchr(b'\n', &buffer[searched..]).map(|at| searched + at + 1) };
+            if let Some(end) = end {
+                each(done, &buffer[..end])?;
+                buffer.drain(..end);
+                done += end as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the bytes of a span. Blocks for a file.
+    fn append(&self, span: Range<u64>, to: &mut Vec<u8>) -> io::Result<()> {
+        to.reserve(to_usize(span.end - span.start));
+        self.pieces(span).try_for_each(|piece| match piece {
+            Piece::Memory(bytes) => {
+                to.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Piece::File { file, span } => {
+                let start = to.len();
+                to.resize(start + to_usize(span.end - span.start), 0);
+                file.read_at(&mut to[start..], span.start)
+            }
+        })
     }
 }
 
@@ -202,6 +248,30 @@ mod tests {
             }
         }
         assert!(content.in_file());
+    }
+
+    #[test]
+    fn runs_of_lines_are_whole_however_long_a_line_is() {
+        let budget = Budget::new(3 * PIECE);
+        let text = |sizes: &[usize]| sizes.iter().flat_map(|size| [vec![b'x'; *size], b"\n".to_vec()].concat()).collect::<Vec<u8>>();
+        let piece = to_usize(PIECE);
+        for bytes in
+            [text(&[]), text(&[0, 9]), [text(&[5, piece, 7, 2 * piece - 1]), b"end".to_vec()].concat(), text(&vec![99; piece / 30])]
+        {
+            let content = Content::new(bytes.chunks(1 << 17).map(|chunk| Piece::Memory(chunk.to_vec().into())));
+            let mut all = Vec::new();
+            let read = content.in_lines::<Fault>(PIECE, &budget, &mut |at, run| {
+                assert_eq!(at, all.len() as u64);
+                all.extend_from_slice(run);
+                assert!(run.ends_with(b"\n") || all.len() == bytes.len());
+                assert!(run.len() <= piece * 2 || memchr::memchr_iter(b'\n', run).count() < 3);
+                Ok(())
+            });
+            read.unwrap();
+            assert_eq!((all, budget.free()), (bytes, 3 * PIECE));
+        }
+        let long = Content::new([Piece::Memory(vec![b'x'; 4 * piece].into())]);
+        assert!(matches!(long.in_lines::<Fault>(PIECE, &budget, &mut |_, _| Ok(())), Err(Fault::NoMemory)));
     }
 
     #[test]

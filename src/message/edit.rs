@@ -13,7 +13,7 @@ use super::output::LINE_END;
 use super::parameter;
 use super::part::{Declared, PartId};
 use super::text::{Text, Transfer};
-use super::verbatim::Verbatim;
+use super::verbatim::Found;
 use super::{Fault, Message, base64, charset, quoted};
 
 const QUOTED: &str = "quoted-printable";
@@ -30,10 +30,17 @@ impl Message {
         }
         let text = self.text_of(part)?;
         self.check(&text.content, changes)?;
-        if let Some(new) = self.verbatim(part)?.and_then(|verbatim| self.spliced(&verbatim, changes)) {
-            return self.put_verbatim(part, new);
+        let (mut left, mut before) = (changes, 0);
+        let found = self.search(part, true, &mut |lines, _| {
+            let (here, size) = placed(&mut left, before, lines, text.content.len())?;
+            before += size;
+            Ok(here)
+        });
+        match found {
+            Ok(Found::New(new)) => self.put_found(part, new),
+            Ok(Found::Nothing | Found::Undecided) | Err(Astray::Across) => self.write_back(part, &text, changes),
+            Err(Astray::Fault(fault)) => Err(fault),
         }
-        self.write_back(part, &text, changes)
     }
 
     /// Through the charset and the transfer encoding, whatever they are.
@@ -73,13 +80,6 @@ impl Message {
             Transfer::Quoted => rewrite_quoted(&encoded, &bytes, &wanted),
         };
         self.put_content(part, new)
-    }
-
-    /// The bytes of a text that stands as it reads, if they only have to change in these places.
-    fn spliced(&self, verbatim: &Verbatim, changes: &[Change]) -> Option<Vec<u8>> {
-        let places = locate::unfold(verbatim.text()?, changes);
-        let ranges = places.chunks_exact(2).map(|pair| pair[0]..pair[1]);
-        verbatim.with(ranges.zip(changes.iter().map(|change| &*change.with)), self.text_limit())
     }
 
     fn check(&self, text: &str, changes: &[Change]) -> Result<(), Fault> {
@@ -199,7 +199,7 @@ impl Message {
     }
 
     /// A body needs a blank line before it.
-    fn separate(&mut self, empty: bool) {
+    pub(super) fn separate(&mut self, empty: bool) {
         if !empty && self.blank.is_empty() {
             self.blank = LINE_END;
             self.separated = true;
@@ -240,88 +240,39 @@ impl Message {
         Arc::make_mut(&mut tree.parts)[part.index()].declare(&declared);
         Ok(())
     }
+}
 
-    /// Puts encoded bytes in place of a leaf's content.
-    pub(super) fn put_content(&mut self, part: PartId, new: Vec<u8>) -> Result<(), Fault> {
-        let eight_bit = !new.is_ascii();
-        self.put_bytes(part, new, eight_bit)
-    }
+/// Why changes of a text are not made where it lies.
+enum Astray {
+    /// One reaches from a run of lines into the next.
+    Across,
+    Fault(Fault),
+}
 
-    /// The same, where it is known whether some bytes are over 127.
-    pub(super) fn put_bytes(&mut self, part: PartId, mut new: Vec<u8>, eight_bit: bool) -> Result<(), Fault> {
-        let found = self.part(part);
-        let (at, header) = (found.slots.start, found.header);
-        let slots = &self.tree().slots;
-        // Where the delimiter has no line end of its own before it, the content must bring one.
-        if slots.get(at + 1).is_some_and(|next| !next.joined) && !new.is_empty() && !new.ends_with(b"\n") {
-            new.extend_from_slice(b"\r\n");
-        }
-        if self.has_delimiter(part, &new) {
-            return Err(Fault::Message(format!("the new text of part {} has a line that is a boundary of the message", part.0)));
-        }
-        let new = self.room_for(new)?;
-        self.separate(new.is_empty());
-        self.end_line_before(part, new.is_empty())?;
-        if let Some(header) = header
-            && self.tree().slots[header + 1].size() == 0
-            && !new.is_empty()
-        {
-            self.end_line(header)?;
-            self.tree_mut().slots[header + 1].replace(LINE_END);
-        }
-        self.tree_mut().slots[at].put(new, eight_bit);
-        Ok(())
+impl From<Fault> for Astray {
+    fn from(fault: Fault) -> Astray {
+        Astray::Fault(fault)
     }
+}
 
-    /// Before anything is put into a part, the line above it gets the end it lacks: its delimiter, or the header of the message it is in, and that header its blank line.
-    fn end_line_before(&mut self, part: PartId, empty: bool) -> Result<(), Fault> {
-        let mut part = (!empty).then_some(part);
-        while let Some((header, parent)) = part.and_then(|part| self.part(part).header.zip(self.part(part).parent)) {
-            let Some(before) = header.checked_sub(1) else { break };
-            let Some(above) = self.part(parent).header.filter(|above| above + 1 == before) else { return self.end_line(before) };
-            if self.tree().slots[before].size() > 0 {
-                break;
-            }
-            self.tree_mut().slots[before].replace(LINE_END);
-            if self.tree().slots[above].size() > 0 {
-                return self.end_line(above);
-            }
-            part = Some(parent);
-        }
-        Ok(())
+/// The changes of a text with `\n` line ends that lie in these lines of it, as they stand in the message, and how long the lines are with `\n`; `before` of the
+/// text stands before them. The changes are taken off the front of those that are left.
+fn placed(left: &mut &[Change], before: usize, lines: &str, whole: usize) -> Result<(Vec<Change>, usize), Astray> {
+    let size = lines.len() - memchr::memmem::find_iter(lines.as_bytes(), b"\r\n").count();
+    let end = before + size;
+    let count = if end == whole { left.len() } else { left.partition_point(|change| change.range.start < end) };
+    let (here, later) = left.split_at(count);
+    *left = later;
+    if here.last().is_some_and(|change| change.range.end > end) {
+        return Err(Astray::Across);
     }
-
-    fn end_line(&mut self, slot: usize) -> Result<(), Fault> {
-        let found = &self.tree().slots[slot];
-        let bytes = self.slot_bytes(found)?;
-        if bytes.is_empty() || bytes.ends_with(b"\n") {
-            return Ok(());
-        }
-        if found.new.is_none() {
-            self.tree_mut().slots[slot].end_line();
-        } else {
-            let ended = self.room_for([&bytes, b"\r\n".as_slice()].concat())?;
-            self.tree_mut().slots[slot].replace(ended);
-        }
-        Ok(())
+    let moved = |change: &Change| Change { range: change.range.start - before..change.range.end - before, with: change.with.clone() };
+    let mut here: Vec<Change> = here.iter().map(moved).collect();
+    let places = locate::unfold(lines, &here);
+    for (change, place) in here.iter_mut().zip(places.chunks_exact(2)) {
+        change.range = place[0]..place[1];
     }
-
-    /// Whether a line would end the part, or, in a multipart that held none, begin one.
-    fn has_delimiter(&self, part: PartId, content: &[u8]) -> bool {
-        let lines = || content.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"--")).map(<[u8]>::trim_ascii_end);
-        let mut above = Some(part);
-        while let Some(parent) = above {
-            let parent = self.part(parent);
-            if let Some(boundary) = &parent.boundary
-                && memchr::memmem::find(content, boundary).is_some()
-                && lines().any(|line| line == &**boundary || line.strip_suffix(b"--") == Some(boundary))
-            {
-                return true;
-            }
-            above = parent.parent;
-        }
-        false
-    }
+    Ok((here, size))
 }
 
 /// Sets a field in place, or adds it on top; further ones of that name go.

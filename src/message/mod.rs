@@ -13,6 +13,7 @@
 //! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
+//! | `put`, `draft` | new bytes in place of a part's |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
 mod ascii;
@@ -24,6 +25,7 @@ mod common;
 mod content;
 mod convert;
 pub mod digest;
+mod draft;
 mod edit;
 mod ends;
 mod field;
@@ -35,6 +37,7 @@ mod locate;
 mod output;
 mod parameter;
 mod part;
+mod put;
 mod quoted;
 pub mod received;
 mod receiver;
@@ -55,16 +58,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use content::Piece;
+pub use content::{Content, Piece};
 pub use field::{Change, Field};
 pub use flags::Flag;
 pub use part::{Part, PartId, Protection};
 pub use receiver::Receiver;
-pub use verbatim::Verbatim;
+pub use verbatim::{Changed, Found};
 
 use crate::base::budget::{Budget, Share};
 use body::Body;
-use content::Content;
 use part::{Declared, is_content_field};
 use slot::Longest;
 
@@ -143,6 +145,11 @@ pub enum Fault {
     /// A budget of all sessions is spent: `defer`.
     #[error("limits.bytes_in_flight is reached")]
     NoMemory,
+    #[error("limits.temporary_disk is reached")]
+    NoDisk,
+    /// The machine's.
+    #[error("what rules made of the content could not be written: {0}")]
+    Write(io::Error),
 }
 
 /// A message on its way. See the module.
@@ -156,8 +163,16 @@ pub struct Message {
     separated: bool,
     body: Arc<Body>,
     received_size: u64,
-    /// The share of temporary disk its file takes, given back with the last copy.
-    _disk: Option<Arc<Share>>,
+    /// Of one whose content lies in a file.
+    kept: Option<Arc<Kept>>,
+}
+
+/// Where the file of a message lies, and more of its bytes may.
+#[derive(Debug)]
+struct Kept {
+    room: Room,
+    /// The share of temporary disk that the file takes, given back with the last copy of the message.
+    _disk: Share,
 }
 
 /// The outer header as received.
@@ -178,10 +193,10 @@ impl Message {
         receiver.finish()
     }
 
-    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, disk: Option<Arc<Share>>) -> Message {
+    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, kept: Option<Arc<Kept>>) -> Message {
         let Header { fields, blank } = header;
         let received_size = body.content.size();
-        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body: Arc::new(body), received_size, _disk: disk }
+        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body: Arc::new(body), received_size, kept }
     }
 
     /// Bytes as received.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::content::{Content, Piece, add_piece};
-use super::slot::Slot;
+use super::slot::{New, Slot};
 use super::{Fault, Message, PartId};
 
 pub(super) const LINE_END: Bytes = Bytes::from_static(b"\r\n");
@@ -37,11 +37,18 @@ impl Runs<'_> {
     }
 
     fn slot(&mut self, slot: &Slot) {
-        if let Some(bytes) = &slot.new {
-            self.bytes(bytes.clone());
-        } else {
-            self.span(slot.span.clone());
-            self.bytes(slot.line_end().unwrap_or_default());
+        match &slot.new {
+            Some(New::Whole(bytes)) => self.bytes(bytes.clone()),
+            Some(New::Pieces(made)) => {
+                self.flush();
+                for piece in made.content.pieces(0..made.content.size()) {
+                    add_piece(&mut self.pieces, piece);
+                }
+            }
+            None => {
+                self.span(slot.span.clone());
+                self.bytes(slot.line_end().unwrap_or_default());
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use super::index::Indexer;
 use super::lines::sound_name;
 use super::part::Declared;
 use super::words::{may_hold_words, word_flags};
-use super::{Header, Limits, Message, Refusal, Room};
+use super::{Header, Kept, Limits, Message, Refusal, Room};
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
 use crate::base::random;
@@ -293,7 +293,8 @@ impl Receiver {
             let header = header(&block);
             let tree = Tree::new(parsed.declared, parsed.indexer.finish());
             let body = Body::known(content, end as u64, tree, self.flags.and(parsed.ends.finish()));
-            return Ok(Message::new(self.limits, self.budget, header, body, Some(Arc::new(share))));
+            let kept = self.room.take().map(|room| Arc::new(Kept { room, _disk: share }));
+            return Ok(Message::new(self.limits, self.budget, header, body, kept));
         }
         let all = hold(std::mem::take(&mut self.buffer), self.share);
         let header = header(&all);

@@ -1,4 +1,10 @@
 //! One slot of a body: a span of what was received, until an action replaces it.
+//!
+//! | what stands there | where its bytes lie |
+//! |---|---|
+//! | as received | in the content, memory or file |
+//! | replaced, [`New::Whole`] | in memory, all of them |
+//! | replaced, [`New::Pieces`] | what stayed as it was in the file of the content; new bytes in memory, or in a file of their own ([`super::draft`]) |
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -6,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::content::{Content, Piece};
+use super::draft::Made;
 use super::output::LINE_END;
 use super::text::Text;
 
@@ -15,7 +22,7 @@ pub struct Slot {
     /// Where it stands in the content.
     pub span: Range<u64>,
     /// What an action put in its place.
-    pub new: Option<Bytes>,
+    pub new: Option<New>,
     /// What was received lacks its line end, and gets one of ours: a copy would no longer be what was received.
     ended: bool,
     /// Whether it has bytes over 127.
@@ -26,6 +33,22 @@ pub struct Slot {
     pub text: OnceLock<Arc<Text>>,
 }
 
+/// What an action put in place of a slot.
+#[derive(Clone, Debug)]
+pub enum New {
+    Whole(Bytes),
+    Pieces(Arc<Made>),
+}
+
+impl New {
+    pub fn size(&self) -> u64 {
+        match self {
+            New::Whole(bytes) => bytes.len() as u64,
+            New::Pieces(made) => made.content.size(),
+        }
+    }
+}
+
 impl Slot {
     pub fn new(at: u64) -> Slot {
         Slot { span: at..at, new: None, ended: false, eight_bit: false, joined: true, text: OnceLock::new() }
@@ -34,15 +57,15 @@ impl Slot {
     /// A slot with other bytes.
     pub fn replace(&mut self, bytes: Bytes) {
         let eight_bit = !bytes.is_ascii();
-        self.put(bytes, eight_bit);
+        self.put(New::Whole(bytes), eight_bit);
     }
 
     /// A slot with other bytes, of which is known whether some are over 127.
-    pub fn put(&mut self, bytes: Bytes, eight_bit: bool) {
+    pub fn put(&mut self, new: New, eight_bit: bool) {
         self.eight_bit = eight_bit;
         self.text = OnceLock::new();
         self.ended = false;
-        self.new = Some(bytes);
+        self.new = Some(new);
     }
 
     /// Puts a line end behind what was received.
@@ -57,17 +80,26 @@ impl Slot {
 
     /// Its bytes, where they lie in memory together.
     pub fn in_memory(&self, content: &Content) -> Option<Bytes> {
-        self.new.clone().or_else(|| if self.ended { None } else { content.in_one(self.span.clone()) })
+        match &self.new {
+            Some(New::Whole(bytes)) => Some(bytes.clone()),
+            Some(New::Pieces(_)) => None,
+            None if self.ended => None,
+            None => content.in_one(self.span.clone()),
+        }
     }
 
     pub fn size(&self) -> u64 {
         let received = || self.span.end - self.span.start + self.line_end().map_or(0, |end| end.len() as u64);
-        self.new.as_ref().map_or_else(received, |bytes| bytes.len() as u64)
+        self.new.as_ref().map_or_else(received, New::size)
     }
 
     pub fn pieces<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = Piece> + 'a {
-        let original = self.new.is_none().then(|| content.pieces(self.span.clone()));
-        self.new.iter().cloned().map(Piece::Memory).chain(original.into_iter().flatten()).chain(self.line_end().map(Piece::Memory))
+        let (whole, lies) = match &self.new {
+            Some(New::Whole(bytes)) => (Some(Piece::Memory(bytes.clone())), None),
+            Some(New::Pieces(made)) => (None, Some(made.content.pieces(0..made.content.size()))),
+            None => (None, Some(content.pieces(self.span.clone()))),
+        };
+        whole.into_iter().chain(lies.into_iter().flatten()).chain(self.line_end().map(Piece::Memory))
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Change, Field, Limits, Message, PartId, Piece, Protection};
+use super::{Change, Field, Limits, Message, PartId, Piece, Protection, Receiver, Room};
+use crate::base::budget::Budget;
 
 pub fn limits() -> Limits {
     Limits {
@@ -23,6 +24,15 @@ pub fn limits() -> Limits {
 
 pub fn parse(text: impl Into<Bytes>) -> Message {
     Message::parse(text.into(), &Arc::new(limits())).unwrap()
+}
+
+/// The same with what is beyond `memory` in a file.
+pub fn parse_into_file(bytes: &[u8], memory: u64, directory: &std::path::Path) -> Message {
+    let budget = || Budget::new(1 << 26);
+    let room = Room { memory: budget(), disk: budget(), directory: directory.into(), owner: "owner".into() };
+    let mut receiver = Receiver::new(Arc::new(Limits { memory, ..limits() }), room);
+    receiver.push(bytes).unwrap();
+    receiver.finish().unwrap()
 }
 
 pub fn output(message: &Message) -> Vec<u8> {

@@ -153,7 +153,7 @@ impl Message {
         let (part, slot) = self.leaf(part)?;
         let transfer = Message::transfer(part)?;
         let mut share = self.budget.share();
-        if slot.new.is_none() && self.in_file() && !share.grow(slot.size()) {
+        if slot.in_memory(&self.body.content).is_none() && !share.grow(slot.size()) {
             return Err(Fault::NoMemory);
         }
         let encoded = self.slot_bytes(slot)?;

@@ -1,87 +1,227 @@
 //! Texts that stand in the message as they read, line ends aside: no transfer encoding, letters in ASCII or UTF-8. Most do; a rule can search and change
 //! their bytes where they lie, and nothing is decoded.
+//!
+//! | its bytes lie | searched | a changed one is |
+//! |---|---|---|
+//! | in memory together | as a whole | one block of memory: copying few bytes costs less than a list of pieces |
+//! | in a file | in runs of whole lines, of which one is in memory at a time | a [`Draft`] written beside the search: it takes memory for its changes, and is sent from the file |
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use encoding_rs::UTF_8;
 
 use super::charset;
+use super::content::{Content, PIECE};
+use super::draft::{Draft, Made};
 use super::field::Change;
 use super::part::PartId;
+use super::slot::New;
 use super::text::Transfer;
 use super::{Fault, Message};
 
-/// The bytes of such a text, with CR LF where [`Message::text`] has `\n`.
-#[derive(Clone, Debug)]
-pub struct Verbatim {
-    bytes: Bytes,
-    /// Whether it is known to be ASCII.
-    pub ascii: bool,
+/// So much of a file is searched at once at least, however little is to stay in memory.
+const LEAST: u64 = 4096;
+
+/// Where the bytes of such a text lie. They have CR LF where [`Message::text`] has `\n`.
+enum Verbatim {
+    Memory(Bytes),
+    File(Content),
 }
 
-impl Verbatim {
-    /// None: it is declared to be UTF-8 and is not.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        charset::utf8(&self.bytes)
-    }
-
-    /// The bytes with other text in some places, where those bytes are all that has to change. ASCII in place of whole letters leaves a text in ASCII or UTF-8
-    /// what it is. Line ends stay what they are while none comes with the new text and no CR gets a LF behind it that did not stand there.
-    pub(super) fn with<'t>(&self, changes: impl Iterator<Item = (Range<usize>, &'t str)>, limit: usize) -> Option<Vec<u8>> {
-        let bytes = &self.bytes;
-        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 16);
-        let mut done = 0;
-        for (range, with) in changes {
-            let plain = with.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n'));
-            if !plain || bytes[..range.start].ends_with(b"\r") {
-                return None;
-            }
-            out.extend_from_slice(&bytes[done..range.start]);
-            out.extend_from_slice(with.as_bytes());
-            done = range.end;
-        }
-        out.extend_from_slice(&bytes[done..]);
-        (out.len().max(bytes.len()) <= limit).then_some(out)
-    }
+/// What a search comes to.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing is to be changed.
+    Nothing,
+    /// The new text, for [`Message::put_found`].
+    New(Changed),
+    /// The text cannot be searched so, or not be changed in its bytes alone: it has to be decoded.
+    Undecided,
 }
+
+/// A changed text.
+#[derive(Debug)]
+pub struct Changed(Form);
+
+#[derive(Debug)]
+enum Form {
+    Whole(Vec<u8>),
+    /// And whether it has bytes over 127.
+    Pieces(Arc<Made>, bool),
+}
+
+/// Says what is to be changed in a run of whole lines of a text, of which may be known that it is ASCII. The changes are in order and do not overlap, and none
+/// begins or ends between a CR and its LF.
+pub type Search<'s, E> = dyn FnMut(&str, bool) -> Result<Vec<Change>, E> + 's;
 
 impl Message {
-    /// A part's bytes, if they lie in memory and are its text. None says nothing about the part: [`Message::text`] does.
+    /// Searches a part's text where its bytes lie; `by_lines`: it may be handed out in runs of lines, one after the other, else as a whole or not at all.
     ///
     /// # Errors
-    /// Unopened, does not decode.
-    pub fn verbatim(&self, id: PartId) -> Result<Option<Verbatim>, Fault> {
+    /// Unopened, does not decode, disk, budget, or what `search` returned.
+    pub fn search<E: From<Fault>>(&self, id: PartId, by_lines: bool, search: &mut Search<'_, E>) -> Result<Found, E> {
+        match self.verbatim(id)? {
+            Some(Verbatim::Memory(bytes)) => {
+                // Declared to be UTF-8, and is not.
+                let Some(text) = charset::utf8(&bytes) else { return Ok(Found::Undecided) };
+                let changes = search(text, !self.leaf(id)?.1.eight_bit)?;
+                if changes.is_empty() {
+                    return Ok(Found::Nothing);
+                }
+                let places = changes.iter().map(|change| (change.range.clone(), &*change.with));
+                let new = changed(&bytes, places, self.text_limit());
+                Ok(new.map_or(Found::Undecided, |new| Found::New(Changed(Form::Whole(new)))))
+            }
+            Some(Verbatim::File(content)) if by_lines => Lines::new(self, id, &content)?.search(search),
+            Some(Verbatim::File(_)) | None => Ok(Found::Undecided),
+        }
+    }
+
+    /// Puts what a search of a part came to in place of its text.
+    ///
+    /// # Errors
+    /// Budget, disk, or the new text has a line that is a boundary.
+    pub fn put_found(&mut self, part: PartId, Changed(form): Changed) -> Result<(), Fault> {
+        match form {
+            Form::Whole(new) => {
+                // What had no bytes over 127 has none.
+                let eight_bit = self.leaf(part)?.1.eight_bit && !new.is_ascii();
+                self.put_bytes(part, new, eight_bit)
+            }
+            Form::Pieces(made, eight_bit) => self.put_new(part, New::Pieces(made), eight_bit),
+        }
+    }
+
+    /// A part's bytes, if they are its text. None says nothing about the part: [`Message::text`] does.
+    fn verbatim(&self, id: PartId) -> Result<Option<Verbatim>, Fault> {
         let (part, slot) = self.leaf(id)?;
         if Message::transfer(part)? != Transfer::Identity || slot.size() > self.limits.text {
             return Ok(None);
         }
-        let Some(bytes) = slot.in_memory(&self.body.content) else { return Ok(None) };
+        let bytes = slot.in_memory(&self.body.content);
         let label = part.charset.as_deref();
         let itself = if slot.eight_bit {
-            charset::choose(label, &bytes).encoding == UTF_8
+            // Of a file's content each run is looked at when it is searched.
+            charset::choose(label, bytes.as_deref().unwrap_or_default()).encoding == UTF_8
         } else {
             label.and_then(charset::find).is_none_or(encoding_rs::Encoding::is_ascii_compatible)
         };
-        Ok(itself.then_some(Verbatim { bytes, ascii: !slot.eight_bit }))
+        let file = || Verbatim::File(Content::new(slot.pieces(&self.body.content)));
+        Ok(itself.then(|| bytes.map_or_else(file, Verbatim::Memory)))
+    }
+}
+
+/// The bytes with other text in some places, where those bytes are all that has to change.
+fn changed<'t>(bytes: &[u8], changes: impl Iterator<Item = (Range<usize>, &'t str)>, limit: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 16);
+    let mut done = 0;
+    for (range, with) in changes {
+        if !stays_as_it_reads(bytes, &range, with) {
+            return None;
+        }
+        out.extend_from_slice(&bytes[done..range.start]);
+        out.extend_from_slice(with.as_bytes());
+        done = range.end;
+    }
+    out.extend_from_slice(&bytes[done..]);
+    (out.len().max(bytes.len()) <= limit).then_some(out)
+}
+
+/// ASCII in place of whole letters leaves a text in ASCII or UTF-8 what it is. Line ends stay what they are while none comes with the new text and no CR gets a LF
+/// behind it that did not stand there.
+fn stays_as_it_reads(bytes: &[u8], range: &Range<usize>, with: &str) -> bool {
+    let plain = with.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n'));
+    plain && !bytes[..range.start].ends_with(b"\r")
+}
+
+/// A text in a file, searched and written anew run by run.
+struct Lines<'m> {
+    message: &'m Message,
+    part: PartId,
+    content: &'m Content,
+    draft: Draft<'m>,
+    /// Of one that is more than ASCII: whether bytes over 127 have come by and stay.
+    eight_bit: Option<bool>,
+    /// Where a line can be a boundary: whether one would be.
+    delimits: Option<bool>,
+    changed: bool,
+}
+
+/// Why it is not written to its end.
+enum Stopped<E> {
+    Undecided,
+    Failed(E),
+}
+
+impl<E: From<Fault>> From<Fault> for Stopped<E> {
+    fn from(fault: Fault) -> Stopped<E> {
+        Stopped::Failed(fault.into())
+    }
+}
+
+impl<'m> Lines<'m> {
+    fn new(message: &'m Message, part: PartId, content: &'m Content) -> Result<Lines<'m>, Fault> {
+        let eight_bit = message.leaf(part)?.1.eight_bit.then_some(false);
+        let (draft, delimits) = (Draft::new(message, content), message.is_bounded(part).then_some(false));
+        Ok(Lines { message, part, content, draft, eight_bit, delimits, changed: false })
     }
 
-    /// As [`Message::edit_text`], by ranges of a part's verbatim text. They are in order and do not overlap, and none begins or ends between a CR and its LF.
-    /// False, and nothing is changed: the changes cannot be made there.
-    ///
-    /// # Errors
-    /// As [`Message::edit_text`].
-    pub fn edit_verbatim(&mut self, part: PartId, verbatim: &Verbatim, changes: &[Change]) -> Result<bool, Fault> {
-        let list = changes.iter().map(|change| (change.range.clone(), &*change.with));
-        let Some(new) = verbatim.with(list, self.text_limit()) else { return Ok(false) };
-        self.put_verbatim(part, new).map(|()| true)
+    fn search<E: From<Fault>>(mut self, search: &mut Search<'_, E>) -> Result<Found, E> {
+        let step = self.message.limits.memory.clamp(LEAST, PIECE);
+        let read = self.content.in_lines(step, &self.message.budget, &mut |at, bytes| self.run(at, bytes, search));
+        match read {
+            Ok(()) if !self.changed => return Ok(Found::Nothing),
+            Ok(()) => {}
+            Err(Stopped::Undecided) => return Ok(Found::Undecided),
+            Err(Stopped::Failed(error)) => return Err(error),
+        }
+        if self.draft.size().max(self.content.size()) > self.message.limits.text {
+            return Ok(Found::Undecided);
+        }
+        if self.delimits == Some(true) {
+            return Err(Message::would_delimit(self.part).into());
+        }
+        let end = self.message.wanted_end(self.part, self.draft.last());
+        self.draft.add(end)?;
+        Ok(Found::New(Changed(Form::Pieces(self.draft.finish()?, self.eight_bit == Some(true)))))
     }
 
-    /// Puts what [`Verbatim::with`] made in place of a content: what had no bytes over 127 has none.
-    pub(super) fn put_verbatim(&mut self, part: PartId, new: Vec<u8>) -> Result<(), Fault> {
-        let eight_bit = self.leaf(part)?.1.eight_bit && !new.is_ascii();
-        self.put_bytes(part, new, eight_bit)
+    fn run<E: From<Fault>>(&mut self, at: u64, bytes: &[u8], search: &mut Search<'_, E>) -> Result<(), Stopped<E>> {
+        let text = charset::utf8(bytes).ok_or(Stopped::Undecided)?;
+        let changes = search(text, self.eight_bit.is_none()).map_err(Stopped::Failed)?;
+        let ends = at + bytes.len() as u64 == self.content.size();
+        // Where its last line went on in the next run, boundaries would have to be looked for across both.
+        if !ends && changes.last().is_some_and(|change| change.range.end == bytes.len()) {
+            return Err(Stopped::Undecided);
+        }
+        let mut done = 0;
+        for change in &changes {
+            if !stays_as_it_reads(bytes, &change.range, &change.with) {
+                return Err(Stopped::Undecided);
+            }
+            self.draft.keep(at + done as u64, &bytes[done..change.range.start])?;
+            self.draft.add(change.with.as_bytes())?;
+            done = change.range.end;
+        }
+        self.draft.keep(at + done as u64, &bytes[done..])?;
+        if let Some(seen) = self.eight_bit.as_mut().filter(|_| changes.is_empty()) {
+            *seen |= !bytes.is_ascii();
+        }
+        self.changed |= !changes.is_empty();
+        if changes.is_empty() || self.eight_bit.is_none() && self.delimits.is_none() {
+            return Ok(());
+        }
+        let places = changes.iter().map(|change| (change.range.clone(), &*change.with));
+        let new = changed(bytes, places, usize::MAX).ok_or(Stopped::Undecided)?;
+        if let Some(seen) = &mut self.eight_bit {
+            *seen |= !new.is_ascii();
+        }
+        if let Some(found) = &mut self.delimits {
+            *found |= self.message.has_delimiter(self.part, &new);
+        }
+        Ok(())
     }
 }
 
@@ -90,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::tests::{output, parse};
+    use crate::message::tests::{output, parse, parse_into_file};
 
     /// No start or end of a change is between a CR and its LF, nor in a letter.
     fn changes(text: &str, cuts: &[usize], with: &[String]) -> Vec<Change> {
@@ -102,8 +242,8 @@ mod tests {
     }
 
     /// The changes as they are for the text with `\n` alone.
-    fn folded(verbatim: &Verbatim, changes: &[Change]) -> Vec<Change> {
-        let mut ends = memchr::memmem::find_iter(&verbatim.bytes, b"\r\n").peekable();
+    fn folded(text: &str, changes: &[Change]) -> Vec<Change> {
+        let mut ends = memchr::memmem::find_iter(text.as_bytes(), b"\r\n").peekable();
         let mut before = 0;
         let mut fold = |offset: usize| {
             while ends.next_if(|end| *end < offset).is_some() {
@@ -112,6 +252,15 @@ mod tests {
             offset - before
         };
         changes.iter().map(|change| Change { range: fold(change.range.start)..fold(change.range.end), with: change.with.clone() }).collect()
+    }
+
+    /// Makes the same changes where the text lies, if it can be; if not, through its charset.
+    fn change(message: &mut Message, part: PartId, changes: &[Change], folded: &[Change]) -> Result<(), Fault> {
+        match message.search(part, false, &mut |_, _| Ok::<_, Fault>(changes.to_vec()))? {
+            Found::New(new) => message.put_found(part, new),
+            Found::Nothing => Ok(()),
+            Found::Undecided => message.edit_text(part, folded),
+        }
     }
 
     const HEADERS: [&str; 6] = [
@@ -135,19 +284,16 @@ mod tests {
             if !message.parts()[0].leaf {
                 return Ok(());
             }
-            let verbatim = message.verbatim(part).unwrap();
-            prop_assert_eq!(verbatim.is_some(), body.is_ascii() || !header.contains("iso-8859-1"));
-            let Some(verbatim) = verbatim else { return Ok(()) };
-            let changes = changes(verbatim.text().unwrap(), &cuts, &with);
+            prop_assert_eq!(message.verbatim(part).unwrap().is_some(), body.is_ascii() || !header.contains("iso-8859-1"));
+            if message.verbatim(part).unwrap().is_none() {
+                return Ok(());
+            }
+            let changes = changes(&body, &cuts, &with);
             let (mut one, mut other) = (message.clone(), message.clone());
             let text = message.text_of(part).unwrap();
-            let folded = folded(&verbatim, &changes);
-            let done = match one.edit_verbatim(part, &verbatim, &changes) {
-                Ok(true) => Ok(()),
-                Ok(false) => one.edit_text(part, &folded),
-                Err(fault) => Err(fault),
-            };
-            let wanted = other.write_back(part, &text, &folded);
+            let folded = folded(&body, &changes);
+            let done = change(&mut one, part, &changes, &folded);
+            let wanted = if changes.is_empty() { Ok(()) } else { other.write_back(part, &text, &folded) };
             prop_assert_eq!(done.is_ok(), wanted.is_ok());
             if done.is_ok() {
                 prop_assert_eq!(output(&one), output(&other));
@@ -157,6 +303,69 @@ mod tests {
             let mut third = message.clone();
             prop_assert_eq!(third.edit_text(part, &folded).is_ok(), done.is_ok());
             prop_assert_eq!(done.is_err() || output(&third) == output(&one), true);
+        }
+    }
+
+    /// Everywhere something else instead of `@`, which stands in no run but as itself.
+    fn replaced(message: &mut Message, part: PartId, with: &str) -> Result<bool, Fault> {
+        let found = message.search(part, true, &mut |text, _| {
+            let change = |(at, _)| Change { range: at..at + 1, with: with.into() };
+            Ok::<_, Fault>(text.match_indices('@').map(change).collect())
+        })?;
+        match found {
+            Found::New(new) => message.put_found(part, new).map(|()| true),
+            Found::Nothing => Ok(true),
+            Found::Undecided => Ok(false),
+        }
+    }
+
+    /// Lines in which something is found, far from each other and near, of a text of some runs.
+    fn lines() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            Just("@".to_owned()),
+            Just("a@b@\r\n".to_owned()),
+            Just("--a\r\n".to_owned()),
+            Just("--@a\r\n".to_owned()),
+            Just("@\r\n".to_owned()),
+            Just("\u{e9}@\r\n".to_owned()),
+            Just("x\r@\n".to_owned()),
+            (1_usize..40).prop_map(|count| "quite an ordinary line\r\n".repeat(count * 8)),
+            (1_usize..6000).prop_map(|count| "long".repeat(count)),
+            Just("\r\n".to_owned()),
+        ];
+        proptest::collection::vec(line, 0..12).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn a_text_in_a_file_becomes_what_it_becomes_in_memory(
+            header in proptest::sample::select(HEADERS.to_vec()), body in lines(), with in proptest::collection::vec("[xa\\-]{0,2}|[é\n]", 3),
+            cuts in proptest::collection::vec(0_usize..60_000, 0..6), spill in any::<bool>(), nested in any::<bool>(), broken in any::<bool>(),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut bytes = format!("{header}\r\n{body}").into_bytes();
+            if nested {
+                bytes = [b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n", &bytes[..], b"\r\n--a--\r\n"].concat();
+            }
+            if broken && let Some(at) = memchr::memchr(0xc3, &bytes) {
+                bytes[at] = b'c';
+            }
+            let mut one = parse(bytes.clone());
+            let mut other = parse_into_file(&bytes, if spill { 0 } else { 4000 }, directory.path());
+            for (part, list) in one.parts().to_vec().iter().filter(|part| part.leaf).map(|part| (part.id, &with)) {
+                for (round, with) in list.iter().enumerate() {
+                    let (wanted, done) = (replaced(&mut one, part, with), replaced(&mut other, part, with));
+                    prop_assert_eq!((wanted.is_ok(), wanted.ok()), (done.is_ok(), done.ok()));
+                    prop_assert_eq!((output(&one), one.eight_bit()), (output(&other), other.eight_bit()));
+                    let text = one.text(part).unwrap();
+                    prop_assert_eq!(&text, &other.text(part).unwrap());
+                    let changes = changes(&text, &cuts[round.min(cuts.len())..], std::slice::from_ref(with));
+                    prop_assert_eq!(one.edit_text(part, &changes).is_ok(), other.edit_text(part, &changes).is_ok());
+                    prop_assert_eq!((output(&one), one.eight_bit()), (output(&other), other.eight_bit()));
+                    prop_assert_eq!(one.longest_line().unwrap(), other.longest_line().unwrap());
+                }
+            }
         }
     }
 

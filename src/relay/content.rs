@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,8 +18,7 @@ use super::Until;
 use super::connection::{Connection, Trouble};
 use super::stream::Stream;
 use crate::base::clock;
-use crate::base::disk::Scratch;
-use crate::message::{Message, Piece};
+use crate::message::{Content, Message, Piece};
 use crate::smtp::stuff::Stuffer;
 
 /// What is read from a file, and gathered from memory, before it is written.
@@ -98,12 +98,9 @@ pub async fn send(
 }
 
 /// A piece of the content's file, read off the async threads.
-async fn read(file: &Arc<Scratch>, at: u64, length: u64) -> io::Result<Bytes> {
-    let file = Arc::clone(file);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(length).expect("a chunk fits into memory")];
-        file.read_at(&mut bytes, at).map(|()| Bytes::from(bytes))
-    });
+async fn read(content: &Arc<Content>, span: Range<u64>) -> io::Result<Bytes> {
+    let content = Arc::clone(content);
+    let reading = tokio::task::spawn_blocking(move || content.read(span));
     reading.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
@@ -153,26 +150,16 @@ impl Sender {
         message: &Message,
         gone: &mut (dyn Future<Output = ()> + Send + Unpin),
     ) -> Result<(), Stopped> {
-        for piece in message.pieces() {
+        let mut pieces = message.pieces().into_iter();
+        while let Some(piece) = pieces.next() {
             if self.waiting >= CHUNK {
                 self.write(connection, gone, Care::Part).await?;
             }
             match piece {
                 Piece::Memory(bytes) => self.take(bytes),
-                Piece::File { file, span } => {
-                    let mut at = span.start;
-                    while at < span.end {
-                        if self.waiting > 0 {
-                            self.write(connection, gone, Care::Part).await?;
-                        }
-                        let length = CHUNK.min(span.end - at);
-                        self.take(read(&file, at, length).await.map_err(|error| {
-                            Stopped::Trouble(Trouble::Other(format!(
-                                "was not sent the content, which cannot be read: {error}; see to the disk of store.path"
-                            )))
-                        })?);
-                        at += length;
-                    }
+                // What is behind it may be many short pieces, of the file and of what rules put between: they are read as one.
+                file @ Piece::File { .. } => {
+                    self.read_on(Content::new([file].into_iter().chain(pieces.by_ref())), connection, gone).await?;
                 }
             }
         }
@@ -181,6 +168,29 @@ impl Sender {
         }
         self.out.extend(self.behind.take());
         self.write(connection, gone, self.last).await
+    }
+
+    /// Reads a chunk, writes it, reads the next.
+    async fn read_on(
+        &mut self,
+        content: Content,
+        connection: &mut Connection,
+        gone: &mut (dyn Future<Output = ()> + Send + Unpin),
+    ) -> Result<(), Stopped> {
+        let content = Arc::new(content);
+        let mut at = 0;
+        while at < content.size() {
+            if self.waiting > 0 {
+                self.write(connection, gone, Care::Part).await?;
+            }
+            let end = content.size().min(at + CHUNK);
+            self.take(read(&content, at..end).await.map_err(|error| {
+                let text = format!("was not sent the content, which cannot be read: {error}; see to the disk of store.path");
+                Stopped::Trouble(Trouble::Other(text))
+            })?);
+            at = end;
+        }
+        Ok(())
     }
 
     fn take(&mut self, bytes: Bytes) {

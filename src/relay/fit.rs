@@ -76,9 +76,9 @@ async fn converted(message: &Message, needs: Needs) -> Result<Message, Delivery>
             tracing::info!("a message cannot be converted for its next hop: {text}");
             Delivery::Unfit(unfit)
         }
-        fault @ (Fault::Disk(_) | Fault::NoMemory) => {
+        fault @ (Fault::Disk(_) | Fault::Write(_) | Fault::NoMemory | Fault::NoDisk) => {
             let text = format!(
-                "the message could not be converted for its next hop: {fault}; see to the disk of store.path and to limits.bytes_in_flight"
+                "the message could not be converted for its next hop: {fault}; see to the disk of store.path, limits.bytes_in_flight and limits.temporary_disk"
             );
             tracing::error!("{text}");
             Delivery::Unavailable(RelayError::Unavailable(text))

@@ -5,6 +5,7 @@
 //! | memory, up to 64 KiB in the form | in the row |
 //! | memory, more | in one file of the mail's own; bytes that both forms share once |
 //! | a content file of the message | by giving that file a name here: nothing is copied |
+//! | many pieces of it, between what rules put there | in the file of the mail's own: a row for each would cost more |
 
 use std::io::Write;
 use std::ops::Range;
@@ -21,6 +22,9 @@ use crate::message::{Limits, Message, Piece, Receiver, Refusal, Room};
 
 /// Bytes of one form that are kept in the row.
 const INLINE: usize = 64 * 1024;
+
+/// Pieces of files, of one form, that get rows.
+const MOST_ROWS: usize = 100;
 
 /// How much is read from a file at once.
 const PIECE: usize = 256 * 1024;
@@ -145,6 +149,11 @@ impl Builder<'_> {
     fn form(&mut self, pieces: &[Piece]) -> Result<Vec<Run>, StoreError> {
         let in_memory: usize = pieces.iter().map(|piece| if let Piece::Memory(bytes) = piece { bytes.len() } else { 0 }).sum();
         let mut runs = Vec::new();
+        if pieces.iter().filter(|piece| matches!(piece, Piece::File { .. })).count() > MOST_ROWS {
+            let (name, span) = self.copy(pieces)?;
+            append_span(&mut runs, name, span);
+            return Ok(runs);
+        }
         for piece in pieces {
             match piece {
                 Piece::Memory(bytes) if bytes.is_empty() => {}
@@ -175,15 +184,25 @@ impl Builder<'_> {
             let from = offset + (memory.start - known.start) as u64;
             return Ok((own.name.clone(), from..from + bytes.len() as u64));
         }
+        let (name, span) = self.copy(&[Piece::Memory(bytes.clone())])?;
+        self.written.push((memory, span.start));
+        Ok((name, span))
+    }
+
+    /// Writes pieces into the own file, one behind the other.
+    fn copy(&mut self, pieces: &[Piece]) -> Result<(String, Range<u64>), StoreError> {
         let mut own = match self.own.take() {
             Some(own) => own,
             None => self.create()?,
         };
-        own.file.write_all(bytes).map_err(|error| at(&self.path(&own.name), &error))?;
-        let span = own.length..own.length + bytes.len() as u64;
-        self.written.push((memory, span.start));
-        self.stored += bytes.len() as u64;
-        own.length = span.end;
+        let start = own.length;
+        for piece in pieces {
+            let copied = piece.for_each(&mut |bytes| own.file.write_all(bytes));
+            copied.map_err(|error| at(&self.path(&own.name), &error))?;
+            own.length += piece.size();
+        }
+        let span = start..own.length;
+        self.stored += span.end - span.start;
         let name = own.name.clone();
         self.own = Some(own);
         Ok((name, span))
@@ -342,6 +361,20 @@ mod tests {
         assert_eq!(content.stored, all.len() as u64 + 12);
         assert_eq!(content.runs[1].1.len(), 3);
         assert_eq!(files(&dir), 1);
+    }
+
+    #[test]
+    fn many_pieces_of_a_file_are_copied_into_one() {
+        let (dir, store) = store();
+        let scratch = Arc::new(Scratch::create(&store.temporary(), "o.1").unwrap());
+        scratch.write_at(&[b'x'; 1000], 0).unwrap();
+        let piece = |at: u64| [memory(&"new".into()), Piece::File { file: Arc::clone(&scratch), span: at..at + 1 }];
+        let held = (0..1000).step_by(2).flat_map(piece).collect();
+        let received = vec![Piece::File { file: Arc::clone(&scratch), span: 0..1000 }];
+        let content = Content::prepare(&store, &[(Form::Received, received), (Form::Held, held)]).unwrap();
+        let [Run::File { name, span }] = &content.runs[1].1[..] else { panic!("{:?}", content.runs) };
+        assert_eq!((content.stored, files(&dir), span.clone()), (3000, 2, 0..2000));
+        assert_eq!(disk::read(&dir.path().join("content").join(name)).unwrap(), b"newx".repeat(500));
     }
 
     #[test]

@@ -55,6 +55,40 @@ fn only_id(server: &Transom) -> String {
 }
 
 #[test]
+fn a_large_text_that_rules_change_is_sent_and_held_as_changed() {
+    const CHANGES: &str = "rules:
+  - name: change
+    then: [{body.replace: {matches: 'SECRET-[0-9]+', with: GONE}}, {body.replace: {matches: '(a) secret', with: '$1'}}]
+";
+    let next_hop = Recorder::start();
+    let more = "limits: {memory_per_message: 64KiB}\n";
+    let configuration = format!("{}chain: [{{include: changes.yaml}}, {{include: hold.yaml}}]\n{more}", basics(next_hop.address()));
+    let server = Transom::start_with(&configuration, &[("hold.yaml", RULES), ("changes.yaml", CHANGES)]);
+    let body = |secret: &dyn Fn(usize) -> String, a: &str| -> String {
+        let line = |number: usize| match number % 50 {
+            0 => format!(".line with {} in it\r\n", secret(number)),
+            20..25 => format!("line with {a} in it, and not far away {} again\r\n", secret(number)),
+            _ => format!("line {number} of very many, and some more text to fill it\r\n"),
+        };
+        (0..60_000).map(line).collect()
+    };
+    let came = body(&|number| format!("SECRET-{number}"), "a secret");
+    let changed = body(&|_| "GONE".to_owned(), "a");
+    let mut client = server.client();
+    client.hello();
+    for field in ["X-Other", "X-Hold"] {
+        let mail = format!("Subject: hi\r\n{field}: yes\r\n\r\n{came}");
+        assert!(client.send("a@outside.example", &["b@inside.example"], mail.as_bytes()).starts_with("250"));
+    }
+    succeed(&server, &["release", &only_id(&server)]);
+    let taken = next_hop.taken();
+    assert_eq!(taken.len(), 2);
+    for mail in taken {
+        assert!(mail.message.ends_with(&[b"yes\r\n\r\n", changed.as_bytes()].concat()), "it is sent as it was changed");
+    }
+}
+
+#[test]
 fn a_held_mail_is_listed_with_all_that_an_operator_asks_for() {
     let next_hop = Recorder::start();
     let server = start(&next_hop, "");

@@ -20,7 +20,7 @@ use crate::chain::pattern::{Pattern, Searched};
 use crate::chain::run::{Action, ActionError, Flow, Run};
 use crate::chain::string::{VIEW, View};
 use crate::chain::text::{Place, Text};
-use crate::message::{Part, PartId};
+use crate::message::{Found, Part, PartId};
 use crate::yaml::{FromNode, Kind, Node, Reported, Settings};
 
 /// What is looked for, where, and what becomes of it.
@@ -182,19 +182,19 @@ impl Replace {
         if !self.pattern.keeps_within_lines() {
             return Ok(false);
         }
-        let Some(verbatim) = run.mail.message.verbatim(part)? else { return Ok(false) };
-        let Some(text) = verbatim.text() else { return Ok(false) };
-        let changes = found::changes(&self.pattern, Searched { text, ascii: verbatim.ascii }, with, place, run)?;
-        if changes.is_empty() {
-            return Ok(true);
-        }
+        let matches = |text: &str, ascii: bool| found::changes(&self.pattern, Searched { text, ascii }, with, place, run);
+        let new = match run.mail.message.search(part, self.pattern.keeps_to_lines(), &mut { matches })? {
+            Found::Undecided => return Ok(false),
+            Found::Nothing => return Ok(true),
+            Found::New(new) => new,
+        };
         let before = if run.is_traced() { Some(run.mail.message.text(part)?) } else { None };
-        let done = run.mail.message.edit_verbatim(part, &verbatim, &changes)?;
-        if let Some(before) = before.filter(|_| done) {
+        run.mail.message.put_found(part, new)?;
+        if let Some(before) = before {
             let after = run.mail.message.text(part)?;
             run.edited("body", &before, &after);
         }
-        Ok(done)
+        Ok(true)
     }
 
     /// Makes a text the whole body if the pattern matches in a part.

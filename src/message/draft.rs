@@ -1,0 +1,225 @@
+//! What is to stand in place of a content that lies in a file, written from front to back.
+//!
+//! A large text that a rule changes is never in memory as a whole. What stays of it are spans of the old content; only what is new is written, and what stands so
+//! close between two new texts that a span for it would cost more than its bytes. New bytes wait in memory, up to `limits.memory`, counted against the budget of
+//! all sessions (`limits.bytes_in_flight`); more than that goes to a file of its own, counted as temporary disk. Both are given back with the last copy of the slot
+//! that this became.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::content::{Content, Piece, hold, to_usize};
+use super::output::LINE_END;
+use super::{Fault, Message, Room};
+use crate::base::budget::Share;
+use crate::base::disk::Scratch;
+use crate::base::random;
+
+/// What stays between two new texts is copied where it is shorter: a span of its own is a piece to keep and a read to send.
+const CLOSE: u64 = 1024;
+
+/// A content that was made of another.
+#[derive(Debug)]
+pub struct Made {
+    pub content: Content,
+    /// What its own file takes.
+    disk: Option<Arc<Share>>,
+}
+
+impl Made {
+    /// The same with a line end behind it.
+    pub fn with_line_end(&self) -> Arc<Made> {
+        let pieces = self.content.pieces(0..self.content.size()).chain([Piece::Memory(LINE_END)]);
+        Arc::new(Made { content: Content::new(pieces), disk: self.disk.clone() })
+    }
+}
+
+/// Where a run of it stands.
+#[derive(Debug)]
+enum Run {
+    /// In the old content.
+    Old(Range<u64>),
+    /// Among what is new.
+    New(Range<u64>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Draft<'m> {
+    old: &'m Content,
+    room: Option<&'m Room>,
+    /// So many new bytes stay in memory.
+    most: u64,
+    runs: Vec<Run>,
+    size: u64,
+    /// New bytes that are not in the file, and the share of memory they take.
+    new: Vec<u8>,
+    share: Share,
+    file: Option<(Scratch, Share)>,
+    /// New bytes that are.
+    written: u64,
+    last: Option<u8>,
+}
+
+impl<'m> Draft<'m> {
+    /// An empty one, of a message's content.
+    pub fn new(message: &'m Message, old: &'m Content) -> Draft<'m> {
+        Draft {
+            old,
+            room: message.kept.as_ref().map(|kept| &kept.room),
+            most: message.limits.memory,
+            runs: Vec::new(),
+            size: 0,
+            new: Vec::new(),
+            share: message.budget.share(),
+            file: None,
+            written: 0,
+            last: None,
+        }
+    }
+
+    /// Bytes so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The last byte so far.
+    pub fn last(&self) -> Option<u8> {
+        self.last
+    }
+
+    /// Goes on with old bytes, which stand at this place.
+    ///
+    /// # Errors
+    /// Budget, disk.
+    pub fn keep(&mut self, at: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        let span = at..at + bytes.len() as u64;
+        match self.runs.last_mut() {
+            Some(Run::Old(before)) if before.end == span.start => before.end = span.end,
+            Some(Run::New(_)) if (bytes.len() as u64) < CLOSE => return self.add(bytes),
+            _ => self.runs.push(Run::Old(span)),
+        }
+        self.size += bytes.len() as u64;
+        self.last = Some(*last);
+        Ok(())
+    }
+
+    /// Goes on with new bytes.
+    ///
+    /// # Errors
+    /// Budget, disk.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        if !self.share.grow(bytes.len() as u64) {
+            return Err(Fault::NoMemory);
+        }
+        let start = self.written + self.new.len() as u64;
+        self.new.extend_from_slice(bytes);
+        let end = self.written + self.new.len() as u64;
+        match self.runs.last_mut() {
+            Some(Run::New(before)) => before.end = end,
+            _ => self.runs.push(Run::New(start..end)),
+        }
+        self.size += bytes.len() as u64;
+        self.last = Some(*last);
+        if self.new.len() as u64 > self.most && self.room.is_some() { self.write() } else { Ok(()) }
+    }
+
+    /// Moves what is new to the file.
+    fn write(&mut self) -> Result<(), Fault> {
+        let Some(room) = self.room else { return Ok(()) };
+        let (scratch, share) = match &mut self.file {
+            Some(file) => file,
+            file => {
+                let name = format!("{}.{}", room.owner, random::ulid());
+                let scratch = Scratch::create(&room.directory, &name).map_err(Fault::Write)?;
+                file.insert((scratch, room.disk.share()))
+            }
+        };
+        if !share.grow(self.new.len() as u64) {
+            return Err(Fault::NoDisk);
+        }
+        scratch.write_at(&self.new, self.written).map_err(Fault::Write)?;
+        self.written += self.new.len() as u64;
+        self.share.shrink(self.new.len() as u64);
+        self.new.clear();
+        Ok(())
+    }
+
+    /// All that was written, in order.
+    ///
+    /// # Errors
+    /// Disk or its budget.
+    pub fn finish(mut self) -> Result<Arc<Made>, Fault> {
+        if self.file.is_some() {
+            self.write()?;
+        }
+        let Draft { old, runs, mut new, share, file, .. } = self;
+        new.shrink_to_fit();
+        let (file, disk) = file.map(|(scratch, disk)| (Arc::new(scratch), disk)).unzip();
+        let new = hold(new, share);
+        let pieces = runs.into_iter().flat_map(|run| {
+            let (old, new) = match (run, &file) {
+                (Run::Old(span), _) => (Some(old.pieces(span)), None),
+                (Run::New(span), Some(file)) => (None, Some(Piece::File { file: Arc::clone(file), span })),
+                (Run::New(span), None) => (None, Some(Piece::Memory(new.slice(to_usize(span.start)..to_usize(span.end))))),
+            };
+            old.into_iter().flatten().chain(new)
+        });
+        Ok(Arc::new(Made { content: Content::new(pieces), disk: disk.map(Arc::new) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::parse_into_file;
+
+    fn all(made: &Made) -> Vec<u8> {
+        made.content.read(0..made.content.size()).unwrap().to_vec()
+    }
+
+    #[test]
+    fn what_stays_is_not_copied_but_where_new_texts_stand_close() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = [b"\r\n".as_slice(), &[b'x'; 9000]].concat();
+        let message = parse_into_file(&text, 100, directory.path());
+        let content = Content::new(message.pieces());
+        let free = message.budget.free();
+        let mut draft = Draft::new(&message, &content);
+        for (at, length) in [(0, 4000), (4000, 100), (4200, 2000), (6200, 800)] {
+            draft.keep(at, &text[to_usize(at)..][..length]).unwrap();
+            draft.add(if at == 6200 { b"" } else { b"new" }).unwrap();
+        }
+        let wanted = [&text[..4000], b"new", &text[4000..4100], b"new", &text[4200..6200], b"new", &text[6200..7000]].concat();
+        assert_eq!((draft.size(), draft.last()), (wanted.len() as u64, Some(b'x')));
+        let made = draft.finish().unwrap();
+        assert_eq!(all(&made), wanted);
+        let pieces: Vec<u64> = made.content.pieces(0..made.content.size()).map(|piece| piece.size()).collect();
+        assert_eq!(pieces, [4000, 106, 2000, 803]);
+        // More new bytes than stay in memory.
+        assert_eq!((message.budget.free(), made.content.pieces(4000..4001).all(|piece| matches!(piece, Piece::File { .. }))), (free, true));
+    }
+
+    #[test]
+    fn budgets_are_kept_to_and_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = [b"\r\n".as_slice(), &[b'x'; 4998]].concat();
+        let message = parse_into_file(&text, 1000, directory.path());
+        let disk = &message.kept.as_ref().unwrap().room.disk;
+        let (content, before) = (Content::default(), (message.budget.free(), disk.free()));
+        let mut draft = Draft::new(&message, &content);
+        draft.add(&[b'x'; 900]).unwrap();
+        assert_eq!((message.budget.free(), disk.free()), (before.0 - 900, before.1));
+        draft.add(&[b'x'; 900]).unwrap();
+        let made = draft.finish().unwrap();
+        assert_eq!((message.budget.free(), disk.free()), (before.0, before.1 - 1800));
+        drop(made);
+        assert_eq!((message.budget.free(), disk.free()), before);
+        disk.set_limit(6000);
+        assert!(matches!(Draft::new(&message, &content).add(&[b'x'; 1100]), Err(Fault::NoDisk)));
+        message.budget.set_limit(message.budget.used() + 5);
+        assert!(matches!(Draft::new(&message, &content).add(b"longer"), Err(Fault::NoMemory)));
+    }
+}
