@@ -161,6 +161,8 @@ pub struct Message {
     blank: Bytes,
     /// The blank line is ours: the message came without one.
     separated: bool,
+    /// What was received, where no line of it begins with a dot.
+    undotted: Option<Bytes>,
     body: Arc<Body>,
     received_size: u64,
     /// Of one whose content lies in a file.
@@ -196,7 +198,17 @@ impl Message {
     fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, kept: Option<Arc<Kept>>) -> Message {
         let Header { fields, blank } = header;
         let received_size = body.content.size();
-        Message { limits, budget, fields: Arc::new(fields), blank, separated: false, body: Arc::new(body), received_size, kept }
+        Message {
+            limits,
+            budget,
+            fields: Arc::new(fields),
+            blank,
+            separated: false,
+            undotted: None,
+            body: Arc::new(body),
+            received_size,
+            kept,
+        }
     }
 
     /// Bytes as received.

@@ -109,6 +109,12 @@ impl Message {
         runs.pieces
     }
 
+    /// Bytes, some of the output among them, in which no line begins with a dot; as far as that is known from receiving.
+    #[must_use]
+    pub fn undotted(&self) -> Option<&Bytes> {
+        self.undotted.as_ref()
+    }
+
     /// All header bytes before the blank line. A line end is put where one is missing, and an empty line before a first line that would fold into what was put
     /// above it (SEMANTICS 19).
     fn each_field(&self, mut each: impl FnMut(&Bytes, Option<u64>)) {

@@ -41,6 +41,7 @@ pub struct Receiver {
     /// Of content that goes to a file: what lies in memory is looked into when something asks for it.
     parsed: Option<Parsed>,
     flags: Flags,
+    undotted: bool,
     file: Option<File>,
     size: u64,
     refused: Option<Refusal>,
@@ -101,6 +102,7 @@ impl Receiver {
             header_block: None,
             parsed: None,
             flags: Flags::default(),
+            undotted: false,
             file: None,
             size: 0,
             refused: None,
@@ -118,6 +120,11 @@ impl Receiver {
     /// Notes that line ends were not CR LF before they were normalised.
     pub fn note_bare_line_ending(&mut self) {
         self.flags.raise(Flag::BareLineEnding);
+    }
+
+    /// Notes that no line begins with a dot.
+    pub fn note_undotted(&mut self) {
+        self.undotted = true;
     }
 
     /// Takes unstuffed bytes. Does not block: content that has to go to the file waits for [`Receiver::flush`]. Over a limit: refused, and everything later is swallowed at no cost.
@@ -298,8 +305,9 @@ impl Receiver {
         }
         let all = hold(std::mem::take(&mut self.buffer), self.share);
         let header = header(&all);
+        let undotted = self.undotted.then(|| all.clone());
         let body = Body::received(Content::new([Piece::Memory(all)]), (end - blank) as u64, end as u64, self.flags);
-        Ok(Message::new(self.limits, self.budget, header, body, None))
+        Ok(Message { undotted, ..Message::new(self.limits, self.budget, header, body, None) })
     }
 
     #[must_use]

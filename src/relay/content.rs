@@ -87,7 +87,7 @@ pub async fn send(
         Form::AtOnce { head, .. } => Some(head.len() as u64),
         Form::Dotted | Form::Counted(_) => None,
     };
-    let mut sender = Sender::new(form, pace);
+    let mut sender = Sender::new(form, pace, message);
     match sender.send(connection, message, gone).await {
         // Only what stands behind it is missing: the end is out, and what is answered decides.
         Err(_) if head.is_some_and(|head| sender.behind.is_none() && sender.meter.total >= head + sender.size) => Ok(sender.size),
@@ -132,9 +132,9 @@ enum Care {
 }
 
 impl Sender {
-    fn new(form: Form, pace: Pace) -> Sender {
+    fn new(form: Form, pace: Pace, message: &Message) -> Sender {
         let (stuffer, last, head, behind) = match form {
-            Form::Dotted => (Some(Stuffer::default()), Care::End, None, None),
+            Form::Dotted => (Some(Stuffer::knowing(message.undotted().cloned().unwrap_or_default())), Care::End, None, None),
             Form::Counted(head) => (None, Care::End, Some(head), None),
             Form::AtOnce { head, behind } => (None, Care::Whole, Some(head), Some(behind.into())),
         };

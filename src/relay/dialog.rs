@@ -56,7 +56,7 @@ pub type Answers = Vec<Result<Answer, RelayError>>;
 /// How opening a transaction went.
 #[derive(Debug)]
 pub enum Opened {
-    Offered(Box<Offered>, Answers),
+    Offered(Offered, Answers),
     /// MAIL was refused; the connection is on its way back to the pool.
     MailRefused {
         next_hop: String,
@@ -104,7 +104,7 @@ impl Offered {
             return Err(offered.failed(trouble, stale));
         }
         let answers = offered.note(recipients, answers);
-        Ok(Opened::Offered(Box::new(offered), answers))
+        Ok(Opened::Offered(offered, answers))
     }
 
     /// More RCPTs.
@@ -184,21 +184,18 @@ impl Offered {
     }
 
     fn note(&mut self, recipients: &[Recipient], answers: Vec<Answer>) -> Answers {
-        let mut noted = Vec::with_capacity(answers.len());
-        for (path, answer) in recipients.iter().zip(answers) {
-            noted.push(match answer.meaning(Stage::Recipient) {
-                Meaning::Accepted => {
-                    self.recipients.push(path.clone());
-                    Ok(answer)
-                }
-                Meaning::Verdict => {
-                    self.lease.connection.count_refused();
-                    Ok(answer)
-                }
-                Meaning::Trouble => Err(unavailable(&self.lease.connection.next_hop, &Trouble::Said(Stage::Recipient, answer))),
-            });
-        }
-        noted
+        let noted = answers.into_iter().zip(recipients).map(|(answer, path)| match answer.meaning(Stage::Recipient) {
+            Meaning::Accepted => {
+                self.recipients.push(path.clone());
+                Ok(answer)
+            }
+            Meaning::Verdict => {
+                self.lease.connection.count_refused();
+                Ok(answer)
+            }
+            Meaning::Trouble => Err(unavailable(&self.lease.connection.next_hop, &Trouble::Said(Stage::Recipient, answer))),
+        });
+        noted.collect()
     }
 
     fn failed(&self, trouble: Trouble, stale: bool) -> Failed {

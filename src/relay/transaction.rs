@@ -1,6 +1,8 @@
 //! A session's transaction with the next hop: opened when the first recipient is asked about, given back when nothing happens, opened anew when needed
 //! (DESIGN decision 1). What goes wrong before the dot is tried again where SEMANTICS 11 allows it, and nowhere else.
 
+use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,16 +121,17 @@ impl Transaction {
                 lease.give_back();
                 return Err(RelayError::TooMany);
             }
-            let all: Vec<Recipient> = self.accepted.iter().chain(&paths[..room]).cloned().collect();
+            let all = joined(&self.accepted, &paths[..room]);
             if let Some(unfit) = cannot_say(&lease.connection, &self.sender, &self.declared, &all) {
                 tracing::error!("next hop {}: {}; ask its operator for it", lease.connection.next_hop, unfit.text());
                 lease.give_back();
                 return Err(RelayError::Unfit(unfit));
             }
-            match Offered::open(lease, &self.sender, &self.declared, &all).await {
+            match pin!(Offered::open(lease, &self.sender, &self.declared, &all)).await {
                 Ok(Opened::Offered(open, mut answers)) => {
-                    self.open = Some(*open);
-                    return Ok(answers.split_off(self.accepted.len()));
+                    self.open = Some(open);
+                    answers.drain(..self.accepted.len());
+                    return Ok(answers);
                 }
                 Ok(Opened::MailRefused { next_hop, answer }) => {
                     let answer = answer.told_at_rcpt();
@@ -212,19 +215,22 @@ impl Transaction {
             if clock::monotonic() >= until.deadline {
                 return Delivery::Unavailable(late());
             }
-            let prepared = tokio::select! {
-                biased;
-                prepared = self.prepare(envelope, message, &mut attempts) => prepared,
-                () = &mut *gone => return Delivery::ClientGone,
-                // No timer is made where all is ready.
-                () = async { sleep_until(until.deadline.into()).await } => return Delivery::Unavailable(late()),
+            let prepared = {
+                let preparing = pin!(self.prepare(envelope, message, &mut attempts));
+                tokio::select! {
+                    biased;
+                    prepared = preparing => prepared,
+                    () = &mut *gone => return Delivery::ClientGone,
+                    // No timer is made where all is ready.
+                    () = async { sleep_until(until.deadline.into()).await } => return Delivery::Unavailable(late()),
+                }
             };
             let (ready, converted) = match prepared {
                 Ok(prepared) => prepared,
                 Err(delivery) => return delivery,
             };
-            let failed = match ready.send(converted.as_ref().unwrap_or(message), pace, &mut *gone).await {
-                Ok(sent) => match sent.outcome(after_dot).await {
+            let failed = match pin!(ready.send(converted.as_ref().unwrap_or(message), pace, &mut *gone)).await {
+                Ok(sent) => match pin!(sent.outcome(after_dot)).await {
                     Ok(delivery) => return delivery,
                     Err(failed) => failed,
                 },
@@ -240,12 +246,13 @@ impl Transaction {
     /// Everything up to the content. Trouble of a stale connection is overcome here.
     async fn prepare(&mut self, envelope: &Envelope, message: &Message, attempts: &mut Attempts) -> Result<Prepared, Delivery> {
         loop {
-            let (exact, converted) = self.exact(envelope, message, attempts).await?;
+            let (exact, converted) = pin!(self.exact(envelope, message, attempts)).await?;
             let open = match exact {
                 Exact::Offered(open) => open,
                 Exact::AtOnce(ready) => return Ok((ready, converted)),
             };
-            match open.data(converted.as_ref().unwrap_or(message)).await {
+            let ready = pin!(open.data(converted.as_ref().unwrap_or(message))).await;
+            match ready {
                 Ok(Ok(ready)) => return Ok((ready, converted)),
                 Ok(Err(refused)) => return Err(refused),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
@@ -299,9 +306,9 @@ impl Transaction {
                 Ok(ready) => return Ok((Exact::AtOnce(ready), converted)),
                 Err(lease) => *lease,
             };
-            match Offered::open(lease, &envelope.sender, &declared, &envelope.recipients).await {
+            match pin!(Offered::open(lease, &envelope.sender, &declared, &envelope.recipients)).await {
                 Ok(Opened::Offered(open, answers)) => {
-                    return self.all_accepted(*open, envelope, answers).map(|open| (Exact::Offered(open), converted));
+                    return self.all_accepted(open, envelope, answers).map(|open| (Exact::Offered(open), converted));
                 }
                 Ok(Opened::MailRefused { next_hop, answer }) => return Err(Delivery::RefusedBefore { next_hop, answer }),
                 Err(failed) => self.route.after(attempts, failed).map_err(Delivery::Unavailable)?,
@@ -351,6 +358,11 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         self.abandon();
     }
+}
+
+/// Those that were accepted before, and these.
+fn joined<'r>(accepted: &[Recipient], paths: &'r [Recipient]) -> Cow<'r, [Recipient]> {
+    if accepted.is_empty() { Cow::Borrowed(paths) } else { Cow::Owned([accepted, paths].concat()) }
 }
 
 fn late() -> RelayError {

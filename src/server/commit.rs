@@ -29,6 +29,8 @@
 mod each;
 mod later;
 
+use std::pin::pin;
+
 use self::later::Later;
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
 use crate::message::Message;
@@ -101,8 +103,8 @@ pub trait WayOut {
 }
 
 impl WayOut for Transaction {
-    async fn deliver(&mut self, envelope: &Envelope, message: &Message, until: Until, gone: Gone<'_>) -> Delivery {
-        Transaction::deliver(self, envelope, message, until, gone).await
+    fn deliver(&mut self, envelope: &Envelope, message: &Message, until: Until, gone: Gone<'_>) -> impl Future<Output = Delivery> + Send {
+        Transaction::deliver(self, envelope, message, until, gone)
     }
 
     fn abandon(&mut self) {
@@ -152,7 +154,7 @@ pub async fn commit(work: Work<'_>, way: &mut impl WayOut, holds: &impl Holds, g
         }
         Outcome::Discard => Told::new(work.taken(), work.ruling.word()),
         Outcome::Deliver if !work.ruling.holds.is_empty() => Box::pin(work.hold(work.ruling.mail.envelope.clone(), None, holds)).await,
-        Outcome::Deliver => work.relay(way, holds, gone).await,
+        Outcome::Deliver => pin!(work.relay(way, holds, gone)).await,
     };
     // After a message went out nothing is open any more, and this does nothing.
     way.abandon();
@@ -190,7 +192,7 @@ impl Work<'_> {
         let mut envelope = mail.envelope.clone();
         let (mut staged, mut refused_alone, mut later) = (Vec::new(), Vec::new(), Vec::<Later>::new());
         let told = loop {
-            let delivery = way.deliver(&envelope, &mail.message, self.until, &mut *gone).await;
+            let delivery = pin!(way.deliver(&envelope, &mail.message, self.until, &mut *gone)).await;
             if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
                 let refusal = Reason { rule: NEXT_HOP.to_owned(), reason: not_told(&never_fits(*unfit)) };
                 break Box::pin(self.hold(envelope, Some(refusal), holds)).await;

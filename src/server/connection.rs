@@ -157,8 +157,9 @@ impl Connection {
         let mut next = self.meet().await?;
         while next.is_continue() {
             self.flush().await?;
-            next = match self.wait().await {
-                Event::Bytes => self.answer().await?,
+            let event = pin!(self.wait()).await;
+            next = match event {
+                Event::Bytes => pin!(self.answer()).await?,
                 Event::End => return Ok(()),
                 Event::Silent => self.say(&reply::timed_out()),
                 Event::Stop => self.say(&reply::shutting_down()),
@@ -234,7 +235,7 @@ impl Connection {
             lines = true;
             let next = match line {
                 Line::TooLong { bdat } => self.overlong(bdat).await,
-                Line::Whole(line) => self.line(line).await?,
+                Line::Whole(line) => pin!(self.line(line)).await?,
             };
             if next.is_break() {
                 return Ok(next);

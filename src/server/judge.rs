@@ -1,5 +1,6 @@
 //! A message that is here as a whole: loops refused, the chain run, our `Received` put on top, the ruling carried out, one line logged.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use super::commit::{OURSELVES, Told, Work, commit, not_told};
 use super::input::Input;
 use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
-use crate::base::alarm::at_once;
 use crate::base::clock;
 use crate::base::sign::Watch;
 use crate::chain::Chain;
@@ -98,7 +98,7 @@ pub async fn judge(
     let until = Until { deadline, hard_deadline: case.ended + HARD_DEADLINE };
     let (route, received_envelope) = (case.route(&ruling), case.kept());
     // Where a rule sends it elsewhere, nobody was asked about anyone.
-    let asked = if transaction.route() == route { class::left(&case.recipients) } else { Vec::new() };
+    let asked = if transaction.route() == route { class::left(&case.recipients) } else { Cow::default() };
     shared.relay.direct(transaction, Some(route));
     let work = Work {
         ruling: &ruling,
@@ -117,7 +117,7 @@ pub async fn judge(
             () = input.gone(stream) => {}
         }
     });
-    let mut told = commit(work, transaction, &shared.store, &mut gone).await;
+    let mut told = pin!(commit(work, transaction, &shared.store, &mut gone)).await;
     if told.outcome == "gone" && shared.hurry.is_given() {
         told.outcome = "shutdown";
     }
@@ -151,27 +151,23 @@ pub fn log_refused(origin: &Origin, envelope: &Envelope, reply: &Reply, receive:
 
 /// What becomes of it; the answer and the word for the log where nothing is to be carried out.
 async fn decide(shared: &Shared, case: &Case, deadline: Instant) -> Result<Ruling, (Reply, &'static str)> {
-    let id = case.origin.id;
     let readable = case.message.header_is_readable();
     match case.refusal(&shared.terms.token, readable) {
-        Some((reply, _)) if case.door.behind_queue => return case.held_unseen(&reply, &shared.terms.hostname).await,
+        Some((reply, _)) if case.door.behind_queue => return Box::pin(case.held_unseen(&reply, &shared.terms.hostname)).await,
         Some(refusal) => return Err(refusal),
         None => {}
     }
     let wrap = !readable && case.door.malformed == Malformed::Wrap;
-    let mut ruled = pin!(rule(shared, case, wrap));
-    let in_time = match at_once(ruled.as_mut()).await {
-        Some(ruled) => Some(ruled),
-        None => timeout_at(deadline.into(), ruled).await.ok(),
+    let fields = wrap.then(|| case.wrapping(&shared.terms.hostname));
+    let ruled = if case.message.in_file() || case.message.received_size() > SMALL {
+        Box::pin(timeout_at(deadline.into(), ruled_elsewhere(shared, case, fields))).await.unwrap_or_else(|_| {
+            tracing::error!(id = %case.origin.id, "timeouts.deadline is over and the rules have not decided; shorten the chain or raise it");
+            None
+        })
+    } else {
+        ruled(&case.door.chain, case.mail(), &case.recipients, fields)
     };
-    match in_time {
-        Some(Some(ruling)) => Ok(ruling),
-        Some(None) => Err((reply::trouble(), "not ruled")),
-        None => {
-            tracing::error!(%id, "timeouts.deadline is over and the rules have not decided; shorten the chain or raise it");
-            Err((reply::trouble(), "not ruled"))
-        }
-    }
+    ruled.ok_or_else(|| (reply::trouble(), "not ruled"))
 }
 
 /// SEMANTICS 19: counted as the message arrived, whatever rules do to its fields.
@@ -184,28 +180,22 @@ fn check_hops(case: &Case, token: &str) -> Result<(), (Reply, &'static str)> {
     Err((reply::mail_loop(), "loop"))
 }
 
-/// Runs the chain, over the message or over one that wraps it; none if that broke, which is logged.
-async fn rule(shared: &Shared, case: &Case, wrap: bool) -> Option<Ruling> {
-    let mail = case.mail();
-    let fields = wrap.then(|| case.wrapping(&shared.terms.hostname));
-    let small = !mail.message.in_file() && mail.message.size() <= SMALL;
-    let chain = Arc::clone(&case.door.chain);
-    if small {
-        return ruled(&chain, mail, &case.recipients, fields);
-    }
-    let _turn = shared.rulings.acquire().await.ok()?;
-    let recipients = case.recipients.clone();
-    spawn_blocking(move || ruled(&chain, mail, &recipients, fields))
-        .await
-        .inspect_err(|panic| tracing::error!(id = %case.origin.id, error = %panic, "the chain broke; please report this"))
-        .ok()?
-}
-
+/// Runs the chain, over the message or over one that has it as its text, with these fields; none if that broke, which is logged.
 fn ruled(chain: &Chain, mut mail: Mail, recipients: &[RecipientRuling], fields: Option<Vec<Field>>) -> Option<Ruling> {
     if let Some(fields) = fields {
         mail.message = told_of_disk(&mail.origin, mail.message.wrapped(fields))?;
     }
     Some(chain.run(mail, recipients))
+}
+
+/// The same off the threads that serve the sockets, in its turn.
+async fn ruled_elsewhere(shared: &Shared, case: &Case, fields: Option<Vec<Field>>) -> Option<Ruling> {
+    let _turn = shared.rulings.acquire().await.ok()?;
+    let (chain, mail, recipients) = (Arc::clone(&case.door.chain), case.mail(), case.recipients.clone());
+    spawn_blocking(move || ruled(&chain, mail, &recipients, fields))
+        .await
+        .inspect_err(|panic| tracing::error!(id = %case.origin.id, error = %panic, "the chain broke; please report this"))
+        .ok()?
 }
 
 fn told_of_disk(origin: &Origin, wrapped: Result<Message, Fault>) -> Option<Message> {
@@ -232,7 +222,11 @@ fn log_ruling(ruling: &Ruling) {
 impl Case {
     /// The mail as the chain gets it, for whom the rules at RCPT left.
     fn mail(&self) -> Mail {
-        Mail { origin: Arc::clone(&self.origin), envelope: self.envelope_for(class::left(&self.recipients)), message: self.message.clone() }
+        Mail {
+            origin: Arc::clone(&self.origin),
+            envelope: self.envelope_for(class::left(&self.recipients).into_owned()),
+            message: self.message.clone(),
+        }
     }
 
     /// Where the mail goes: as rules or the recipients' domain say, else the listener.
@@ -242,9 +236,12 @@ impl Case {
     }
 
     /// The envelope as given, without those that a rule dropped.
-    fn kept(&self) -> Envelope {
+    fn kept(&self) -> Cow<'_, Envelope> {
+        if self.recipients.iter().all(RecipientRuling::goes_on) {
+            return Cow::Borrowed(&self.envelope);
+        }
         let kept = self.recipients.iter().filter(|ruling| ruling.goes_on()).map(|ruling| ruling.given.clone());
-        self.envelope_for(kept.collect())
+        Cow::Owned(self.envelope_for(kept.collect()))
     }
 
     fn envelope_for(&self, recipients: Vec<Recipient>) -> Envelope {

@@ -112,6 +112,13 @@ impl Coming {
         }
     }
 
+    /// No line of it begins with a dot.
+    fn note_undotted(&mut self) {
+        if let Ok(receiver) = &mut self.so_far {
+            receiver.note_undotted();
+        }
+    }
+
     /// Writes to the file what waits for it, off the threads that serve the sockets.
     async fn flush(&mut self) {
         if !self.so_far.as_ref().is_ok_and(|receiver| receiver.wants_flush()) {

@@ -55,6 +55,7 @@ pub struct Unstuffer {
     state: State,
     size: u64,
     bare: bool,
+    dots: bool,
 }
 
 impl Default for Unstuffer {
@@ -67,7 +68,7 @@ impl Unstuffer {
     /// At the start of a message, which is the start of a line.
     #[must_use]
     pub fn new() -> Unstuffer {
-        Unstuffer { state: State::LineStart { doubtful: false }, size: 0, bare: false }
+        Unstuffer { state: State::LineStart { doubtful: false }, size: 0, bare: false, dots: false }
     }
 
     /// Bytes of message handed out so far.
@@ -80,6 +81,13 @@ impl Unstuffer {
     #[must_use]
     pub fn found_bare(&self) -> bool {
         self.bare
+    }
+
+    /// Whether a line that was handed out may begin with a dot.
+    #[must_use]
+    pub fn has_dots(&self) -> bool {
+        // Where the line ends are ours, lines begin that the table knows nothing of.
+        self.dots || self.bare
     }
 
     /// Takes input; `out` gets the message's bytes in runs as long as they come, slices of the input where nothing had to change.
@@ -167,6 +175,10 @@ impl Unstuffer {
                 self.bare_line_end(run, out);
                 State::Inside
             }
+            (State::Dot { .. }, b'.') => {
+                self.dots = true;
+                State::Inside
+            }
             (State::LineStart { .. } | State::Inside | State::Dot { .. }, _) => State::Inside,
             (State::Cr { doubtful }, b'\n') => {
                 run.line_end(out);
@@ -250,15 +262,16 @@ mod tests {
     fn read(pieces: &[&[u8]]) -> (Vec<u8>, bool, Progress) {
         let mut unstuffer = Unstuffer::new();
         let mut out = Vec::new();
+        let mut progress = Progress::More;
         for piece in pieces {
-            let progress = unstuffer.push(piece, |bytes| out.extend_from_slice(bytes));
+            progress = unstuffer.push(piece, |bytes| out.extend_from_slice(bytes));
             if progress != Progress::More {
-                assert_eq!(unstuffer.size(), out.len() as u64);
-                return (out, unstuffer.found_bare(), progress);
+                break;
             }
         }
         assert_eq!(unstuffer.size(), out.len() as u64);
-        (out, unstuffer.found_bare(), Progress::More)
+        assert!(unstuffer.has_dots() || !out.starts_with(b".") && memchr::memmem::find(&out, b"\n.").is_none());
+        (out, unstuffer.found_bare(), progress)
     }
 
     fn in_every_split(input: &[u8], check: impl Fn(Vec<u8>, bool, Progress)) {
@@ -365,6 +378,17 @@ mod tests {
         assert_eq!(runs(b"one\r\ntwo\r\nthree and more"), 1);
         assert_eq!(runs(b"one\r\ntwo\r\n.\r\n"), 1);
         assert_eq!(runs(b"one\r\n..two\r\n.\r\n"), 2);
+    }
+
+    #[test]
+    fn neither_the_end_nor_a_dot_that_is_undone_makes_a_line_that_begins_with_one() {
+        let has_dots = |input: &[u8]| {
+            let mut unstuffer = Unstuffer::new();
+            unstuffer.push(input, |_| {});
+            unstuffer.has_dots()
+        };
+        assert!(!has_dots(b"one.\r\n.two\r\n.\r\n"));
+        assert!(has_dots(b"one\r\n..two\r\n.\r\n"));
     }
 
     proptest! {

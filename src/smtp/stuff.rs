@@ -14,15 +14,23 @@ const DOT: Bytes = Bytes::from_static(b".");
 pub struct Stuffer {
     /// The last two bytes seen.
     tail: [u8; 2],
+    /// No line in here begins with a dot.
+    undotted: Bytes,
 }
 
 impl Default for Stuffer {
     fn default() -> Stuffer {
-        Stuffer { tail: *b"\r\n" }
+        Stuffer::knowing(Bytes::new())
     }
 }
 
 impl Stuffer {
+    /// One that need not look for dots in these bytes, wherever in the content parts of them come.
+    #[must_use]
+    pub fn knowing(undotted: Bytes) -> Stuffer {
+        Stuffer { tail: *b"\r\n", undotted }
+    }
+
     /// Appends the wire form of `bytes` to `out`, as slices of it with dots between them.
     pub fn push(&mut self, mut bytes: Bytes, out: &mut Vec<Bytes>) {
         let (Some(first), Some(last)) = (bytes.first().copied(), bytes.last().copied()) else { return };
@@ -31,10 +39,18 @@ impl Stuffer {
             out.push(DOT);
         }
         self.tail = [bytes.len().checked_sub(2).map_or(self.tail[1], |at| bytes[at]), last];
-        while let Some(found) = LINE_DOT.find(&bytes) {
-            out.extend([bytes.split_to(found + 1), DOT]);
+        if !self.is_undotted(&bytes) {
+            while let Some(found) = LINE_DOT.find(&bytes) {
+                out.extend([bytes.split_to(found + 1), DOT]);
+            }
         }
         out.push(bytes);
+    }
+
+    /// Whether they are a part of those: the same memory, not the same letters.
+    fn is_undotted(&self, bytes: &Bytes) -> bool {
+        let (known, these) = (self.undotted.as_ptr_range(), bytes.as_ptr_range());
+        known.start <= these.start && these.end <= known.end
     }
 
     /// What ends the data: a line end if the content has none, and the dot.
@@ -67,6 +83,18 @@ mod tests {
                 assert_eq!(sent, b"..a\r\n...\r\nb.c\r\n..\r\n..\r\n.\r\n", "split at {split} and {second}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_known_is_not_looked_at_and_all_else_is() {
+        let known = Bytes::from_static(b"a\r\n.b\r\nc");
+        let mut stuffer = Stuffer::knowing(known.slice(..6));
+        let mut out = Vec::new();
+        // It was told something wrong of the first; the dot that begins a piece is another matter.
+        for bytes in [known.slice(..6), Bytes::from_static(b"\r\n.x\r\n"), known.slice(3..6), known.slice(1..)] {
+            stuffer.push(bytes, &mut out);
+        }
+        assert_eq!(out.concat(), b"a\r\n.b\r\r\n..x\r\n..b\r\r\n..b\r\nc");
     }
 
     #[test]

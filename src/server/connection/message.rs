@@ -30,7 +30,7 @@ impl Connection {
             let coming = pin!(receive(stream, input, &door.intake, hurry));
             holding(held, due, coming).await
         };
-        self.conclude(envelope, began, received).await
+        pin!(self.conclude(envelope, began, received)).await
     }
 
     /// BDAT; with the envelope if the message is whole behind it.
@@ -53,7 +53,7 @@ impl Connection {
         match (taken, whole) {
             (Ok(_), Some(envelope)) => {
                 let received = coming.finish().await;
-                self.conclude(envelope, began, received).await
+                pin!(self.conclude(envelope, began, received)).await
             }
             (Ok(reply), None) if reply.class() == Class::Done => {
                 self.chunks = Some(coming);

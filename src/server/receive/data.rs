@@ -15,7 +15,7 @@ pub async fn receive(stream: &mut (impl AsyncRead + Unpin + ?Sized), input: &mut
     let mut rate = Rate::new(intake.min_data_rate);
     loop {
         match stuffed.take(input) {
-            Some(Progress::Ended { .. }) => return stuffed.coming.finish(stuffed.unstuffer.found_bare()).await,
+            Some(Progress::Ended { .. }) => return stuffed.finish().await,
             Some(Progress::Doubtful) => return Received::Refused(reply::doubtful_end()),
             _ if stuffed.unstuffer.size() > intake.most_swallowed() => return Received::Refused(reply::far_too_large()),
             _ => {}
@@ -59,5 +59,12 @@ impl Stuffed {
             self.coming.refuse(reply::bare_line_ends());
         }
         Some(progress)
+    }
+
+    async fn finish(mut self) -> Received {
+        if !self.unstuffer.has_dots() {
+            self.coming.note_undotted();
+        }
+        self.coming.finish(self.unstuffer.found_bare()).await
     }
 }
