@@ -87,8 +87,8 @@ fn answers(first: usize, pieces: &[&[u8]]) -> Vec<String> {
 
 fn bounded(stage: Stage, answer: &Answer) {
     assert!((200..600).contains(&answer.code));
-    assert!((1..=if stage == Stage::Hello { 200 } else { 20 }).contains(&answer.lines.len()));
-    assert!(answer.lines.iter().all(|line| line.len() <= 512 && line.bytes().all(|byte| matches!(byte, b' '..=b'~'))), "{answer:?}");
+    assert!((1..=if stage == Stage::Hello { 200 } else { 20 }).contains(&answer.text.split('\n').count()));
+    assert!(answer.text.split('\n').all(|line| line.len() <= 512 && line.bytes().all(|byte| matches!(byte, b' '..=b'~'))), "{answer:?}");
     assert!(answer.enhanced.is_none_or(|enhanced| u16::from(enhanced.0) == answer.code / 100));
 }
 
@@ -121,7 +121,7 @@ impl Offered {
         let Ok(Some(answer)) = replies.next(Stage::Hello) else {
             return Offered { capabilities: Capabilities::default(), keywords: Vec::new() };
         };
-        let keywords = answer.lines.iter().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
+        let keywords = answer.text.split('\n').skip(1).filter_map(|line| line.split_ascii_whitespace().next());
         let keywords = keywords.map(str::to_ascii_uppercase).collect();
         let capabilities = Capabilities::read(&answer);
         assert!(capabilities.chunking || !capabilities.binary);

@@ -47,8 +47,10 @@ fn supplied(length: usize) -> u128 {
         if supply.len() < length {
             *supply = bytes::<1024>().to_vec();
         }
-        let rest = supply.split_off(supply.len() - length);
-        rest.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+        let left = supply.len() - length;
+        let number = supply[left..].iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+        supply.truncate(left);
+        number
     })
 }
 

@@ -196,19 +196,9 @@ impl Message {
     }
 
     fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, kept: Option<Arc<Kept>>) -> Message {
-        let Header { fields, blank } = header;
         let received_size = body.content.size();
-        Message {
-            limits,
-            budget,
-            fields: Arc::new(fields),
-            blank,
-            separated: false,
-            undotted: None,
-            body: Arc::new(body),
-            received_size,
-            kept,
-        }
+        let (fields, blank, body) = (Arc::new(header.fields), header.blank, Arc::new(body));
+        Message { limits, budget, fields, blank, separated: false, undotted: None, body, received_size, kept }
     }
 
     /// Bytes as received.

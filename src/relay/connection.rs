@@ -79,6 +79,8 @@ pub struct Connection {
     pub tls: Option<Box<Protection>>,
     reply_within: Duration,
     alarm: Alarm,
+    /// For the time a message has.
+    pub deadline: Alarm,
     opened: Instant,
     /// When it came back to the pool.
     pub idle_since: Instant,
@@ -110,6 +112,7 @@ impl Connection {
             tls: None,
             reply_within: target.settings.next_hop,
             alarm: Alarm::default(),
+            deadline: Alarm::default(),
             opened: now,
             idle_since: now,
             messages: 0,
@@ -253,7 +256,7 @@ impl Connection {
     #[must_use]
     pub fn moved_here(self) -> Option<Connection> {
         let stream = self.stream.moved_here().ok()?;
-        Some(Connection { stream, home: thread::current().id(), alarm: Alarm::default(), ..self })
+        Some(Connection { stream, home: thread::current().id(), alarm: Alarm::default(), deadline: Alarm::default(), ..self })
     }
 
     /// Counts a refused recipient.
@@ -302,8 +305,8 @@ impl Connection {
 
     /// Whether it has done enough: other servers lose patience with one that goes on (SEMANTICS 11).
     #[must_use]
-    pub fn is_spent(&self) -> bool {
-        let age = clock::monotonic().duration_since(self.opened);
+    pub fn is_spent(&self, now: Instant) -> bool {
+        let age = now.duration_since(self.opened);
         let messages = self.target.route.connections.messages;
         !self.takes_another() || self.refused >= REFUSED || self.resets >= RESETS || self.messages >= messages || age >= AGE
     }
@@ -311,7 +314,8 @@ impl Connection {
     /// Whether it is spent, or has lain idle for too long.
     #[must_use]
     pub fn has_outlived(&self) -> bool {
-        self.is_spent() || clock::monotonic().duration_since(self.idle_since) >= self.target.route.connections.idle_time
+        let now = clock::monotonic();
+        self.is_spent(now) || now.duration_since(self.idle_since) >= self.target.route.connections.idle_time
     }
 
     /// The socket, for the content.

@@ -211,12 +211,13 @@ impl Sender {
     ) -> Result<(), Stopped> {
         let mut out = Slices { all: std::mem::take(&mut self.out), done: 0 };
         self.waiting = 0;
-        self.meter.last = clock::monotonic();
+        let mut now = clock::monotonic();
+        self.meter.last = now;
         while !out.is_empty() {
             if care == Care::End || care == Care::Whole && self.meter.total == 0 {
                 connection.quiet().map_err(Stopped::Trouble)?;
             }
-            let look_again = self.meter.look_again(clock::monotonic()).map_err(Stopped::Trouble)?;
+            let look_again = self.meter.look_again(now).map_err(Stopped::Trouble)?;
             tokio::select! {
                 biased;
                 () = &mut *gone => return Err(Stopped::ClientGone),
@@ -224,10 +225,11 @@ impl Sender {
                     0 => return Err(Stopped::Trouble(Trouble::Closed)),
                     count => {
                         out.advance(count);
-                        self.meter.count(count, clock::monotonic());
+                        now = clock::monotonic();
+                        self.meter.count(count, now);
                     }
                 },
-                () = async { sleep_until(look_again.into()).await } => {}
+                () = async { sleep_until(look_again.into()).await } => now = clock::monotonic(),
             }
         }
         if care == Care::Part { Ok(()) } else { self.push(connection, gone).await }

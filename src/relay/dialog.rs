@@ -17,12 +17,15 @@
 //! be taken for it, with nothing read before the end that could tell (SEMANTICS 11). So EHLO goes behind it, as the last of its group (RFC 2920 3.1), and the message is accepted only
 //! if the next reply is that to EHLO ([`mark`](super::mark)). As an answer that stays out makes a doubt then, this is done only where MAIL and RCPT were answered 2.1.x before.
 
+use std::sync::Arc;
+
 use super::connection::Trouble;
 use super::content::{self, Form, Pace, Stopped};
 use super::mark::tells_of_addresses;
 use super::route::{Failed, Lease, is_farewell, unavailable};
 use super::sent::Sent;
 use super::{Delivery, RelayError};
+use crate::base::alarm::Alarm;
 use crate::base::metrics::COUNTS;
 use crate::message::Message;
 use crate::smtp::client::{Answer, Meaning, Stage};
@@ -59,7 +62,7 @@ pub enum Opened {
     Offered(Offered, Answers),
     /// MAIL was refused; the connection is on its way back to the pool.
     MailRefused {
-        next_hop: String,
+        next_hop: Arc<str>,
         answer: Answer,
     },
 }
@@ -207,6 +210,11 @@ impl Offered {
         &self.lease
     }
 
+    /// The connection's, for the time the message has.
+    pub fn deadline(&mut self) -> &mut Alarm {
+        &mut self.lease.connection.deadline
+    }
+
     /// Whether it carries exactly this, so that DATA may follow.
     #[must_use]
     pub fn is_for(&self, sender: &Path, recipients: &[Recipient]) -> bool {
@@ -306,6 +314,11 @@ impl Ready {
         capabilities.rcpt(recipient, capabilities.says_smtputf8(sender, declared), &mut commands);
         let form = Form::at_once(commands, size, lease.connection.mark());
         Ok(Ready { lease, form, each: Vec::new(), opens: Some(recipient.clone()) })
+    }
+
+    /// The connection's, for the time the message has.
+    pub fn deadline(&mut self) -> &mut Alarm {
+        &mut self.lease.connection.deadline
     }
 
     /// Content and end. On any trouble the connection is closed with the message unfinished.

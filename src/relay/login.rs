@@ -66,7 +66,7 @@ impl Connection {
 
 /// What is said to a challenge. Hashing a password takes a while.
 async fn answered(mut login: Login, answer: &Answer) -> Result<(Login, Result<Message, LoginError>), Trouble> {
-    let Some(challenge) = decoded(answer.lines.first().map_or("", |line| line.trim())) else {
+    let Some(challenge) = decoded(answer.text.split('\n').next().unwrap_or_default().trim()) else {
         return Ok((login, Err(LoginError::Failed(format!("its challenge `{}` is no base64", answer.in_one_line())))));
     };
     let hashed = spawn_blocking(move || {

@@ -62,17 +62,17 @@ pub enum RelayError {
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// The dot was answered 2xx.
-    Accepted { next_hop: String, answer: Answer },
+    Accepted { next_hop: Arc<str>, answer: Answer },
     /// The dot was answered 4xx or 5xx.
-    Refused { next_hop: String, answer: Answer },
+    Refused { next_hop: Arc<str>, answer: Answer },
     /// MAIL or DATA were answered 4xx or 5xx, before the dot.
-    RefusedBefore { next_hop: String, answer: Answer },
+    RefusedBefore { next_hop: Arc<str>, answer: Answer },
     /// LMTP: the end was answered for each of several recipients.
-    Each { next_hop: String, words: Vec<(Recipient, Word)> },
+    Each { next_hop: Arc<str>, words: Vec<(Recipient, Word)> },
     /// Recipients were refused when the transaction was opened anew; nothing was sent. Each with its answer.
-    Recipients { next_hop: String, refused: Vec<(Recipient, Answer)> },
+    Recipients { next_hop: Arc<str>, refused: Vec<(Recipient, Answer)> },
     /// They are more than it takes in one transaction; nothing was sent. Those who are, each with an answer in its place.
-    Beyond { next_hop: String, refused: Vec<(Recipient, Answer)> },
+    Beyond { next_hop: Arc<str>, refused: Vec<(Recipient, Answer)> },
     /// It could not be said in the next hop's terms. Nothing was sent; a final answer of ours.
     Unfit(Unfit),
     /// Before the dot: unreachable, silent, unintelligible, 421, deadline over.
@@ -80,7 +80,7 @@ pub enum Delivery {
     /// The client went away before the dot.
     ClientGone,
     /// The dot was sent and not answered.
-    InDoubt { next_hop: String, error: String },
+    InDoubt { next_hop: Arc<str>, error: String },
 }
 
 /// What became of one recipient in LMTP.

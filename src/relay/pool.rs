@@ -337,8 +337,8 @@ impl Slot {
     /// Gives slot and connection back. One that has said too much, has done enough or is one idle connection too many is closed.
     pub fn give_back(self, mut connection: Box<Connection>) {
         // Whether it has stayed quiet is asked before it is used again.
-        let fit = connection.is_answered().is_ok() && !connection.is_spent();
         connection.idle_since = clock::monotonic();
+        let fit = connection.is_answered().is_ok() && !connection.is_spent(connection.idle_since);
         let connections = &connection.target.route.connections;
         let most = connections.idle.max(connections.warm);
         let mut state = self.pool.state();

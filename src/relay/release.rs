@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_lmtp_took_for_some_recipients_only_is_in_doubt_for_the_row() {
-        let said = |code: u16| Word::Said(Answer { code, enhanced: None, lines: vec!["x".into()] });
+        let said = |code: u16| Word::Said(Answer { code, enhanced: None, text: "x".into() });
         let row = |one: Word, other: Word| {
             let to = |address| Recipient::from(Path::parse(address).unwrap());
             of_each("there", &[(to("b@inside.example"), one), (to("c@inside.example"), other)])

@@ -339,8 +339,8 @@ impl Lease {
     }
 
     #[must_use]
-    pub fn next_hop(&self) -> String {
-        self.connection.next_hop.to_string()
+    pub fn next_hop(&self) -> Arc<str> {
+        Arc::clone(&self.target().name)
     }
 
     /// RSET, and back to the pool; closed when that fails.

@@ -8,6 +8,7 @@
 //! | MAIL or RCPT refused in the same write | refused as by itself |                         |
 //! | 2xx, which may be another's ([`mark`](super::mark)) | in doubt | in doubt               |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Trouble;
@@ -239,7 +240,7 @@ impl Sent {
     }
 }
 
-fn in_doubt(next_hop: String, trouble: &Trouble) -> Delivery {
+fn in_doubt(next_hop: Arc<str>, trouble: &Trouble) -> Delivery {
     let error = in_doubt_text(&next_hop, trouble);
     Delivery::InDoubt { next_hop, error }
 }

@@ -17,6 +17,8 @@ use crate::smtp::client::Capabilities;
 #[derive(Debug)]
 pub struct Target {
     pub next_hop: NextHop,
+    /// The same as text.
+    pub name: Arc<str>,
     pub route: Arc<Route>,
     pub settings: Arc<Settings>,
     /// TLS with it.
@@ -53,7 +55,8 @@ impl Target {
             },
         };
         let policy = route.tls.policy(&next_hop).clone();
-        Arc::new(Target { next_hop, route, settings, policy, addresses, seen: Mutex::default() })
+        let name = next_hop.to_string().into();
+        Arc::new(Target { next_hop, name, route, settings, policy, addresses, seen: Mutex::default() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

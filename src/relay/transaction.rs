@@ -2,11 +2,10 @@
 //! (DESIGN decision 1). What goes wrong before the dot is tried again where SEMANTICS 11 allows it, and nowhere else.
 
 use std::borrow::Cow;
+use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::time::sleep_until;
 
 use super::connection::Connection;
 use super::content::Pace;
@@ -31,7 +30,7 @@ pub struct Transaction {
     /// Recipients that were accepted, on this connection or an earlier one.
     accepted: Vec<Recipient>,
     /// The sender was refused: that is every recipient's answer. With the next hop that said so.
-    refused: Option<(String, Answer)>,
+    refused: Option<(Arc<str>, Answer)>,
     /// Its client hears of each recipient after the end (LMTP).
     tells_each: bool,
     open: Option<Offered>,
@@ -151,9 +150,9 @@ impl Transaction {
 
     /// The next hop that was asked last about recipients, if it could be asked.
     #[must_use]
-    pub fn next_hop(&self) -> Option<String> {
-        let open = || self.open.as_ref().map(|open| open.lease().connection.next_hop.to_string());
-        self.refused.as_ref().map(|(next_hop, _)| next_hop.clone()).or_else(open)
+    pub fn next_hop(&self) -> Option<Arc<str>> {
+        let open = || self.open.as_ref().map(|open| open.lease().next_hop());
+        self.refused.as_ref().map(|(next_hop, _)| Arc::clone(next_hop)).or_else(open)
     }
 
     /// Goes another way from now on: nobody there has heard of it.
@@ -215,20 +214,21 @@ impl Transaction {
             if clock::monotonic() >= until.deadline {
                 return Delivery::Unavailable(late());
             }
+            let mut alarm = self.open.as_mut().map(|open| take(open.deadline())).unwrap_or_default();
             let prepared = {
                 let preparing = pin!(self.prepare(envelope, message, &mut attempts));
                 tokio::select! {
                     biased;
                     prepared = preparing => prepared,
                     () = &mut *gone => return Delivery::ClientGone,
-                    // No timer is made where all is ready.
-                    () = async { sleep_until(until.deadline.into()).await } => return Delivery::Unavailable(late()),
+                    () = alarm.rings(until.deadline) => return Delivery::Unavailable(late()),
                 }
             };
-            let (ready, converted) = match prepared {
+            let (mut ready, converted) = match prepared {
                 Ok(prepared) => prepared,
                 Err(delivery) => return delivery,
             };
+            *ready.deadline() = alarm;
             let failed = match pin!(ready.send(converted.as_ref().unwrap_or(message), pace, &mut *gone)).await {
                 Ok(sent) => match pin!(sent.outcome(after_dot)).await {
                     Ok(delivery) => return delivery,
@@ -324,7 +324,7 @@ impl Transaction {
         let mut of_the_client = recipients.iter().filter(|recipient| self.accepted.contains(recipient));
         let second = of_the_client.nth(1).filter(|_| one);
         let (code, enhanced, text) = TOO_MANY;
-        let answer = Answer { code, enhanced: Some(enhanced), lines: vec![text.to_owned()] };
+        let answer = Answer { code, enhanced: Some(enhanced), text: text.to_owned() };
         let beyond = recipients.iter().skip(most).chain(second).map(|recipient| (recipient.clone(), answer.clone()));
         let refused: Vec<_> = beyond.collect();
         match second {

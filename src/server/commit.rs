@@ -30,6 +30,7 @@ mod each;
 mod later;
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use self::later::Later;
 use crate::chain::ruling::{Hold, Outcome, Ruling, Verdict};
@@ -73,8 +74,8 @@ pub struct Told {
     pub reply: Reply,
     /// The word for the log; see the table.
     pub outcome: &'static str,
-    /// Who was asked last, and what it said.
-    pub next_hop: Option<String>,
+    /// Who was asked last, and what it said where the client hears something else.
+    pub next_hop: Option<Arc<str>>,
     pub answer: Option<String>,
     /// The next hop may have the message although the client hears 451.
     pub in_doubt: bool,
@@ -87,11 +88,11 @@ pub struct Told {
 /// What the next hop said of single recipients; its name first.
 enum Undecided {
     /// They were refused before anything was sent.
-    Refused(String, Vec<(Recipient, Answer)>),
+    Refused(Arc<str>, Vec<(Recipient, Answer)>),
     /// There is no room for them in this transaction.
-    Beyond(String, Vec<(Recipient, Answer)>),
+    Beyond(Arc<str>, Vec<(Recipient, Answer)>),
     /// LMTP: each after the dot.
-    Each(String, Vec<(Recipient, Word)>),
+    Each(Arc<str>, Vec<(Recipient, Word)>),
 }
 
 /// The way to the next hop.
@@ -319,9 +320,10 @@ impl Work<'_> {
         if rewritten { reply::passed_silently(stage, answer) } else { reply::passed(stage, answer) }
     }
 
-    fn passed_on(&self, outcome: &'static str, stage: Stage, next_hop: String, answer: &Answer) -> Told {
-        let told = Told::new(self.pass(stage, answer), outcome);
-        Told { next_hop: Some(next_hop), answer: Some(answer.in_one_line()), ..told }
+    fn passed_on(&self, outcome: &'static str, stage: Stage, next_hop: Arc<str>, answer: &Answer) -> Told {
+        let reply = self.pass(stage, answer);
+        let answer = if reply.repeats(answer) { None } else { Some(answer.in_one_line()) };
+        Told { next_hop: Some(next_hop), answer, ..Told::new(reply, outcome) }
     }
 }
 
@@ -371,7 +373,7 @@ pub fn never_fits(unfit: Unfit) -> Reply {
     }
 }
 
-fn in_doubt(next_hop: String, error: String) -> Told {
+fn in_doubt(next_hop: Arc<str>, error: String) -> Told {
     Told { next_hop: Some(next_hop), answer: Some(error), in_doubt: true, ..Told::new(reply::outcome_unknown(), "in doubt") }
 }
 
@@ -497,11 +499,11 @@ mod tests {
 
     fn answer(code: u16) -> Answer {
         let digit = u8::try_from(code / 100).unwrap();
-        Answer { code, enhanced: Some(Enhanced(digit, 1, 1)), lines: vec!["their words".to_owned()] }
+        Answer { code, enhanced: Some(Enhanced(digit, 1, 1)), text: "their words".to_owned() }
     }
 
-    fn hop() -> String {
-        "127.0.0.1:25".to_owned()
+    fn hop() -> Arc<str> {
+        "127.0.0.1:25".into()
     }
 
     struct Case {

@@ -68,7 +68,8 @@ impl Summary<'_> {
         let observed = texts.add(|text| add_all(&self.observed, ", ", text));
         let hold = texts.add(|text| add_all(self.holds, ",", text));
         let ms = texts.add(|text| self.times.add_to(text));
-        let reply = self.reply.in_one_line();
+        let reply = texts.add(|text| self.reply.add_in_one_line(text));
+        let reply = texts.0.get(reply).unwrap_or_default();
         tracing::info!(
             id = &*origin.id.array_to_str(&mut id),
             session = &*origin.session.array_to_str(&mut session),

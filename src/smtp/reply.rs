@@ -9,7 +9,8 @@ mod session;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::status::{class, in_one_line, push_codes};
+use super::client::Answer;
+use super::status::{add_in_one_line, class, push_codes};
 
 pub use self::auth::*;
 pub use self::command::*;
@@ -94,7 +95,20 @@ impl Reply {
     /// In one line, for logs: `250 2.0.0 Ok`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        in_one_line(self.code, self.enhanced, self.text.split('\n'))
+        let mut line = String::with_capacity(64);
+        self.add_in_one_line(&mut line);
+        line
+    }
+
+    /// Appends it in one line.
+    pub fn add_in_one_line(&self, out: &mut String) {
+        add_in_one_line(self.code, self.enhanced, &self.text, out);
+    }
+
+    /// Whether it says what the next hop has said, no more and no less.
+    #[must_use]
+    pub fn repeats(&self, answer: &Answer) -> bool {
+        self.code == answer.code && self.enhanced == answer.enhanced && self.text == answer.text
     }
 }
 
@@ -110,21 +124,21 @@ fn bounded(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// Only what may stand in a reply that another party had a say in.
+/// Lines of a reply that another party had a say in: only what may stand there.
 fn printable(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
         return text.to_owned();
     }
-    text.chars().map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }).collect()
+    text.chars().map(|letter| if letter.is_ascii_graphic() || matches!(letter, '\n' | ' ') { letter } else { '?' }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::client::{Answer, Stage};
+    use crate::smtp::client::Stage;
 
     fn answer(code: u16, enhanced: Option<Enhanced>, lines: &[&str]) -> Answer {
-        Answer { code, enhanced, lines: lines.iter().map(ToString::to_string).collect() }
+        Answer { code, enhanced, text: lines.join("\n") }
     }
 
     fn wire(reply: &Reply) -> String {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::text::add_number;
+
 /// An enhanced status code (RFC 3463): class, subject, detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Enhanced(pub u8, pub u16, pub u16);
@@ -35,14 +37,19 @@ pub(super) fn class(code: u16) -> Class {
     }
 }
 
-/// Codes and texts in one line, for logs.
-pub(super) fn in_one_line<'t>(code: u16, enhanced: Option<Enhanced>, mut lines: impl Iterator<Item = &'t str>) -> String {
-    let mut out = Vec::with_capacity(64);
-    push_codes(&mut out, code, b' ', enhanced);
-    let mut line = String::from_utf8(out).expect("digits are ASCII");
-    line.push_str(lines.next().unwrap_or_default());
-    lines.for_each(|text| line.extend([" / ", text]));
-    line
+/// Appends codes and lines, LF between them, as one line for logs.
+pub(super) fn add_in_one_line(code: u16, enhanced: Option<Enhanced>, lines: &str, out: &mut String) {
+    add_number(code.into(), out);
+    out.push(' ');
+    if let Some(Enhanced(class, subject, detail)) = enhanced {
+        for (number, end) in [(u16::from(class), '.'), (subject, '.'), (detail, ' ')] {
+            add_number(number.into(), out);
+            out.push(end);
+        }
+    }
+    let (first, more) = lines.split_once('\n').map_or((lines, None), |(first, more)| (first, Some(more)));
+    out.push_str(first);
+    more.into_iter().flat_map(|more| more.split('\n')).for_each(|line| out.extend([" / ", line]));
 }
 
 /// What stands before the text of a line.

@@ -1,5 +1,7 @@
 //! LMTP: the next hop has answered the end for each recipient.
 
+use std::sync::Arc;
+
 use super::{Holds, NEXT_HOP, Reason, Told, Work, in_doubt};
 use crate::relay::Word;
 use crate::smtp::client::Stage;
@@ -11,7 +13,7 @@ impl Work<'_> {
     /// LMTP (RFC 2033 4.2). What the client hears is the word for its own recipients; those whom a rule brought in have no veto.
     pub(super) async fn told_of_each(
         &self,
-        next_hop: String,
+        next_hop: Arc<str>,
         words: Vec<(Recipient, Word)>,
         staged: &mut Vec<HoldId>,
         holds: &impl Holds,

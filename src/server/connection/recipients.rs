@@ -42,6 +42,7 @@ impl Connection {
             }
             asked.known = self.answer_of_class(&asked.ruling);
         }
+        reserve_one(&mut self.asked);
         self.asked.push(asked);
         ControlFlow::Continue(())
     }
@@ -138,17 +139,18 @@ impl Connection {
         }
         let asked = std::mem::take(&mut self.asked);
         let may_become_one = self.door.chain.looks_at_recipients();
-        let (paths, places) = open(&asked, may_become_one);
+        let (paths, places) = if may_become_one { open(&asked) } else { (unknown(&asked), Vec::new()) };
         // Those that wait are of one class, and so of one route.
         let route = asked.iter().find(|one| one.known.is_none()).and_then(|one| one.ruling.class.route.clone());
         let answers = Box::pin(self.ask_next_hop(route.as_deref(), &paths)).await;
-        let mut places = places.into_iter();
+        let mut place = 0;
         for Asked { mut ruling, known } in asked {
             let reply = match (known, &answers) {
                 (Some(reply), _) => reply,
                 (None, Err(reply)) => reply.clone(),
                 (None, Ok(answers)) => {
-                    let answer = places.next().and_then(|place| answers.get(place));
+                    let answer = answers.get(places.get(place).copied().unwrap_or(place));
+                    place += 1;
                     self.log_answer(&ruling.given, answer);
                     recipient_reply(answer, ruling.is_rewritten())
                 }
@@ -161,6 +163,7 @@ impl Connection {
                 if may_become_one && ruling.goes_on() && self.first_taken().is_none_or(|first| first.class == ruling.class) {
                     self.mailboxes.add(&ruling);
                 }
+                reserve_one(&mut self.taken);
                 self.taken.push(ruling);
             }
             self.say(&reply)?;
@@ -205,21 +208,34 @@ impl Connection {
         };
         let from = self.session.transaction().map(|envelope| envelope.sender.to_string());
         let next_hop = self.held.as_ref().filter(|_| answer.is_some()).and_then(|held| held.transaction.next_hop());
+        let next_hop = next_hop.as_deref();
         tracing::info!(session = %self.id, client = %self.client_text(), from, %to, next_hop, answer, "{text}");
     }
 }
 
-/// Whom the next hop is to be asked about, and the place of each open question among them: two that a rule made one are asked about once.
-fn open(asked: &[Asked], may_become_one: bool) -> (Vec<Recipient>, Vec<usize>) {
+/// Most messages have one recipient: a list that grows by itself has room for four.
+fn reserve_one<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+}
+
+/// Whom the next hop is to be asked about.
+fn unknown(asked: &[Asked]) -> Vec<Recipient> {
+    let mut paths = Vec::with_capacity(asked.len());
+    paths.extend(asked.iter().filter(|one| one.known.is_none()).map(|one| one.ruling.recipient.clone()));
+    paths
+}
+
+/// The same, and the place of each open question among them: two that a rule made one are asked about once.
+fn open(asked: &[Asked]) -> (Vec<Recipient>, Vec<usize>) {
     let (mut paths, mut places, mut mailboxes) = (Vec::new(), Vec::new(), Mailboxes::default());
     for Asked { ruling, .. } in asked.iter().filter(|one| one.known.is_none()) {
         let known = mailboxes.one_with(ruling);
         places.push(known.unwrap_or(paths.len()));
         if known.is_none() {
             paths.push(ruling.recipient.clone());
-            if may_become_one {
-                mailboxes.add(ruling);
-            }
+            mailboxes.add(ruling);
         }
     }
     (paths, places)

@@ -48,7 +48,7 @@ impl Capabilities {
     pub fn read(answer: &Answer) -> Capabilities {
         let mut found = Capabilities::default();
         let mut binary = false;
-        for line in answer.lines.iter().skip(1) {
+        for line in answer.text.split('\n').skip(1) {
             let mut words = line.split_ascii_whitespace();
             let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
             match keyword.as_str() {

@@ -35,8 +35,8 @@ const REPLY: usize = 64 * 1024;
 pub struct Answer {
     pub code: u16,
     pub enhanced: Option<Enhanced>,
-    /// Text of each line, without code, separator and enhanced code.
-    pub lines: Vec<String>,
+    /// Its lines, without code, separator and enhanced code, LF between them.
+    pub text: String,
 }
 
 impl Answer {
@@ -49,7 +49,9 @@ impl Answer {
     /// In one line, for logs: `250 2.0.0 Ok: queued`.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        status::in_one_line(self.code, self.enhanced, self.lines.iter().map(String::as_str))
+        let mut line = String::with_capacity(64);
+        status::add_in_one_line(self.code, self.enhanced, &self.text, &mut line);
+        line
     }
 
     /// A refused MAIL as it is told at RCPT: there 552 and 452 would mean too many recipients (RFC 5321 4.5.3.1.10).
@@ -182,6 +184,17 @@ pub struct Garbage(pub String);
 #[derive(Debug, Default)]
 pub struct Replies {
     buffer: Vec<u8>,
+    begun: Begun,
+}
+
+/// A reply as far as it has been read: what comes piece by piece is looked at once.
+#[derive(Debug, Default)]
+struct Begun {
+    answer: Option<Answer>,
+    lines: usize,
+    /// Where its next line begins, and how far the end of that has been looked for.
+    at: usize,
+    searched: usize,
 }
 
 impl Replies {
@@ -213,31 +226,33 @@ impl Replies {
     /// What came cannot become a reply.
     pub fn next(&mut self, stage: Stage) -> Result<Option<Answer>, Garbage> {
         let keep = if stage == Stage::Hello { HELLO_LINES } else { LINES };
-        let mut answer: Option<Answer> = None;
-        let mut at = 0;
-        while let Some(end) = memchr::memchr(b'\n', &self.buffer[at..]) {
-            let line = &self.buffer[at..at + end];
-            at += end + 1;
-            if at > REPLY {
+        let Replies { buffer, begun } = self;
+        while let Some(end) = memchr::memchr(b'\n', &buffer[begun.searched..]) {
+            let line = &buffer[begun.at..begun.searched + end];
+            begun.at += line.len() + 1;
+            begun.searched = begun.at;
+            if begun.at > REPLY {
                 break;
             }
             let (code, last, text) = reply_line(line.strip_suffix(b"\r").unwrap_or(line))?;
             let (enhanced, rest) = enhanced(code, text).map_or((None, text), |(found, rest)| (Some(found), rest));
-            let so_far = answer.get_or_insert_with(|| Answer { code, enhanced, lines: Vec::with_capacity(1) });
-            if so_far.code != code {
-                return Err(Garbage(format!("one line says {}, another {code}", so_far.code)));
-            }
-            if so_far.lines.len() < keep {
-                so_far.lines.push(printable(if stage == Stage::Hello { text } else { rest }));
+            let text = if stage == Stage::Hello { text } else { rest };
+            begun.lines += 1;
+            match &mut begun.answer {
+                None => begun.answer = Some(Answer { code, enhanced, text: printable(text) }),
+                Some(so_far) if so_far.code != code => return Err(Garbage(format!("one line says {}, another {code}", so_far.code))),
+                Some(so_far) if begun.lines <= keep => so_far.text.extend(["\n", &printable(text)]),
+                Some(_) => {}
             }
             if last {
-                self.buffer.drain(..at);
-                return Ok(answer);
+                buffer.drain(..begun.at);
+                return Ok(std::mem::take(begun).answer);
             }
         }
-        if self.buffer.len() > REPLY || at > REPLY {
+        if buffer.len() > REPLY || begun.at > REPLY {
             return Err(Garbage(format!("a reply of more than {REPLY} bytes")));
         }
+        begun.searched = buffer.len();
         Ok(None)
     }
 }
@@ -315,25 +330,37 @@ mod tests {
                 }
             }
             assert_eq!(answers.len(), 2, "split at {split}");
-            assert_eq!(answers[0].lines, ["No such", "", "user"]);
+            assert_eq!(answers[0].text, "No such\n\nuser");
             assert_eq!(answers[0].enhanced, Some(Enhanced(5, 1, 1)));
-            assert_eq!(answers[1], Answer { code: 250, enhanced: None, lines: vec!["Ok".into()] });
+            assert_eq!(answers[1], Answer { code: 250, enhanced: None, text: "Ok".into() });
             assert_eq!(replies.waiting(), 0);
         }
     }
 
     #[test]
+    fn a_reply_that_comes_byte_by_byte_is_the_same() {
+        let bytes = b"250-2.0.0 one\r\n250-two\n250 2.0.0 three\r\n550 5.1.1 no\r\n";
+        let (mut replies, mut answers) = (Replies::default(), Vec::new());
+        for byte in bytes {
+            replies.push(&[*byte]);
+            answers.extend(replies.next(Stage::Recipient).unwrap());
+        }
+        assert_eq!(answers.iter().map(|answer| &*answer.text).collect::<Vec<_>>(), ["one\ntwo\nthree", "no"]);
+        assert_eq!((replies.waiting(), replies.begun.searched), (0, 0));
+    }
+
+    #[test]
     fn an_enhanced_code_of_another_class_stays_text() {
         let answer = read(b"250 5.1.1 odd\r\n").unwrap().unwrap();
-        assert_eq!((answer.enhanced, answer.lines), (None, vec!["5.1.1 odd".to_owned()]));
+        assert_eq!((answer.enhanced, &*answer.text), (None, "5.1.1 odd"));
         let answer = read(b"450 4.2 short\r\n").unwrap().unwrap();
-        assert_eq!((answer.enhanced, answer.lines), (None, vec!["4.2 short".to_owned()]));
+        assert_eq!((answer.enhanced, &*answer.text), (None, "4.2 short"));
         for odd in ["5.1.1.1 x", "5.1.1x", "5.1234.1 x", "55.1.1 x", "5..1 x", "5.1. x", " 5.1.1 x", "5.1.-1"] {
             let answer = read(format!("550 {odd}\r\n").as_bytes()).unwrap().unwrap();
-            assert_eq!((answer.enhanced, answer.lines), (None, vec![odd.to_owned()]));
+            assert_eq!((answer.enhanced, &*answer.text), (None, odd));
         }
         let answer = read(b"550 5.999.007\r\n").unwrap().unwrap();
-        assert_eq!((answer.enhanced, answer.lines), (Some(Enhanced(5, 999, 7)), vec![String::new()]));
+        assert_eq!((answer.enhanced, &*answer.text), (Some(Enhanced(5, 999, 7)), ""));
     }
 
     #[test]
@@ -362,7 +389,7 @@ mod tests {
         assert!(read(&vec![b'2'; REPLY + 1]).is_err());
         let mut long = b"550-x\r\n".repeat(30);
         long.extend_from_slice(b"550 end\r\n");
-        assert_eq!(read(&long).unwrap().unwrap().lines.len(), LINES);
+        assert_eq!(read(&long).unwrap().unwrap().text.lines().count(), LINES);
     }
 
     #[test]
@@ -377,14 +404,14 @@ mod tests {
     #[test]
     fn text_is_made_printable_and_bounded() {
         let answer = read(b"550 a\x1b[31m\tb\x00 \xc3\xa9\r\n").unwrap().unwrap();
-        assert_eq!(answer.lines, ["a[31m b ?"]);
+        assert_eq!(answer.text, "a[31m b ?");
         let long = [&b"550 "[..], &[b'x'; 2000], b"\r\n"].concat();
-        assert_eq!(read(&long).unwrap().unwrap().lines[0].len(), LINE);
+        assert_eq!(read(&long).unwrap().unwrap().text.len(), LINE);
     }
 
     #[test]
     fn the_table_of_stages_holds() {
-        let meaning = |code, stage| Answer { code, enhanced: None, lines: Vec::new() }.meaning(stage);
+        let meaning = |code, stage| Answer { code, enhanced: None, text: String::new() }.meaning(stage);
         for code in [421, 500, 502, 503, 530, 535, 538, 555] {
             for stage in [Stage::Mail, Stage::Recipient, Stage::Data, Stage::Dot] {
                 assert_eq!(meaning(code, stage), Meaning::Trouble, "{code} to {stage:?}");
@@ -404,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_refused_mail_never_sounds_like_too_many_recipients() {
-        let told = |code| Answer { code, enhanced: None, lines: Vec::new() }.told_at_rcpt();
+        let told = |code| Answer { code, enhanced: None, text: String::new() }.told_at_rcpt();
         assert_eq!((told(552).code, told(552).enhanced), (554, Some(Enhanced(5, 3, 4))));
         assert_eq!((told(452).code, told(452).enhanced), (451, Some(Enhanced(4, 3, 1))));
         assert_eq!(told(550).code, 550);

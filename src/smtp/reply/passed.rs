@@ -1,6 +1,6 @@
 //! What the next hop said, as the client hears it.
 
-use super::{Class, Enhanced, MOST_LINES, Reply, class, printable, trouble};
+use super::{Class, Enhanced, Reply, class, printable, trouble};
 use crate::smtp::client::{Answer, Meaning, Stage};
 
 /// Whether an answer speaks about this sender, recipient or message; any other is our trouble with the next hop, and the client hears 451 (SEMANTICS 2).
@@ -11,9 +11,8 @@ pub fn is_verdict(stage: Stage, answer: &Answer) -> bool {
 /// The next hop's answer for the client: its code, enhanced code and lines. What is no verdict becomes [`trouble`]. A 2xx to the dot becomes 250.
 pub fn passed(stage: Stage, answer: &Answer) -> Reply {
     let mut reply = passed_silently(stage, answer);
-    let mut lines = answer.lines.iter().take(MOST_LINES).map(|line| printable(line));
-    if let Some(first) = lines.next().filter(|_| is_verdict(stage, answer)) {
-        reply.text = lines.fold(first, |text, line| text + "\n" + &line).into();
+    if is_verdict(stage, answer) {
+        reply.text = printable(&answer.text).into();
     }
     reply
 }
