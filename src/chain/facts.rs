@@ -11,7 +11,7 @@ use super::html::Visible;
 use super::run::ActionError;
 use super::{Run, example, skeleton};
 use crate::mail::{Client, Direction, Secured};
-use crate::message::{Fault, Field, Flag, Message, Part, PartId, Protection};
+use crate::message::{Decoded, Fault, Field, Flag, Message, Part, PartId, Protection};
 use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 
@@ -74,13 +74,13 @@ pub trait Facts {
     /// The parts a reader would save.
     fn attachments(&self) -> Vec<PartId>;
     /// The decoded source of a text part.
-    fn source(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    fn source(&self, part: PartId) -> Result<Arc<Decoded>, ActionError>;
     /// The text a reader sees in a text part: the source, or what HTML shows.
-    fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    fn shown(&self, part: PartId) -> Result<Arc<Decoded>, ActionError>;
     /// What the eye takes that text for: see [`super::skeleton`].
-    fn skeleton(&self, part: PartId) -> Result<Arc<str>, ActionError>;
+    fn skeleton(&self, part: PartId) -> Result<Arc<Decoded>, ActionError>;
     /// The whole body, encoded as it stands.
-    fn raw_body(&self) -> Result<Arc<str>, ActionError>;
+    fn raw_body(&self) -> Result<Arc<Decoded>, ActionError>;
     /// The first bytes of a leaf's decoded content.
     fn start(&self, part: PartId) -> Result<Bytes, ActionError>;
     /// Size and hash of a leaf's decoded content.
@@ -231,11 +231,11 @@ impl Facts for Run {
         self.mail.message.attachments()
     }
 
-    fn source(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+    fn source(&self, part: PartId) -> Result<Arc<Decoded>, ActionError> {
         self.text(part)
     }
 
-    fn shown(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+    fn shown(&self, part: PartId) -> Result<Arc<Decoded>, ActionError> {
         let source = self.text(part)?;
         if !self.mail.message.parts().iter().any(|one| one.id == part && one.media_types().any(|kind| kind == "text/html")) {
             return Ok(source);
@@ -243,25 +243,26 @@ impl Facts for Run {
         if let Some(shown) = self.texts.borrow().get(&part).and_then(|seen| seen.shown.clone()) {
             return Ok(shown);
         }
-        let shown: Arc<str> = Arc::from(Visible::of(&source).text);
+        let shown = Arc::new(Decoded::from(Visible::of(&source).text));
         if let Some(seen) = self.texts.borrow_mut().get_mut(&part) {
             seen.shown = Some(Arc::clone(&shown));
         }
         Ok(shown)
     }
 
-    fn skeleton(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+    fn skeleton(&self, part: PartId) -> Result<Arc<Decoded>, ActionError> {
         let shown = self.shown(part)?;
         if let Some(skeleton) = self.texts.borrow().get(&part).and_then(|seen| seen.skeleton.clone()) {
             return Ok(skeleton);
         }
-        let skeleton: Arc<str> = if shown.is_ascii() {
+        let skeleton = if shown.is_ascii() {
             shown
         } else {
             // No text in a language grows so much; one that does is made for it.
             let limit = shown.len().saturating_mul(2).saturating_add(4096);
             let folded = skeleton::fold_within(&shown, limit);
-            Arc::from(folded.ok_or_else(|| ActionError::Message("the text grows too much when look-alikes are folded".to_owned()))?)
+            let folded = folded.ok_or_else(|| ActionError::Message("the text grows too much when look-alikes are folded".to_owned()))?;
+            Arc::new(Decoded::from(folded))
         };
         if let Some(seen) = self.texts.borrow_mut().get_mut(&part) {
             seen.skeleton = Some(Arc::clone(&skeleton));
@@ -269,7 +270,7 @@ impl Facts for Run {
         Ok(skeleton)
     }
 
-    fn raw_body(&self) -> Result<Arc<str>, ActionError> {
+    fn raw_body(&self) -> Result<Arc<Decoded>, ActionError> {
         self.raw_text()
     }
 
@@ -290,9 +291,10 @@ impl Facts for Run {
         let encoded = message.parts().iter().find(|one| one.id == part);
         encoded.map_or(Ok(()), |part| self.charge_once(part))?;
         if encoded.is_some_and(|part| part.leaf && ["base64", "quoted-printable"].contains(&&*part.encoding)) {
-            let content = message.decoded(part)?;
-            size = content.len() as u64;
-            digest.update(&content);
+            message.each_of_content(part, &mut |run| {
+                size += run.len() as u64;
+                digest.update(run);
+            })?;
         } else {
             message.encoded(part, &mut |piece| {
                 size += piece.len() as u64;

@@ -19,7 +19,7 @@ use super::ruling::{Failure, Hold, Outcome, Sight};
 use super::trace::Trace;
 use crate::base::clock;
 use crate::mail::{Inside, Mail};
-use crate::message::{Fault, Message, PartId};
+use crate::message::{Decoded, Fault, Message, PartId};
 use crate::smtp::envelope::Recipient;
 use crate::smtp::path::Path;
 use shadow::{Effect, Purse};
@@ -70,11 +70,11 @@ impl From<Fault> for ActionError {
 /// A text part as it was decoded last.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    pub source: Arc<str>,
+    pub source: Arc<Decoded>,
     /// The same as a reader sees it, once it was asked for.
-    pub shown: Option<Arc<str>>,
+    pub shown: Option<Arc<Decoded>>,
     /// That, as the eye takes it, once it was asked for.
-    pub skeleton: Option<Arc<str>>,
+    pub skeleton: Option<Arc<Decoded>>,
 }
 
 /// One mail on its way through the chain.
@@ -94,7 +94,7 @@ pub struct Run {
     pub(super) texts: RefCell<BTreeMap<PartId, Seen>>,
     /// Parts whose content was decoded as a whole and counted.
     pub(super) measured: RefCell<BTreeSet<PartId>>,
-    raw: RefCell<Option<(Bytes, Arc<str>)>>,
+    raw: RefCell<Option<(Bytes, Arc<Decoded>)>>,
     rule: Arc<str>,
     holds: Vec<Hold>,
     pub(super) route: Option<Arc<str>>,
@@ -310,7 +310,7 @@ impl Run {
     ///
     /// # Errors
     /// As [`Message::text`], or the budget is spent.
-    pub fn text(&self, part: PartId) -> Result<Arc<str>, ActionError> {
+    pub fn text(&self, part: PartId) -> Result<Arc<Decoded>, ActionError> {
         let source = self.mail.message.text(part)?;
         let mut texts = self.texts.borrow_mut();
         if !texts.get(&part).is_some_and(|seen| Arc::ptr_eq(&seen.source, &source) || seen.source == source) {
@@ -321,14 +321,14 @@ impl Run {
     }
 
     /// The whole body as it stands, as text, counted once for as long as it stays the same. Bytes that are no UTF-8 are replaced.
-    pub(super) fn raw_text(&self) -> Result<Arc<str>, ActionError> {
+    pub(super) fn raw_text(&self) -> Result<Arc<Decoded>, ActionError> {
         let body = self.mail.message.raw_body()?;
         let mut raw = self.raw.borrow_mut();
         if let Some((_, text)) = raw.as_ref().filter(|(known, _)| *known == body) {
             return Ok(Arc::clone(text));
         }
         self.charge(body.len() as u64)?;
-        let text: Arc<str> = Arc::from(String::from_utf8_lossy(&body));
+        let text = Arc::new(Decoded::from(String::from_utf8_lossy(&body).into_owned()));
         *raw = Some((body, Arc::clone(&text)));
         Ok(text)
     }

@@ -39,15 +39,22 @@ pub fn find(label: &str) -> Option<&'static Encoding> {
 /// The charset for a text: the declared one, else UTF-8 if the bytes are valid, else windows-1252 (RULES, "Details").
 #[must_use]
 pub fn choose(label: Option<&str>, bytes: &[u8]) -> Charset {
+    let guess = || Charset { encoding: if utf8(bytes).is_some() { UTF_8 } else { WINDOWS_1252 }, declared: false };
+    declared(label, bytes).unwrap_or_else(guess)
+}
+
+/// The declared one, by the first two bytes of a text; none if it is to be guessed.
+#[must_use]
+pub fn declared(label: Option<&str>, start: &[u8]) -> Option<Charset> {
     // A declared us-ascii is windows-1252 to encoding_rs; bytes over 127 in it are read as everywhere where nothing was declared.
     let plain = label.is_some_and(|label| {
         matches!(label.trim().to_ascii_lowercase().as_str(), "us-ascii" | "ascii" | "ansi_x3.4-1968" | "ansi-x3.4-1968")
     });
     match label.filter(|_| !plain).map(find) {
         // RFC 2781 3.2: a byte order mark says which of the two it is.
-        Some(Some(encoding)) if is_utf16(encoding) => Charset { encoding: utf16_by_mark(bytes).unwrap_or(encoding), declared: true },
-        Some(Some(encoding)) => Charset { encoding, declared: true },
-        _ => Charset { encoding: if utf8(bytes).is_some() { UTF_8 } else { WINDOWS_1252 }, declared: false },
+        Some(Some(encoding)) if is_utf16(encoding) => Some(Charset { encoding: utf16_by_mark(start).unwrap_or(encoding), declared: true }),
+        Some(Some(encoding)) => Some(Charset { encoding, declared: true }),
+        _ => None,
     }
 }
 

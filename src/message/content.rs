@@ -178,6 +178,25 @@ impl Content {
         Ok(())
     }
 
+    /// Hands out all bytes, front to back, in runs of at most [`PIECE`] with the place of each. Blocks for a file.
+    ///
+    /// # Errors
+    /// Disk, or what `each` returned.
+    pub fn in_runs<E: From<Fault>>(&self, each: &mut EachRun<'_, E>) -> Result<(), E> {
+        let mut buffer = Vec::new();
+        for at in (0..self.size).step_by(to_usize(PIECE)) {
+            let span = at..self.size.min(at + PIECE);
+            if let Some(bytes) = self.in_one(span.clone()) {
+                each(at, &bytes)?;
+                continue;
+            }
+            buffer.clear();
+            self.append(span, &mut buffer).map_err(Fault::Disk)?;
+            each(at, &buffer)?;
+        }
+        Ok(())
+    }
+
     /// Appends the bytes of a span. Blocks for a file.
     fn append(&self, span: Range<u64>, to: &mut Vec<u8>) -> io::Result<()> {
         to.reserve(to_usize(span.end - span.start));

@@ -12,7 +12,7 @@ use super::locate::{self, ByteChange, locate, splice, with_line_ends};
 use super::output::LINE_END;
 use super::parameter;
 use super::part::{Declared, PartId};
-use super::text::{Text, Transfer};
+use super::text::{Decoded, Transfer};
 use super::verbatim::Found;
 use super::{Fault, Message, base64, charset, quoted};
 
@@ -28,11 +28,11 @@ impl Message {
         if changes.is_empty() {
             return Ok(());
         }
-        let text = self.text_of(part)?;
-        self.check(&text.content, changes)?;
+        let text = self.text(part)?;
+        self.check(&text, changes)?;
         let (mut left, mut before) = (changes, 0);
         let found = self.search(part, true, &mut |lines, _| {
-            let (here, size) = placed(&mut left, before, lines, text.content.len())?;
+            let (here, size) = placed(&mut left, before, lines, text.len())?;
             before += size;
             Ok(here)
         });
@@ -44,13 +44,13 @@ impl Message {
     }
 
     /// Through the charset and the transfer encoding, whatever they are.
-    pub(super) fn write_back(&mut self, part: PartId, text: &Text, changes: &[Change]) -> Result<(), Fault> {
+    pub(super) fn write_back(&mut self, part: PartId, text: &Decoded, changes: &[Change]) -> Result<(), Fault> {
         let (found, slot) = self.leaf(part)?;
         let transfer = Message::transfer(found)?;
         let encoded = self.slot_bytes(slot)?;
         let decoded = transfer.decode(&encoded);
         let label = found.charset.as_deref();
-        let expected = changed(&text.content, changes);
+        let expected = changed(text, changes);
         let kept = locate(text.charset.encoding, &decoded, changes).map(|bytes| (splice(&decoded, &bytes), bytes));
         let kept = kept.filter(|(wanted, bytes)| {
             let new_bytes = || bytes.iter().flat_map(|(_, with)| with.iter().copied());
@@ -90,7 +90,9 @@ impl Message {
         }
         let (more, less) = changes.iter().fold((0, 0), |(more, less), change| (more + change.with.len(), less + change.range.len()));
         if text.len().saturating_add(more) - less > self.text_limit() {
-            return Err(Fault::Message("the new text would be larger than limits.chain.text".to_owned()));
+            return Err(Fault::Message(
+                "the new text would be larger than limits.chain.text; raise that, or put less in its place".to_owned(),
+            ));
         }
         Ok(())
     }

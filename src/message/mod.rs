@@ -12,7 +12,7 @@
 //! | `part`, `parameter`, `simple`, `written`, `common`, `field`, `spots`, `words` | what headers say |
 //! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
-//! | `text`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
+//! | `text`, `stream`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
 //! | `put`, `draft` | new bytes in place of a part's |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
@@ -44,6 +44,7 @@ mod receiver;
 mod simple;
 mod slot;
 mod spots;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -63,6 +64,7 @@ pub use field::{Change, Field};
 pub use flags::Flag;
 pub use part::{Part, PartId, Protection};
 pub use receiver::Receiver;
+pub use text::Decoded;
 pub use verbatim::{Changed, Found};
 
 use crate::base::budget::{Budget, Share};
@@ -282,7 +284,7 @@ impl Message {
         let tree = self.tree_mut();
         Arc::make_mut(&mut tree.parts)[0].declare(&declared);
         if let Some(slot) = tree.slots.first_mut() {
-            slot.text = std::sync::OnceLock::new();
+            slot.text = text::Memo::default();
         }
         tree.declared = Arc::new(declared);
     }

@@ -171,7 +171,9 @@ impl Message {
     pub fn raw_body(&self) -> Result<Bytes, Fault> {
         let size = self.body.size();
         if size > self.limits.text {
-            return Err(Fault::Message(format!("the body has {size} bytes, more than limits.chain.text")));
+            return Err(Fault::Message(format!(
+                "the body has {size} bytes, more than limits.chain.text; raise that, or have a rule before it test `size`"
+            )));
         }
         Ok(Content::new(self.body_pieces()).read(0..size)?)
     }

@@ -7,14 +7,14 @@
 //! | replaced, [`New::Pieces`] | what stayed as it was in the file of the content; new bytes in memory, or in a file of their own ([`super::draft`]) |
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::content::{Content, Piece};
 use super::draft::Made;
 use super::output::LINE_END;
-use super::text::Text;
+use super::text::Memo;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct Slot {
     /// A delimiter: whether the line end before its line belongs to it.
     pub joined: bool,
     /// Its text, once it was asked for.
-    pub text: OnceLock<Arc<Text>>,
+    pub text: Memo,
 }
 
 /// What an action put in place of a slot.
@@ -51,7 +51,7 @@ impl New {
 
 impl Slot {
     pub fn new(at: u64) -> Slot {
-        Slot { span: at..at, new: None, ended: false, eight_bit: false, joined: true, text: OnceLock::new() }
+        Slot { span: at..at, new: None, ended: false, eight_bit: false, joined: true, text: Memo::default() }
     }
 
     /// A slot with other bytes.
@@ -63,7 +63,7 @@ impl Slot {
     /// A slot with other bytes, of which is known whether some are over 127.
     pub fn put(&mut self, new: New, eight_bit: bool) {
         self.eight_bit = eight_bit;
-        self.text = OnceLock::new();
+        self.text = Memo::default();
         self.ended = false;
         self.new = Some(new);
     }

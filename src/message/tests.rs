@@ -59,7 +59,7 @@ fn replace(message: &mut Message, part: u32, what: &str, with: &str) {
     let old = message.text(PartId(part)).unwrap();
     let start = old.find(what).unwrap();
     message.edit_text(PartId(part), &[Change { range: start..start + what.len(), with: with.into() }]).unwrap();
-    assert_eq!(&*message.text(PartId(part)).unwrap(), old.replacen(what, with, 1));
+    assert_eq!(**message.text(PartId(part)).unwrap(), *old.replacen(what, with, 1));
 }
 
 #[test]

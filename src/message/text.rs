@@ -1,7 +1,8 @@
 //! A part's content without its transfer encoding, and its text.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -12,12 +13,74 @@ use super::slot::Slot;
 use super::{Fault, Message, base64, lines, quoted};
 use crate::base::budget::Share;
 
-/// A text as it was handed out, with the budget it takes.
+/// A text without its transfer encoding and charset, with the budget it takes.
 #[derive(Debug)]
-pub struct Text {
-    pub content: Arc<str>,
-    pub charset: Charset,
-    _share: Share,
+pub struct Decoded {
+    content: String,
+    pub(super) charset: Charset,
+    _share: Option<Share>,
+}
+
+impl Deref for Decoded {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.content
+    }
+}
+
+impl From<String> for Decoded {
+    /// What was made of a text; it takes no budget.
+    fn from(content: String) -> Decoded {
+        Decoded { content, charset: Charset { encoding: encoding_rs::UTF_8, declared: false }, _share: None }
+    }
+}
+
+impl PartialEq for Decoded {
+    fn eq(&self, other: &Decoded) -> bool {
+        self.content == other.content
+    }
+}
+
+impl PartialEq<str> for Decoded {
+    fn eq(&self, other: &str) -> bool {
+        self.content == other
+    }
+}
+
+impl Eq for Decoded {}
+
+/// The text of a slot, once it was asked for. Where its bytes lie in memory it is kept with them; of a file's it is known as long as somebody reads it, so that what
+/// waits to be sent takes no memory.
+#[derive(Debug, Default)]
+pub struct Memo {
+    kept: OnceLock<Arc<Decoded>>,
+    lent: Mutex<Weak<Decoded>>,
+}
+
+impl Clone for Memo {
+    fn clone(&self) -> Memo {
+        Memo { kept: self.kept.clone(), lent: Mutex::new(self.lent().clone()) }
+    }
+}
+
+impl Memo {
+    fn get(&self) -> Option<Arc<Decoded>> {
+        self.kept.get().cloned().or_else(|| self.lent().upgrade())
+    }
+
+    fn put(&self, text: Decoded, keep: bool) -> Arc<Decoded> {
+        if keep {
+            return Arc::clone(self.kept.get_or_init(|| Arc::new(text)));
+        }
+        let text = Arc::new(text);
+        *self.lent() = Arc::downgrade(&text);
+        text
+    }
+
+    fn lent(&self) -> MutexGuard<'_, Weak<Decoded>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How bytes are written for transport.
@@ -45,6 +108,11 @@ impl Transfer {
             Transfer::Base64 => Cow::Owned(base64::decode(encoded).0),
             Transfer::Quoted => Cow::Owned(quoted::decode(encoded).0),
         }
+    }
+
+    /// So many encoded bytes stand for at most so many decoded ones.
+    pub fn most(self, encoded: u64) -> u64 {
+        if self == Transfer::Base64 { encoded / 4 * 3 + 3 } else { encoded }
     }
 
     /// At most so many encoded bytes stand for one decoded byte, soft breaks included.
@@ -86,26 +154,29 @@ impl Message {
             .ok_or_else(|| Fault::Message(format!("part {} has the unknown transfer encoding {:?}", part.id.0, part.encoding)))
     }
 
-    /// The text of a text part: transfer encoding and charset decoded, line ends `\n`. Kept, so asking twice costs once.
+    /// The text of a text part: transfer encoding and charset decoded, line ends `\n`. Asking again costs nothing: where the part lies in memory it is kept, else
+    /// as long as somebody has it.
     ///
     /// # Errors
     /// Too large (`limits.chain.text`), does not decode, disk.
-    pub fn text(&self, part: PartId) -> Result<Arc<str>, Fault> {
-        Ok(Arc::clone(&self.text_of(part)?.content))
-    }
-
-    pub(super) fn text_of(&self, id: PartId) -> Result<Arc<Text>, Fault> {
+    pub fn text(&self, id: PartId) -> Result<Arc<Decoded>, Fault> {
         let (part, slot) = self.leaf(id)?;
         if let Some(text) = slot.text.get() {
-            return Ok(Arc::clone(text));
+            return Ok(text);
         }
-        let text = self.read_text(part, slot)?;
-        let text = text.ok_or_else(|| Fault::Message(format!("part {} is larger than limits.chain.text", id.0)))?;
-        Ok(Arc::clone(slot.text.get_or_init(|| Arc::new(text))))
+        let text = self.read_text(part, slot)?.ok_or_else(|| {
+            let advice = "raise that, or have a rule before it say what becomes of such mail (`malformed: too_large`)";
+            Fault::Message(format!("part {} is larger than limits.chain.text: {advice}", id.0))
+        })?;
+        Ok(slot.text.put(text, self.keeps(slot)))
+    }
+
+    fn keeps(&self, slot: &Slot) -> bool {
+        slot.in_memory(&self.body.content).is_some()
     }
 
     /// None: it is larger than `limits.text`.
-    fn read_text(&self, part: &Part, slot: &Slot) -> Result<Option<Text>, Fault> {
+    fn read_text(&self, part: &Part, slot: &Slot) -> Result<Option<Decoded>, Fault> {
         let transfer = Message::transfer(part)?;
         let limit = self.limits.text;
         if slot.size() / transfer.widest() > limit {
@@ -115,19 +186,21 @@ impl Message {
         if !share.grow(slot.size()) {
             return Err(Fault::NoMemory);
         }
-        let encoded = self.slot_bytes(slot)?;
-        let decoded = transfer.decode(&encoded);
-        let charset = charset::choose(part.charset.as_deref(), &decoded);
-        let text = charset::decode(charset.encoding, &decoded);
-        if text.len() as u64 > limit {
-            return Ok(None);
-        }
-        let text: Arc<str> = charset::with_lf(&text).into();
+        let read = match slot.in_memory(&self.body.content) {
+            Some(encoded) => {
+                let decoded = transfer.decode(&encoded);
+                let charset = charset::choose(part.charset.as_deref(), &decoded);
+                let text = charset::decode(charset.encoding, &decoded);
+                (text.len() as u64 <= limit).then(|| (charset::with_lf(&text).into_owned(), charset))
+            }
+            None => self.streamed(part, slot, transfer)?,
+        };
+        let Some((content, charset)) = read else { return Ok(None) };
         share.shrink(u64::MAX);
-        if !share.grow(text.len() as u64) {
+        if !share.grow(content.len() as u64) {
             return Err(Fault::NoMemory);
         }
-        Ok(Some(Text { content: text, charset, _share: share }))
+        Ok(Some(Decoded { content, charset, _share: Some(share) }))
     }
 
     /// Whether the text of a part is larger than `limits.text`, so that no rule can test it (`malformed: too_large`). Decodes only where the size leaves it open.
@@ -141,8 +214,15 @@ impl Message {
         if slot.text.get().is_some() || slot.size().saturating_mul(WIDEST) <= self.limits.text {
             return Ok(false);
         }
+        if !slot.eight_bit && Message::transfer(part)? == Transfer::Identity {
+            // A letter for each byte, if any.
+            let label = part.charset.as_deref();
+            if label.and_then(charset::find).is_none_or(encoding_rs::Encoding::is_ascii_compatible) {
+                return Ok(slot.size() > self.limits.text);
+            }
+        }
         let text = self.read_text(part, slot)?;
-        Ok(text.map(|text| slot.text.get_or_init(|| Arc::new(text))).is_none())
+        Ok(text.map(|text| slot.text.put(text, self.keeps(slot))).is_none())
     }
 
     /// The content of a leaf, transfer encoding decoded.
@@ -152,17 +232,24 @@ impl Message {
     pub fn decoded(&self, part: PartId) -> Result<Bytes, Fault> {
         let (part, slot) = self.leaf(part)?;
         let transfer = Message::transfer(part)?;
-        let mut share = self.budget.share();
-        if slot.in_memory(&self.body.content).is_none() && !share.grow(slot.size()) {
-            return Err(Fault::NoMemory);
+        match slot.in_memory(&self.body.content) {
+            Some(bytes) if transfer == Transfer::Identity => Ok(bytes),
+            Some(bytes) => self.room_for(transfer.decode(&bytes).into_owned()),
+            None => self.all_decoded(slot, transfer),
         }
-        let encoded = self.slot_bytes(slot)?;
-        if transfer == Transfer::Identity && !self.in_file() {
-            return Ok(encoded);
-        }
-        let decoded = transfer.decode(&encoded).into_owned();
-        drop(share);
-        hold_in(decoded, &self.budget).ok_or(Fault::NoMemory)
+    }
+
+    /// Hands out the content of a leaf in order, transfer encoding decoded.
+    ///
+    /// # Errors
+    /// Does not decode, budget, disk.
+    pub fn each_of_content(&self, part: PartId, each: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+        let (part, slot) = self.leaf(part)?;
+        let handed = self.each_decoded(slot, Message::transfer(part)?, &mut |run| {
+            each(run);
+            Ok(())
+        });
+        handed.map(|_: bool| ())
     }
 
     /// At most `most` bytes from the start of a leaf's decoded content, for telling its true type.
@@ -215,22 +302,8 @@ impl Message {
     pub fn decodes_whole(&self, part: PartId) -> Result<bool, Fault> {
         let (part, slot) = self.leaf(part)?;
         let whole = match Transfer::find(&part.encoding) {
-            Some(Transfer::Base64) => {
-                let (mut decoder, mut content) = (base64::Decoder::default(), Vec::new());
-                self.encoded(part.id, &mut |piece| {
-                    decoder.push(piece, &mut content);
-                    content.clear();
-                })?;
-                decoder.finish(&mut content)
-            }
-            Some(Transfer::Quoted) => {
-                let mut share = self.budget.share();
-                if self.in_file() && !share.grow(slot.size()) {
-                    return Err(Fault::NoMemory);
-                }
-                quoted::decode(&self.slot_bytes(slot)?).1
-            }
             Some(Transfer::Identity) => true,
+            Some(transfer) => self.each_decoded(slot, transfer, &mut |_| Ok::<(), Fault>(()))?,
             None => return Ok(false),
         };
         let label = part.charset.as_deref();

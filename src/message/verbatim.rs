@@ -290,7 +290,7 @@ mod tests {
             }
             let changes = changes(&body, &cuts, &with);
             let (mut one, mut other) = (message.clone(), message.clone());
-            let text = message.text_of(part).unwrap();
+            let text = message.text(part).unwrap();
             let folded = folded(&body, &changes);
             let done = change(&mut one, part, &changes, &folded);
             let wanted = if changes.is_empty() { Ok(()) } else { other.write_back(part, &text, &folded) };

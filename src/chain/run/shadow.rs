@@ -20,7 +20,7 @@ use crate::base::clock;
 use crate::chain::rule::OnError;
 use crate::chain::ruling::{Outcome, Sight};
 use crate::mail::Mail;
-use crate::message::PartId;
+use crate::message::{Decoded, PartId};
 
 /// What has been spent and looked at by the side that is not running now.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Purse {
     decoded: Cell<u64>,
     texts: RefCell<BTreeMap<PartId, Seen>>,
     measured: RefCell<BTreeSet<PartId>>,
-    raw: RefCell<Option<(Bytes, Arc<str>)>>,
+    raw: RefCell<Option<(Bytes, Arc<Decoded>)>>,
 }
 
 /// What an observed rule would have done, in force.

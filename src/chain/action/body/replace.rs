@@ -159,7 +159,7 @@ impl Replace {
             let found = found::changes(&self.pattern, (&*seen.text).into(), with, place, run)?;
             found.into_iter().filter_map(|change| seen.change(&change.range, &change.with)).flatten().collect()
         } else {
-            found::changes(&self.pattern, (&*source).into(), with, place, run)?
+            found::changes(&self.pattern, (&**source).into(), with, place, run)?
         };
         if changes.is_empty() {
             return Ok(());
