@@ -2,12 +2,13 @@
 
 mod classes;
 mod identity;
+mod lines;
 mod login;
 mod message;
 mod recipients;
 
 use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use ulid::Ulid;
 
 use super::hold::{Held, holding};
-use super::input::{Input, Line};
+use super::input::Input;
 use super::limits::Admitted;
 use super::listener::Socket;
 use super::peer::Peer;
@@ -34,13 +35,9 @@ use crate::chain::class::{Mailboxes, RecipientRuling};
 use crate::mail::Secured;
 use crate::relay::{self, Behalf};
 use crate::smtp::reply::{self, Reply};
-use crate::smtp::session::{Question, Session, Step};
+use crate::smtp::session::Session;
 use recipients::Asked;
 
-/// RCPTs that go to the next hop together.
-const MOST_TOGETHER: usize = 100;
-/// Answers waiting to be written; more is written before the input is used up.
-const MOST_OUTPUT: usize = 16 * 1024;
 /// How long a client may take to read its last replies when `timeouts.shutdown` is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long, and for how many bytes, a closed client may go on sending before its connection is reset, which could destroy the last reply.
@@ -90,11 +87,14 @@ pub struct Connection {
     place: Admitted,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Bytes,
     End,
     Silent,
     Stop,
+    /// Its last reply has been said.
+    Over,
 }
 
 /// Tells a client for whom there is no place; one that speaks TLS from the first byte (`secure`) hears nothing in clear.
@@ -157,9 +157,15 @@ impl Connection {
         let mut next = self.meet().await?;
         while next.is_continue() {
             self.flush().await?;
-            let event = pin!(self.wait()).await;
+            let limit = self.shared.timeouts.command;
+            let mut event = pin!(self.wait(limit)).await;
+            if event == Event::Bytes {
+                // On the heap while it lasts, so that an idle session does not carry its room.
+                event = Box::pin(self.work()).await?;
+            }
             next = match event {
-                Event::Bytes => pin!(self.answer()).await?,
+                Event::Bytes => ControlFlow::Continue(()),
+                Event::Over => ControlFlow::Break(()),
                 Event::End => return Ok(()),
                 Event::Silent => self.say(&reply::timed_out()),
                 Event::Stop => self.say(&reply::shutting_down()),
@@ -208,9 +214,10 @@ impl Connection {
         holding(held, due, work).await
     }
 
-    async fn wait(&mut self) -> Event {
+    /// Waits for input, for so long since the last line.
+    async fn wait(&mut self, limit: Duration) -> Event {
         // A line that comes in drop by drop is as good as silence.
-        let patience = self.answered + self.shared.timeouts.command;
+        let patience = self.answered + limit;
         let Connection { stream, input, held, due, stop, hurry, chunks, .. } = self;
         // A message that has begun is finished.
         let stop = if chunks.is_some() { hurry } else { stop };
@@ -226,78 +233,6 @@ impl Connection {
             }
         });
         holding(held, due, work).await
-    }
-
-    /// Answers all whole lines of the input.
-    async fn answer(&mut self) -> io::Result<ControlFlow<()>> {
-        let mut lines = false;
-        while let Some(line) = self.input.next_line() {
-            lines = true;
-            let next = match line {
-                Line::TooLong { bdat } => self.overlong(bdat).await,
-                Line::Whole(line) => pin!(self.line(line)).await?,
-            };
-            if next.is_break() {
-                return Ok(next);
-            }
-            if self.output.len() > MOST_OUTPUT {
-                self.flush().await?;
-            }
-        }
-        let next = self.settle().await;
-        if lines {
-            self.answered = clock::monotonic();
-        }
-        Ok(next)
-    }
-
-    /// A line was thrown away. The content behind a BDAT would be read as commands.
-    async fn overlong(&mut self, bdat: bool) -> ControlFlow<()> {
-        self.settle().await?;
-        let reply = self.session.overlong_line();
-        self.say(&reply)?;
-        if bdat { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    async fn line(&mut self, line: Range<usize>) -> io::Result<ControlFlow<()>> {
-        // Only RCPTs may overtake the answers of RCPTs.
-        let joins =
-            self.asked.len() < MOST_TOGETHER && self.input.text(&line).get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"RCPT"));
-        if !joins && self.settle().await.is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-        if self.renew().is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-        let early = !self.input.is_empty();
-        match self.session.line(self.input.text(&line), early, &self.shared.offer(self.standing())) {
-            Step::Ask(Question::Recipient(path)) => Ok(self.recipient(&path).await),
-            // On the heap while it lasts, so that an idle session does not carry its room.
-            Step::Ask(Question::Message(envelope)) => Box::pin(self.message(envelope)).await,
-            Step::Ask(Question::Chunk { size, whole }) => Box::pin(self.chunk(size, whole)).await,
-            Step::Ask(Question::Client(told)) => Ok(self.stand_in(told)),
-            Step::Ask(Question::StartTls) => {
-                self.forget();
-                let _ = self.say(&reply::ready_for_tls());
-                self.flush().await?;
-                Ok(Box::pin(self.secure()).await)
-            }
-            Step::Swallow(size, reply) => Box::pin(self.swallow(size, reply)).await,
-            Step::Ask(Question::Login(claim)) => Ok(Box::pin(self.login(claim)).await),
-            Step::Welcome(reply) => Ok(self.welcome(&reply)),
-            Step::Denied(denied) => Ok(Box::pin(self.denied(denied)).await),
-            Step::Reply(reply) => {
-                if self.settle().await.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-                if self.session.transaction().is_none() {
-                    self.forget();
-                } else if self.began.is_none() {
-                    return Ok(self.begin(&reply));
-                }
-                Ok(self.say(&reply))
-            }
-        }
     }
 
     /// A MAIL was accepted, unless its address has begun too many messages within a minute.

@@ -137,8 +137,7 @@ impl Connection {
                     began,
                     ended: clock::monotonic(),
                 };
-                // On the heap: the futures around it are moved, each time as a whole.
-                Box::pin(judge::judge(shared, &case, &mut transaction, stream, input, hurry)).await.reply
+                pin!(judge::judge(shared, &case, &mut transaction, stream, input, hurry)).await.reply
             }
         };
         self.forget();

@@ -1,6 +1,7 @@
 //! RCPT: permission, the rules, the class, the next hop, and the answer to each recipient.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 
 use super::super::commit::never_fits;
 use super::super::hold::Held;
@@ -31,14 +32,14 @@ impl Connection {
         if asked.known.is_none() {
             // How many classes there are has to be known.
             if self.session.is_lmtp() && self.asked.iter().any(|other| other.ruling.class != asked.ruling.class) {
-                self.settle().await?;
+                Box::pin(self.settle()).await?;
             }
             // Those that wait are of one class.
             let waiting = self.asked.iter().find(|other| other.known.is_none());
             let apart = waiting.is_some_and(|other| other.ruling.class != asked.ruling.class);
             // Once one of another class is accepted the answer is known, whatever becomes of those that wait.
             if apart && self.first_taken().is_none_or(|first| first.class == asked.ruling.class) {
-                self.settle().await?;
+                Box::pin(self.settle()).await?;
             }
             asked.known = self.answer_of_class(&asked.ruling);
         }
@@ -142,7 +143,7 @@ impl Connection {
         let (paths, places) = if may_become_one { open(&asked) } else { (unknown(&asked), Vec::new()) };
         // Those that wait are of one class, and so of one route.
         let route = asked.iter().find(|one| one.known.is_none()).and_then(|one| one.ruling.class.route.clone());
-        let answers = Box::pin(self.ask_next_hop(route.as_deref(), &paths)).await;
+        let answers = pin!(self.ask_next_hop(route.as_deref(), &paths)).await;
         let mut place = 0;
         for Asked { mut ruling, known } in asked {
             let reply = match (known, &answers) {
