@@ -3,18 +3,25 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 FUZZ := $(TOOLS)/bin/cargo-fuzz
 BENCH := $(TOOLS)/bench
-MAIL := PATH="$$PATH:/usr/sbin" cargo bench --quiet --locked --bench mail -- --python $(CURDIR)/$(BENCH)/bin/python
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+LLVM := $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+# What `make release` learns from, and what comes of it.
+LEARN := target/learn
+RELEASED := target/released/transom
+MAIL := PATH="$$PATH:/usr/sbin" cargo bench --quiet --locked --bench mail -- --python $(CURDIR)/$(BENCH)/bin/python --transom $(CURDIR)/$(RELEASED)
 # Of each target, in seconds.
 FUZZ_TIME := 900
 DENY_VERSION := 0.20.2
 
-.PHONY: help build demo test fmt lint deny rules reference docs interop fuzz hostile bench bench-growth counts counts-accept clean
+.PHONY: help build release demo test fmt lint deny rules reference docs interop fuzz hostile bench bench-growth counts counts-accept clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 build: ## The optimised binary, target/release/transom
 	cargo build --release --locked
+
+release: $(RELEASED) ## The quickest binary, target/released/transom: built, shown mail, and built again by what that took (minutes)
 
 demo: ## Builds, and sends every sample through the rules over real SMTP
 	cargo run --quiet --locked -- demo
@@ -65,18 +72,38 @@ counts: $(TOOLS)/valgrind ## Instructions and allocations of a message, beside b
 counts-accept: $(TOOLS)/valgrind ## Writes benches/counts.tsv
 	cargo bench --quiet --locked --bench counts -- --accept
 
-bench: $(BENCH)/bin/python ## Beside a TCP forwarder, an SMTP floor, Postfix and a hand-written filter, into docs/ (installs them: Debian, root): minutes
+bench: $(BENCH)/bin/python $(RELEASED) ## Beside a TCP forwarder, an SMTP floor, Postfix and a hand-written filter, into docs/ (installs them: Debian, root): minutes
 	benches/mail/install.sh
 	$(MAIL) compare --write
 	$(MAIL) open --write
 	$(MAIL) hold --write
 	$(MAIL) tls --write
 
-bench-growth: ## Cost over the size of the input, into docs/: minutes
+bench-growth: $(RELEASED) ## Cost over the size of the input, into docs/: minutes
 	$(MAIL) growth --write
 
 clean: ## Removes what was built
 	cargo clean
+
+# The program notes which paths mail takes, and the compiler lays the second one out by these notes: the same source, the same behaviour.
+$(RELEASED): Cargo.toml Cargo.lock benches/mail/train.rs $(shell find src -name '*.rs') | $(TOOLS)/llvm-profdata
+	rm -rf $(LEARN)/notes $(LEARN)/second
+	RUSTFLAGS="$$RUSTFLAGS -Cprofile-generate=$(CURDIR)/$(LEARN)/notes" cargo build --release --locked --target $(HOST) --target-dir $(LEARN)/first
+	cargo bench --quiet --locked --profile dev --bench mail -- train --transom $(CURDIR)/$(LEARN)/first/$(HOST)/release/transom
+	$(LEARN)/first/$(HOST)/release/transom demo >$(LEARN)/demo.log 2>&1
+	$(TOOLS)/llvm-profdata merge -o $(LEARN)/notes.profdata $(LEARN)/notes
+	RUSTFLAGS="$$RUSTFLAGS -Cprofile-use=$(CURDIR)/$(LEARN)/notes.profdata" cargo build --release --locked --target $(HOST) --target-dir $(LEARN)/second
+	install -D $(LEARN)/second/$(HOST)/release/transom $@
+
+# Of the compiler's own version: a toolchain of rustup has it as a component, a distribution as a package.
+$(TOOLS)/llvm-profdata:
+	mkdir -p $(TOOLS)
+	found="$$(rustc --print sysroot)/lib/rustlib/$(HOST)/bin/llvm-profdata"; \
+	[ -x "$$found" ] || rustup component add llvm-tools || \
+	found=$$(command -v llvm-profdata-$(LLVM)) || \
+	{ apt-get install --yes --no-install-recommends llvm-$(LLVM) && found=$$(command -v llvm-profdata-$(LLVM)); } || \
+	{ echo "install llvm-profdata of LLVM $(LLVM) first"; exit 1; }; \
+	ln -sf "$$found" $@
 
 # A toolchain of a distribution has them; one of rustup may have to add them.
 $(TOOLS)/components:

@@ -75,6 +75,7 @@ impl Template {
 
 fn body(size: usize, shape: Shape, token: impl Fn(usize) -> String) -> Vec<u8> {
     const TEXT: usize = 10 << 10;
+    const LINE: &[u8] = b"JVBERi0xLjcKJeLjz9MKNSAwIG9iago8PC9GaWx0ZXIvRmxhdGVEZWNvZGUvTGVuZ3RoIDM4OT4+\r\n";
     let mut out = Vec::with_capacity(size + 1024);
     if shape == Shape::Text {
         text(size, token, &mut out);
@@ -84,8 +85,9 @@ fn body(size: usize, shape: Shape, token: impl Fn(usize) -> String) -> Vec<u8> {
         out.extend_from_slice(
             b"\r\n--between\r\nContent-Type: application/pdf; name=plan.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n",
         );
-        while out.len() < size {
-            out.extend_from_slice(b"JVBERi0xLjcKJeLjz9MKNSAwIG9iago8PC9GaWx0ZXIvRmxhdGVEZWNvZGUvTGVuZ3RoIDM4OT4+\r\n");
+        // By number, not by size: what is sent and what has to arrive have the same lines here, though not the same text before.
+        for _ in 0..size.saturating_sub(TEXT).div_ceil(LINE.len()) {
+            out.extend_from_slice(LINE);
         }
         out.extend_from_slice(b"\r\n--between--\r\n");
     }

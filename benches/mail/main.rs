@@ -23,6 +23,7 @@ mod sink;
 mod source;
 mod table;
 mod tls;
+mod train;
 mod wire;
 
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ enum What {
     Growth(growth::Options),
     /// Cost of TLS on both sides, on connections that are kept
     Tls(tls::Options),
+    /// Mail of all these kinds, for a Transom that learns from it
+    Train(train::Options),
     /// Serves as the SMTP floor
     #[command(hide = true)]
     Floor { port: u16, next_hop: u16 },
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         What::Hold(options) => hold::run(options, &bench),
         What::Growth(options) => growth::run(options, &bench),
         What::Tls(options) => tls::run(options, &bench),
+        What::Train(options) => train::run(options, &bench),
         What::Floor { port, next_hop } => floor::serve(*port, *next_hop).map_err(|error| error.to_string()),
     });
     match done {

@@ -30,8 +30,8 @@ pub struct Options {
 }
 
 /// Three servers; the load goes into the first, and the middle one is looked at.
-struct Row {
-    middle: Running,
+pub struct Row {
+    pub middle: Running,
     _others: [Running; 2],
 }
 
@@ -63,7 +63,8 @@ pub fn run(options: &Options, bench: &Bench) -> Result<(), String> {
     if bench.write { table::into_page("tls", &sheet.markdown()) } else { Ok(()) }
 }
 
-fn row(name: &str, tls: bool, sink: &Sink, bench: &Bench) -> Result<Row, String> {
+/// Starts them, with TLS between them or without.
+pub fn row(name: &str, tls: bool, sink: &Sink, bench: &Bench) -> Result<Row, String> {
     let server = |listener, next_hop, to: &[u16]| Peer::in_tls(name, Tls { listener, next_hop }).start(to, &bench.programs);
     let last = server(tls, false, sink.ports())?;
     let mut middle = server(tls, tls, &[last.port])?;
