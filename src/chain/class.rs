@@ -12,7 +12,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +37,11 @@ const ACTIONS: [&str; 11] =
 
 /// Stands for the rule where recipients part because a route has the domain of one.
 const BY_DOMAIN: &str = "(routes)";
+
+thread_local! {
+    /// That of all recipients where no rule tells them apart.
+    static NO_CLASS: Arc<Class> = Arc::default();
+}
 
 /// A recipient as a client gives it.
 #[derive(Clone, Debug)]
@@ -104,7 +108,7 @@ impl RecipientRuling {
             outcome: Outcome::Deliver,
             given: recipient.clone(),
             recipient: recipient.clone(),
-            class: Arc::default(),
+            class: NO_CLASS.with(Arc::clone),
             fired: Vec::new(),
             failures: Vec::new(),
             seen: Vec::new(),
@@ -195,7 +199,7 @@ impl Mailboxes {
 #[must_use]
 pub fn left(rulings: &[RecipientRuling]) -> Cow<'_, [Recipient]> {
     if let [only] = rulings {
-        return Cow::Borrowed(if only.goes_on() { slice::from_ref(&only.recipient) } else { &[] });
+        return Cow::Borrowed(if only.goes_on() { std::slice::from_ref(&only.recipient) } else { &[] });
     }
     let (mut left, mut mailboxes) = (Vec::new(), Mailboxes::default());
     for ruling in rulings.iter().filter(|ruling| ruling.goes_on()) {

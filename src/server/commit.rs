@@ -29,6 +29,7 @@
 mod each;
 mod later;
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -190,28 +191,28 @@ impl Work<'_> {
 
     async fn relay(&self, way: &mut impl WayOut, holds: &impl Holds, gone: Gone<'_>) -> Told {
         let mail = &self.ruling.mail;
-        let mut envelope = mail.envelope.clone();
+        let mut envelope = Cow::Borrowed(&mail.envelope);
         let (mut staged, mut refused_alone, mut later) = (Vec::new(), Vec::new(), Vec::<Later>::new());
         let told = loop {
             let delivery = pin!(way.deliver(&envelope, &mail.message, self.until, &mut *gone)).await;
             if let (true, Delivery::Unfit(unfit)) = (self.behind_queue, &delivery) {
                 let refusal = Reason { rule: NEXT_HOP.to_owned(), reason: not_told(&never_fits(*unfit)) };
-                break Box::pin(self.hold(envelope, Some(refusal), holds)).await;
+                break Box::pin(self.hold(envelope.into_owned(), Some(refusal), holds)).await;
             }
             let (next_hop, refused) = match self.told(delivery) {
                 Ok(told) => break told,
                 Err(Undecided::Each(next_hop, words)) => break Box::pin(self.told_of_each(next_hop, words, &mut staged, holds)).await,
                 Err(Undecided::Beyond(next_hop, beyond)) if beyond.iter().all(|(path, _)| !self.asked.contains(path)) => {
-                    match Box::pin(self.put_off(&mut envelope, beyond, &mut later, holds)).await {
+                    match Box::pin(self.put_off(envelope.to_mut(), beyond, &mut later, holds)).await {
                         Ok(()) => continue,
                         Err(told) => break Told { next_hop: Some(next_hop), ..told },
                     }
                 }
                 Err(Undecided::Refused(next_hop, refused) | Undecided::Beyond(next_hop, refused)) => (next_hop, refused),
             };
-            let by_rules = self.tell_alone(&mut envelope, refused, &mut refused_alone);
+            let by_rules = self.tell_alone(envelope.to_mut(), refused, &mut refused_alone);
             if !by_rules.is_empty() {
-                match Box::pin(self.go_without(&mut envelope, by_rules, holds)).await {
+                match Box::pin(self.go_without(envelope.to_mut(), by_rules, holds)).await {
                     Ok(id) => staged.push(id),
                     Err(told) => break Told { next_hop: Some(next_hop), ..told },
                 }

@@ -232,7 +232,7 @@ impl Connection {
                 },
             }
         });
-        holding(held, due, work).await
+        pin!(holding(held, due, work)).await
     }
 
     /// A MAIL was accepted, unless its address has begun too many messages within a minute.

@@ -165,7 +165,7 @@ async fn decide(shared: &Shared, case: &Case, deadline: Instant) -> Result<Rulin
             None
         })
     } else {
-        ruled(&case.door.chain, case.mail(), &case.recipients, fields)
+        ruled(&case.door.chain, case.mail(Vec::new()), &case.recipients, fields)
     };
     ruled.ok_or_else(|| (reply::trouble(), "not ruled"))
 }
@@ -191,7 +191,7 @@ fn ruled(chain: &Chain, mut mail: Mail, recipients: &[RecipientRuling], fields: 
 /// The same off the threads that serve the sockets, in its turn.
 async fn ruled_elsewhere(shared: &Shared, case: &Case, fields: Option<Vec<Field>>) -> Option<Ruling> {
     let _turn = shared.rulings.acquire().await.ok()?;
-    let (chain, mail, recipients) = (Arc::clone(&case.door.chain), case.mail(), case.recipients.clone());
+    let (chain, mail, recipients) = (Arc::clone(&case.door.chain), case.mail(Vec::new()), case.recipients.clone());
     spawn_blocking(move || ruled(&chain, mail, &recipients, fields))
         .await
         .inspect_err(|panic| tracing::error!(id = %case.origin.id, error = %panic, "the chain broke; please report this"))
@@ -220,13 +220,9 @@ fn log_ruling(ruling: &Ruling) {
 }
 
 impl Case {
-    /// The mail as the chain gets it, for whom the rules at RCPT left.
-    fn mail(&self) -> Mail {
-        Mail {
-            origin: Arc::clone(&self.origin),
-            envelope: self.envelope_for(class::left(&self.recipients).into_owned()),
-            message: self.message.clone(),
-        }
+    /// The mail, for these. The chain itself puts in whom the rules at RCPT left.
+    fn mail(&self, recipients: Vec<Recipient>) -> Mail {
+        Mail { origin: Arc::clone(&self.origin), envelope: self.envelope_for(recipients), message: self.message.clone() }
     }
 
     /// Where the mail goes: as rules or the recipients' domain say, else the listener.
@@ -258,7 +254,7 @@ impl Case {
     /// What no rule shall see, held because this reply would make the server before us bounce it. What was left unread is held as a text, so that nothing
     /// later has to read it either.
     async fn held_unseen(&self, reply: &Reply, hostname: &str) -> Result<Ruling, (Reply, &'static str)> {
-        let mut mail = self.mail();
+        let mut mail = self.mail(class::left(&self.recipients).into_owned());
         if mail.envelope.recipients.is_empty() {
             return Ok(Ruling::discarded(mail));
         }

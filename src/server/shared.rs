@@ -88,6 +88,8 @@ pub struct Door {
     /// None: nobody can log in.
     pub auth: Option<Arc<Auth>>,
     pub chain: Arc<Chain>,
+    /// It has something to say about a recipient before the message is here.
+    pub looks_at_recipients: bool,
     pub intake: Intake,
     /// Where its mail goes; none: as in `relay:`.
     pub route: Option<Arc<str>>,
@@ -208,11 +210,13 @@ impl Shared {
     /// The door that a listener is: the one place that says which chain its mail takes.
     fn door(&self, config: &Config, listener: &Listener) -> Door {
         let inside = config.inside.clone().map(Arc::new);
+        let chain = listener.chain.as_ref().unwrap_or(&config.chain);
         Door {
             name: Arc::clone(&listener.name),
             permission: Permission::new(inside, listener.origin, listener.trust.clone()),
             auth: listener.auth.clone(),
-            chain: Arc::clone(listener.chain.as_ref().unwrap_or(&config.chain)),
+            chain: Arc::clone(chain),
+            looks_at_recipients: chain.looks_at_recipients(),
             intake: Intake {
                 limits: Arc::clone(&self.limits),
                 room: self.room.clone(),

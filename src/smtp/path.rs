@@ -161,9 +161,11 @@ fn local_part(address: &str) -> Result<usize, PathError> {
     if let Some(quoted) = address.strip_prefix('"') {
         return quoted_string(quoted).map(|length| length + 1);
     }
-    let length = address.find('@').unwrap_or(address.len());
+    let length = address.bytes().position(|byte| byte == b'@').unwrap_or(address.len());
     // Two dots in a row are no Dot-string, but addresses with them exist; what the next hop thinks of them is its answer.
-    let fits = length > 0 && address[..length].chars().all(|letter| is_atom_letter(letter) || letter == '.');
+    let local = &address[..length];
+    let usual = local.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'));
+    let fits = length > 0 && (usual || local.chars().all(|letter| is_atom_letter(letter) || letter == '.'));
     if fits { Ok(length) } else { Err(PathError::Syntax) }
 }
 
@@ -192,6 +194,10 @@ fn is_utf8_letter(letter: char) -> bool {
 
 /// Names of hosts as they are met: letters, digits, hyphens, underscores; a final dot is left for others to ignore.
 fn is_domain(domain: &str) -> bool {
+    is_usual_domain(domain.as_bytes()) || has_labels(domain)
+}
+
+fn has_labels(domain: &str) -> bool {
     let labels = domain.strip_suffix('.').unwrap_or(domain);
     labels.split('.').all(|label| {
         !label.is_empty()
@@ -200,6 +206,18 @@ fn is_domain(domain: &str) -> bool {
             && !label.ends_with('-')
             && label.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' || is_utf8_letter(letter))
     })
+}
+
+/// One of letters, digits and single dots, short: most are.
+fn is_usual_domain(domain: &[u8]) -> bool {
+    let mut before = b'.';
+    for byte in domain {
+        if !byte.is_ascii_alphanumeric() && (*byte != b'.' || before == b'.') {
+            return false;
+        }
+        before = *byte;
+    }
+    before != b'.' && domain.len() <= 63
 }
 
 /// RFC 5321 4.1.3.
@@ -268,6 +286,16 @@ mod tests {
         assert_eq!(Path::parse("user@"), Err(PathError::NoDomain));
         assert_eq!(Path::parse(&format!("{}@example.org", "a".repeat(256))), Err(PathError::TooLong));
         assert_eq!(Path::parse(&format!("a@{}", "a.".repeat(128))), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn what_is_usual_is_right_by_the_whole_rule_too() {
+        for domain in ["example.org", "a", "A1.b2", &"a".repeat(63)] {
+            assert!(is_usual_domain(domain.as_bytes()) && has_labels(domain), "{domain}");
+        }
+        for other in ["", ".", "a.", ".a", "a..b", "a-b.example", "a_b", "ä.example", &"a".repeat(64)] {
+            assert!(!is_usual_domain(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

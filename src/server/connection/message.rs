@@ -28,7 +28,7 @@ impl Connection {
         let Connection { stream, input, held, due, hurry, door, .. } = self;
         let received = {
             let coming = pin!(receive(stream, input, &door.intake, hurry));
-            holding(held, due, coming).await
+            pin!(holding(held, due, coming)).await
         };
         pin!(self.conclude(envelope, began, received)).await
     }

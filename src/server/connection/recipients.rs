@@ -96,13 +96,16 @@ impl Connection {
             tracing::info!(session = %self.id, client = %self.client_text(), to = %path, "relaying denied");
             return Asked { ruling: RecipientRuling::untouched(path), known: Some(refused) };
         }
-        let chain = &self.door.chain;
-        let Some(envelope) = self.session.transaction().filter(|_| chain.looks_at_recipients()) else {
+        let Some(envelope) = self.session.transaction().filter(|_| self.door.looks_at_recipients) else {
             return Asked { ruling: RecipientRuling::untouched(path), known: None };
         };
         let origin = self.origin();
-        let ruling =
-            chain.at_recipient(&Offer { origin: &origin, sender: &envelope.sender, declared: envelope.declared.clone(), recipient: path });
+        let ruling = self.door.chain.at_recipient(&Offer {
+            origin: &origin,
+            sender: &envelope.sender,
+            declared: envelope.declared.clone(),
+            recipient: path,
+        });
         self.log_ruling(&ruling);
         let known = match &ruling.outcome {
             Outcome::Deliver => None,
@@ -139,7 +142,7 @@ impl Connection {
             return ControlFlow::Continue(());
         }
         let asked = std::mem::take(&mut self.asked);
-        let may_become_one = self.door.chain.looks_at_recipients();
+        let may_become_one = self.door.looks_at_recipients;
         let (paths, places) = if may_become_one { open(&asked) } else { (unknown(&asked), Vec::new()) };
         // Those that wait are of one class, and so of one route.
         let route = asked.iter().find(|one| one.known.is_none()).and_then(|one| one.ruling.class.route.clone());
