@@ -108,20 +108,97 @@ pub fn rewrite(encoded: &[u8], decoded: &[u8], same: usize) -> Vec<u8> {
     let length = line_length(encoded);
     let end = encoded.iter().rposition(|byte| VALUES[usize::from(*byte)] != NONE || *byte == b'=').map_or(0, |last| last + 1);
     let mut out = encoded[..kept].to_vec();
-    let mut column = column;
-    for bytes in decoded.get(same / 3 * 3..).unwrap_or_default().chunks(3) {
-        if column + 4 > length && column > 0 {
-            out.extend_from_slice(b"\r\n");
-            column = 0;
-        }
-        out.extend_from_slice(&group(bytes));
-        column += 4;
-    }
+    Encoder::new(column, length).write(decoded.get(same / 3 * 3..).unwrap_or_default(), &mut out);
     if out.ends_with(b"\r\n") && encoded[end..].starts_with(b"\r\n") {
         out.truncate(out.len() - 2);
     }
     out.extend_from_slice(&encoded[end..]);
     out
+}
+
+/// The length of the lines of a content, of which this is the beginning; none if that does not tell it.
+#[must_use]
+pub fn line_length_of(beginning: &[u8]) -> Option<usize> {
+    let lines = beginning.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    // The last of three may be cut.
+    (lines.take(3).count() == 3).then(|| line_length(beginning))
+}
+
+/// How many of these bytes hold so many letters, and where the line stands behind them; the letters and the columns of what stood before are counted in.
+#[derive(Debug, Default)]
+pub struct Counter {
+    letters: u64,
+    column: usize,
+    /// Bytes so far, and those up to the last letter.
+    bytes: u64,
+    pub end: u64,
+    end_column: usize,
+}
+
+impl Counter {
+    /// Counts on. If more than `letters` have come: the place of the first of them, and the column there.
+    pub fn push(&mut self, encoded: &[u8], letters: u64) -> Option<(u64, usize)> {
+        for &byte in encoded {
+            let letter = VALUES[usize::from(byte)] != NONE || byte == b'=';
+            if letter {
+                if self.letters == letters {
+                    return Some((self.bytes, self.column));
+                }
+                self.letters += 1;
+            }
+            self.bytes += 1;
+            self.column = if byte == b'\n' { 0 } else { self.column + usize::from(byte != b'\r') };
+            if letter {
+                (self.end, self.end_column) = (self.bytes, self.column);
+            }
+        }
+        None
+    }
+
+    /// The place behind the last letter, and the column there.
+    pub fn end(&self) -> (u64, usize) {
+        (self.end, self.end_column)
+    }
+}
+
+/// Writes groups of four in lines, piece by piece.
+#[derive(Debug)]
+pub struct Encoder {
+    column: usize,
+    length: usize,
+    waiting: Vec<u8>,
+}
+
+impl Encoder {
+    /// Goes on at this column of a line.
+    #[must_use]
+    pub fn new(column: usize, length: usize) -> Encoder {
+        Encoder { column, length, waiting: Vec::new() }
+    }
+
+    pub fn push(&mut self, decoded: &[u8], out: &mut Vec<u8>) {
+        self.waiting.extend_from_slice(decoded);
+        let whole = self.waiting.len() / 3 * 3;
+        let waiting = self.waiting.split_off(whole);
+        let groups = std::mem::replace(&mut self.waiting, waiting);
+        self.write(&groups, out);
+    }
+
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let rest = std::mem::take(&mut self.waiting);
+        self.write(&rest, out);
+    }
+
+    fn write(&mut self, decoded: &[u8], out: &mut Vec<u8>) {
+        for bytes in decoded.chunks(3) {
+            if self.column + 4 > self.length && self.column > 0 {
+                out.extend_from_slice(b"\r\n");
+                self.column = 0;
+            }
+            out.extend_from_slice(&group(bytes));
+            self.column += 4;
+        }
+    }
 }
 
 /// How many bytes of `encoded` hold the first `groups` groups with the line break behind them, and the column after them.

@@ -143,6 +143,20 @@ impl Message {
         whole.into_iter().flatten().chain(slots.iter().flat_map(|slot| slot.pieces(content)))
     }
 
+    /// Whether there are bytes over 127 in (the header, the body).
+    #[must_use]
+    pub fn eight_bit(&self) -> (bool, bool) {
+        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.eight_bit())
+    }
+
+    /// Whether there are bytes over 127 in its header, or that of a part (RFC 6532 3).
+    #[must_use]
+    pub fn has_eight_bit_header(&self) -> bool {
+        let (header, body) = self.eight_bit();
+        let of_part = |part: &Part| part.header.is_some_and(|slot| self.tree().slots[slot].eight_bit);
+        header || body && self.parts().iter().any(of_part)
+    }
+
     /// Puts another body in place of this one, whose flags stay raised.
     pub(super) fn put_content_of(&mut self, content: Content, declared: Declared) {
         let noted = self.flags();

@@ -145,6 +145,15 @@ impl Content {
     }
 }
 
+/// Where bytes may be cut in two, at best as far behind as can be; the first so many were looked at before.
+pub type Cut = fn(&[u8], usize) -> Option<usize>;
+
+/// Behind the last line.
+#[must_use]
+pub fn last_line(bytes: &[u8], searched: usize) -> Option<usize> {
+    memchr::memrchr(b'\n', &bytes[searched..]).map(|at| searched + at + 1)
+}
+
 /// Takes a run of bytes that stands at this place.
 pub type EachRun<'e, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'e;
 
@@ -155,6 +164,14 @@ impl Content {
     /// # Errors
     /// Disk, budget, or what `each` returned.
     pub fn in_lines<E: From<Fault>>(&self, step: u64, budget: &Arc<Budget>, each: &mut EachRun<'_, E>) -> Result<(), E> {
+        self.in_cuts(step, last_line, budget, each)
+    }
+
+    /// The same, cut where `cut` says: it gets bytes, and how many of them it has seen before.
+    ///
+    /// # Errors
+    /// Disk, budget, or what `each` returned.
+    pub fn in_cuts<E: From<Fault>>(&self, step: u64, cut: Cut, budget: &Arc<Budget>, each: &mut EachRun<'_, E>) -> Result<(), E> {
         let mut share = budget.share();
         let mut buffer = Vec::new();
         let mut done = 0;
@@ -167,8 +184,7 @@ impl Content {
                 return Err(Fault::NoMemory.into());
             }
             self.append(from..to, &mut buffer).map_err(Fault::Disk)?;
-            let end =
-                if to == self.size { Some(buffer.len()) } else { memchr::memrchr(b'\n', &buffer[searched..]).map(|at| searched + at + 1) };
+            let end = if to == self.size { Some(buffer.len()) } else { cut(&buffer, searched) };
             if let Some(end) = end {
                 each(done, &buffer[..end])?;
                 buffer.drain(..end);
@@ -178,14 +194,14 @@ impl Content {
         Ok(())
     }
 
-    /// Hands out all bytes, front to back, in runs of at most [`PIECE`] with the place of each. Blocks for a file.
+    /// Hands out all bytes, front to back, in runs of at most `step` bytes with the place of each. Blocks for a file.
     ///
     /// # Errors
     /// Disk, or what `each` returned.
-    pub fn in_runs<E: From<Fault>>(&self, each: &mut EachRun<'_, E>) -> Result<(), E> {
+    pub fn in_runs<E: From<Fault>>(&self, step: u64, each: &mut EachRun<'_, E>) -> Result<(), E> {
         let mut buffer = Vec::new();
-        for at in (0..self.size).step_by(to_usize(PIECE)) {
-            let span = at..self.size.min(at + PIECE);
+        for at in (0..self.size).step_by(to_usize(step)) {
+            let span = at..self.size.min(at + step);
             if let Some(bytes) = self.in_one(span.clone()) {
                 each(at, &bytes)?;
                 continue;

@@ -51,7 +51,6 @@ pub struct Draft<'m> {
     /// So many new bytes stay in memory.
     most: u64,
     runs: Vec<Run>,
-    size: u64,
     /// New bytes that are not in the file, and the share of memory they take.
     new: Vec<u8>,
     share: Share,
@@ -69,18 +68,12 @@ impl<'m> Draft<'m> {
             room: message.kept.as_ref().map(|kept| &kept.room),
             most: message.limits.memory,
             runs: Vec::new(),
-            size: 0,
             new: Vec::new(),
             share: message.budget.share(),
             file: None,
             written: 0,
             last: None,
         }
-    }
-
-    /// Bytes so far.
-    pub fn size(&self) -> u64 {
-        self.size
     }
 
     /// The last byte so far.
@@ -100,8 +93,20 @@ impl<'m> Draft<'m> {
             Some(Run::New(_)) if (bytes.len() as u64) < CLOSE => return self.add(bytes),
             _ => self.runs.push(Run::Old(span)),
         }
-        self.size += bytes.len() as u64;
         self.last = Some(*last);
+        Ok(())
+    }
+
+    /// Goes on with a span of old bytes, however long.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn span(&mut self, span: Range<u64>) -> Result<(), Fault> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        self.last = self.old.read(span.end - 1..span.end)?.last().copied();
+        self.runs.push(Run::Old(span));
         Ok(())
     }
 
@@ -121,7 +126,6 @@ impl<'m> Draft<'m> {
             Some(Run::New(before)) => before.end = end,
             _ => self.runs.push(Run::New(start..end)),
         }
-        self.size += bytes.len() as u64;
         self.last = Some(*last);
         if self.new.len() as u64 > self.most && self.room.is_some() { self.write() } else { Ok(()) }
     }
@@ -193,7 +197,7 @@ mod tests {
             draft.add(if at == 6200 { b"" } else { b"new" }).unwrap();
         }
         let wanted = [&text[..4000], b"new", &text[4000..4100], b"new", &text[4200..6200], b"new", &text[6200..7000]].concat();
-        assert_eq!((draft.size(), draft.last()), (wanted.len() as u64, Some(b'x')));
+        assert_eq!(draft.last(), Some(b'x'));
         let made = draft.finish().unwrap();
         assert_eq!(all(&made), wanted);
         let pieces: Vec<u64> = made.content.pieces(0..made.content.size()).map(|piece| piece.size()).collect();

@@ -1,6 +1,5 @@
 //! From a place in a text back to the bytes it was read from, and new bytes for what changes there.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use encoding_rs::{Encoding, ISO_2022_JP, UTF_8};
@@ -22,14 +21,25 @@ struct Place {
 #[must_use]
 pub fn locate(encoding: &'static Encoding, bytes: &[u8], changes: &[Change]) -> Option<Vec<ByteChange>> {
     let decoded = charset::decode(encoding, bytes);
-    let line_end = line_end(&decoded);
     let wanted = unfold(&decoded, changes);
+    locate_at(encoding, bytes, &decoded, &wanted, changes)
+}
+
+/// The same for a text whose line ends are still as received, and the starts and ends of the changes in it.
+#[must_use]
+pub fn locate_at(
+    encoding: &'static Encoding,
+    bytes: &[u8],
+    decoded: &str,
+    wanted: &[usize],
+    changes: &[Change],
+) -> Option<Vec<ByteChange>> {
+    let line_end = line_end(decoded);
     // What reads as itself needs no search.
-    let same = matches!(decoded, Cow::Borrowed(text) if text.len() == bytes.len());
-    let places = if same {
+    let places = if is_itself(bytes, decoded) {
         wanted.iter().map(|at| Place { before: (*at, *at), after: (*at, *at) }).collect()
     } else {
-        find(encoding, bytes, &wanted)
+        find(encoding, bytes, wanted)
     };
     let mut list: Vec<ByteChange> = Vec::with_capacity(changes.len());
     let mut shift = Shift { bytes, at: 0, escape: ASCII };
@@ -45,6 +55,12 @@ pub fn locate(encoding: &'static Encoding, bytes: &[u8], changes: &[Change]) -> 
     }
     // Changes that meet inside what one byte stands for cannot be told apart.
     list.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start).then_some(list)
+}
+
+/// Whether a text lies in the very bytes it was decoded from.
+#[must_use]
+pub fn is_itself(bytes: &[u8], decoded: &str) -> bool {
+    decoded.as_ptr() == bytes.as_ptr() && decoded.len() == bytes.len()
 }
 
 /// CR LF, unless the text has LF alone throughout.

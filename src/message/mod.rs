@@ -13,7 +13,7 @@
 //! | `body` | what is known of a body, and when it is looked up |
 //! | `content`, `slot`, `output` | where the bytes lie, and the way out |
 //! | `text`, `stream`, `verbatim`, `charset`, `base64`, `quoted`, `locate`, `edit`, `convert` | a part's text, and the way back into its bytes |
-//! | `put`, `draft` | new bytes in place of a part's |
+//! | `rewrite`, `rebase`, `put`, `draft` | a large text changed run by run, and new bytes in place of a part's |
 //! | `digest`, `received`, `wrap` | hashes, the field that Transom adds, a message made the text of another |
 
 mod ascii;
@@ -39,8 +39,10 @@ mod parameter;
 mod part;
 mod put;
 mod quoted;
+mod rebase;
 pub mod received;
 mod receiver;
+mod rewrite;
 mod simple;
 mod slot;
 mod spots;
@@ -381,19 +383,5 @@ impl Message {
     #[must_use]
     pub fn hops(&self, token: &str) -> (usize, usize) {
         received::hops(&self.fields, token)
-    }
-
-    /// Whether there are bytes over 127 in (the header, the body).
-    #[must_use]
-    pub fn eight_bit(&self) -> (bool, bool) {
-        (self.fields.iter().any(|field| !field.raw().is_ascii()), self.body.eight_bit())
-    }
-
-    /// Whether there are bytes over 127 in its header, or that of a part (RFC 6532 3).
-    #[must_use]
-    pub fn has_eight_bit_header(&self) -> bool {
-        let (header, body) = self.eight_bit();
-        let of_part = |part: &Part| part.header.is_some_and(|slot| self.tree().slots[slot].eight_bit);
-        header || body && self.parts().iter().any(of_part)
     }
 }

@@ -163,6 +163,23 @@ struct Line {
 #[must_use]
 pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len());
+    rewrite_into(encoded, changes, &mut |stretch| match stretch {
+        Stretch::Kept(range) => out.extend_from_slice(&encoded[range]),
+        Stretch::New(bytes) => out.extend_from_slice(&bytes),
+    });
+    out
+}
+
+/// Lines of a content that was written again.
+#[derive(Debug)]
+pub enum Stretch {
+    /// As they are.
+    Kept(Range<usize>),
+    New(Vec<u8>),
+}
+
+/// The same, stretch by stretch.
+pub fn rewrite_into(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)], out: &mut dyn FnMut(Stretch)) {
     let mut changes = changes.iter().peekable();
     let mut at = Line { encoded: 0..0, decoded: 0..0 };
     while at.encoded.end < encoded.len() {
@@ -170,7 +187,7 @@ pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
         let more = at.encoded.end < encoded.len();
         let touches = |range: &Range<usize>, line: &Line| range.start < line.decoded.end || !more;
         if !changes.peek().is_some_and(|(range, _)| touches(range, &at)) {
-            out.extend_from_slice(&encoded[at.encoded.clone()]);
+            out(Stretch::Kept(at.encoded.clone()));
             continue;
         }
         // All lines up to the one in which the last change that overlaps them ends.
@@ -185,13 +202,23 @@ pub fn rewrite(encoded: &[u8], changes: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
                 region = Line { encoded: region.encoded.start..next.encoded.end, decoded: region.decoded.start..next.decoded.end };
             }
         }
-        write_region(encoded, &region, &inside, &mut out);
+        let mut new = Vec::new();
+        write_region(encoded, &region, &inside, &mut new);
+        out(Stretch::New(new));
         at = region;
     }
     if encoded.is_empty() {
-        return changes.flat_map(|(_, with)| encode(with)).collect();
+        out(Stretch::New(changes.flat_map(|(_, with)| encode(with)).collect()));
     }
-    out
+}
+
+/// Behind the last line that does not go on in the next; what stands before it stands for itself. The first so many bytes were looked at before.
+#[must_use]
+pub fn last_hard_break(encoded: &[u8], searched: usize) -> Option<usize> {
+    memchr::memrchr_iter(b'\n', &encoded[searched..]).map(|at| searched + at).find_map(|at| {
+        let start = memchr::memrchr(b'\n', &encoded[..at]).map_or(0, |before| before + 1);
+        (split_line(&encoded[start..=at]).1 == End::Hard).then_some(at + 1)
+    })
 }
 
 /// Whether a change that ends where the region does takes its hard line end away, so that the next line moves up.

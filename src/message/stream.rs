@@ -23,10 +23,10 @@ impl Message {
     ) -> Result<bool, E> {
         let content = Content::new(slot.pieces(&self.body.content));
         match transfer {
-            Transfer::Identity => content.in_runs(&mut |_, run| each(run)).map(|()| true),
+            Transfer::Identity => content.in_runs(PIECE, &mut |_, run| each(run)).map(|()| true),
             Transfer::Base64 => {
                 let (mut decoder, mut out) = (base64::Decoder::default(), Vec::new());
-                content.in_runs(&mut |_, run| {
+                content.in_runs(PIECE, &mut |_, run| {
                     out.clear();
                     decoder.push(run, &mut out);
                     each(&out)

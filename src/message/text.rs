@@ -116,7 +116,7 @@ impl Transfer {
     }
 
     /// At most so many encoded bytes stand for one decoded byte, soft breaks included.
-    fn widest(self) -> u64 {
+    pub fn widest(self) -> u64 {
         if self == Transfer::Identity { 1 } else { 4 }
     }
 }

@@ -188,6 +188,11 @@ impl Replace {
             Found::Nothing => return Ok(true),
             Found::New(new) => new,
         };
+        // Inline PGP inside base64 or quoted-printable shows only now.
+        if !self.break_signatures && new.protection.is_some() {
+            run.noted("a signed or encrypted part left alone");
+            return Ok(true);
+        }
         let before = if run.is_traced() { Some(run.mail.message.text(part)?) } else { None };
         run.mail.message.put_found(part, new)?;
         if let Some(before) = before {
