@@ -50,12 +50,17 @@ impl<'m> Rebase<'m> {
     /// None: nothing changes. What is not clean base64 is left to others.
     pub fn search<E: From<Fault>>(mut self, step: u64, search: &mut Search<'_, E>) -> Result<Option<Changed>, Stopped<E>> {
         let (mut decoder, mut counter) = (Decoder::default(), Counter::default());
-        let mut open = Vec::new();
+        // A line may be as long as the text.
+        let (mut open, mut share) = (Vec::new(), self.message.budget.share());
         let content = self.content;
         content.in_runs(step, &mut |_, run| {
             counter.push(run, u64::MAX);
             let searched = open.len();
             decoder.push(run, &mut open);
+            let more = (open.len() as u64).saturating_sub(share.bytes());
+            if !share.grow(more) {
+                return Err(Fault::NoMemory.into());
+            }
             if let Some(end) = last_line(&open, searched) {
                 self.run(&open[..end], false, search)?;
                 open.drain(..end);

@@ -204,7 +204,10 @@ impl<'m> Lines<'m> {
         }
         let mut stretches = Vec::new();
         if self.quoted {
-            quoted::rewrite_into(bytes, &changes, &mut |stretch| stretches.push(stretch));
+            quoted::rewrite_into(bytes, &changes, &mut |stretch| match (stretches.last_mut(), stretch) {
+                (Some(Stretch::Kept(before)), Stretch::Kept(next)) if before.end == next.start => before.end = next.end,
+                (_, stretch) => stretches.push(stretch),
+            });
         } else {
             let mut done = 0;
             for (range, with) in changes.iter().cloned() {
