@@ -105,8 +105,12 @@ fn attached_message(message: &Message, part: PartId) -> bool {
 
 impl Run {
     /// Counts the content of a part, the first time that it is decoded as a whole.
-    fn charge_once(&self, part: &Part) -> Result<(), ActionError> {
-        if self.measured.borrow_mut().insert(part.id) { self.charge(part.size) } else { Ok(()) }
+    pub(super) fn charge_once(&self, part: &Part) -> Result<(), ActionError> {
+        if !self.measured.borrow().contains(&part.id) {
+            self.charge(part.size)?;
+            self.measured.borrow_mut().insert(part.id);
+        }
+        Ok(())
     }
 }
 

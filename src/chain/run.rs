@@ -306,6 +306,11 @@ impl Run {
         Ok(())
     }
 
+    /// Takes back what was counted for work that is done once more in another way.
+    pub(super) fn uncharge(&self, bytes: u64) {
+        self.decoded.set(self.decoded.get().saturating_sub(bytes));
+    }
+
     /// The decoded text of a part, counted once for as long as it stays the same.
     ///
     /// # Errors
@@ -313,9 +318,14 @@ impl Run {
     pub fn text(&self, part: PartId) -> Result<Arc<Decoded>, ActionError> {
         let source = self.mail.message.text(part)?;
         let mut texts = self.texts.borrow_mut();
-        if !texts.get(&part).is_some_and(|seen| Arc::ptr_eq(&seen.source, &source) || seen.source == source) {
-            self.charge(source.len() as u64)?;
-            texts.insert(part, Seen { source: Arc::clone(&source), shown: None, skeleton: None });
+        match texts.get_mut(&part) {
+            Some(seen) if Arc::ptr_eq(&seen.source, &source) => {}
+            // The message knows a text in a file only as long as somebody has it.
+            Some(seen) if seen.source == source => seen.source = Arc::clone(&source),
+            _ => {
+                self.charge(source.len() as u64)?;
+                texts.insert(part, Seen { source: Arc::clone(&source), shown: None, skeleton: None });
+            }
         }
         Ok(source)
     }
@@ -354,5 +364,26 @@ impl Run {
             return Err(ActionError::Message("the chain took longer than limits.chain.time".to_owned()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chain::example;
+    use crate::message::tests::parse_into_file;
+    use crate::message::{Field, PartId};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_text_in_a_file_that_reads_as_before_is_not_decoded_at_every_ask() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut run = example::run("");
+        run.mail.message = parse_into_file(&[b"\r\n".as_slice(), &b"line\r\n".repeat(1000)].concat(), 100, directory.path());
+        let part = PartId(0);
+        run.text(part).unwrap();
+        run.mail.message.insert_field(0, Field::new("Content-Type", "text/plain; charset=utf-8"));
+        let again = Arc::downgrade(&run.text(part).unwrap());
+        assert!(again.upgrade().is_some_and(|text| Arc::ptr_eq(&text, &run.text(part).unwrap())));
+        assert_eq!(run.decoded.get(), 5000);
     }
 }

@@ -48,7 +48,7 @@ mod slot;
 mod spots;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod verbatim;
 mod words;

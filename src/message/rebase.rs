@@ -52,11 +52,15 @@ impl<'m> Rebase<'m> {
         let (mut decoder, mut counter) = (Decoder::default(), Counter::default());
         // A line may be as long as the text.
         let (mut open, mut share) = (Vec::new(), self.message.budget.share());
-        let content = self.content;
+        let (content, limit) = (self.content, self.message.limits.text);
         content.in_runs(step, &mut |_, run| {
             counter.push(run, u64::MAX);
             let searched = open.len();
             decoder.push(run, &mut open);
+            // No text, whatever follows, and no reason to take more of the budget.
+            if open.len() as u64 > limit {
+                return Err(Stopped::Undecided);
+            }
             let more = (open.len() as u64).saturating_sub(share.bytes());
             if !share.grow(more) {
                 return Err(Fault::NoMemory.into());

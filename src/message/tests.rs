@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Change, Field, Limits, Message, PartId, Piece, Protection, Receiver, Room};
+use super::{Change, Fault, Field, Limits, Message, PartId, Piece, Protection, Receiver, Room, base64};
 use crate::base::budget::Budget;
 
 pub fn limits() -> Limits {
@@ -207,6 +207,35 @@ fn signed_and_encrypted_parts_are_known_with_all_below() {
     assert_eq!(protections, [None, signed, signed, signed, encrypted, None, encrypted]);
     let hidden = parse("Content-Transfer-Encoding: base64\r\n\r\nLS0tLS1CRUdJTiBQR1AgTUVTU0FHRS0tLS0tCg==\r\n");
     assert_eq!(hidden.protection(PartId(0)).unwrap(), encrypted);
+}
+
+#[test]
+fn what_a_text_in_a_file_was_asked_is_not_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let part = PartId(0);
+    let mail = |text: &str| [b"Content-Transfer-Encoding: base64\r\n\r\n".as_slice(), &base64::encode_lines(text.as_bytes())].concat();
+    let lines = "a line\r\n".repeat(1000);
+    for (text, limit, protection) in [
+        (format!("{lines}-----BEGIN PGP MESSAGE-----\r\n"), 10_000, Some(Protection::Encrypted)),
+        (lines.clone(), 10_000, None),
+        (lines.clone(), 5000, None),
+    ] {
+        let mut message = parse_into_file(&mail(&text), 100, directory.path());
+        message.limits = Arc::new(Limits { text: limit, ..limits() });
+        let large = limit < 8000;
+        let check = |message: &Message| {
+            assert_eq!(message.first_protected().unwrap().is_some(), protection.is_some());
+            assert_eq!(message.protection(part).ok(), (!large).then_some(protection));
+            assert_eq!(message.too_large(part).unwrap(), large);
+        };
+        check(&message);
+        message.budget.set_limit(message.budget.used());
+        check(&message);
+        check(&message.clone());
+        assert!(matches!(message.text(part), Err(Fault::NoMemory)) != large);
+        message.insert_field(0, Field::new("Content-Type", "text/plain; charset=utf-8"));
+        assert!(matches!(message.protection(part), Err(Fault::NoMemory)) && matches!(message.too_large(part), Err(Fault::NoMemory)));
+    }
 }
 
 #[test]

@@ -51,16 +51,23 @@ impl PartialEq<str> for Decoded {
 impl Eq for Decoded {}
 
 /// The text of a slot, once it was asked for. Where its bytes lie in memory it is kept with them; of a file's it is known as long as somebody reads it, so that what
-/// waits to be sent takes no memory.
+/// waits to be sent takes no memory; what it was asked stays known.
 #[derive(Debug, Default)]
 pub struct Memo {
     kept: OnceLock<Arc<Decoded>>,
     lent: Mutex<Weak<Decoded>>,
+    too_large: OnceLock<bool>,
+    protection: OnceLock<Option<Protection>>,
 }
 
 impl Clone for Memo {
     fn clone(&self) -> Memo {
-        Memo { kept: self.kept.clone(), lent: Mutex::new(self.lent().clone()) }
+        Memo {
+            kept: self.kept.clone(),
+            lent: Mutex::new(self.lent().clone()),
+            too_large: self.too_large.clone(),
+            protection: self.protection.clone(),
+        }
     }
 }
 
@@ -161,18 +168,23 @@ impl Message {
     /// Too large (`limits.chain.text`), does not decode, disk.
     pub fn text(&self, id: PartId) -> Result<Arc<Decoded>, Fault> {
         let (part, slot) = self.leaf(id)?;
-        if let Some(text) = slot.text.get() {
-            return Ok(text);
-        }
-        let text = self.read_text(part, slot)?.ok_or_else(|| {
+        self.text_of(part, slot)?.ok_or_else(|| {
             let advice = "raise that, or have a rule before it say what becomes of such mail (`malformed: too_large`)";
             Fault::Message(format!("part {} is larger than limits.chain.text: {advice}", id.0))
-        })?;
-        Ok(slot.text.put(text, self.keeps(slot)))
+        })
     }
 
-    fn keeps(&self, slot: &Slot) -> bool {
-        slot.in_memory(&self.body.content).is_some()
+    /// None: it is larger than `limits.text`. Decodes only what is not known.
+    fn text_of(&self, part: &Part, slot: &Slot) -> Result<Option<Arc<Decoded>>, Fault> {
+        if let Some(text) = slot.text.get() {
+            return Ok(Some(text));
+        }
+        if slot.text.too_large.get() == Some(&true) {
+            return Ok(None);
+        }
+        let text = self.read_text(part, slot)?;
+        slot.text.too_large.get_or_init(|| text.is_none());
+        Ok(text.map(|text| slot.text.put(text, slot.in_memory(&self.body.content).is_some())))
     }
 
     /// None: it is larger than `limits.text`.
@@ -182,11 +194,12 @@ impl Message {
         if slot.size() / transfer.widest() > limit {
             return Ok(None);
         }
-        let mut share = self.budget.share();
-        if !share.grow(slot.size()) {
+        let (mut share, memory) = (self.budget.share(), slot.in_memory(&self.body.content));
+        // Of a file, no more than a text may have is gathered.
+        if !share.grow(if memory.is_some() { slot.size() } else { slot.size().min(limit) }) {
             return Err(Fault::NoMemory);
         }
-        let read = match slot.in_memory(&self.body.content) {
+        let read = match memory {
             Some(encoded) => {
                 let decoded = transfer.decode(&encoded);
                 let charset = charset::choose(part.charset.as_deref(), &decoded);
@@ -211,7 +224,10 @@ impl Message {
         // No charset needs more than three bytes of UTF-8 for a byte.
         const WIDEST: u64 = 3;
         let (part, slot) = self.leaf(id)?;
-        if slot.text.get().is_some() || slot.size().saturating_mul(WIDEST) <= self.limits.text {
+        if let Some(known) = slot.text.too_large.get() {
+            return Ok(*known);
+        }
+        if slot.size().saturating_mul(WIDEST) <= self.limits.text {
             return Ok(false);
         }
         if !slot.eight_bit && Message::transfer(part)? == Transfer::Identity {
@@ -221,8 +237,7 @@ impl Message {
                 return Ok(slot.size() > self.limits.text);
             }
         }
-        let text = self.read_text(part, slot)?;
-        Ok(text.map(|text| slot.text.put(text, self.keeps(slot))).is_none())
+        Ok(self.text_of(part, slot)?.is_none())
     }
 
     /// The content of a leaf, transfer encoding decoded.
@@ -276,8 +291,12 @@ impl Message {
         {
             return Ok(found.protection);
         }
+        let (_, slot) = self.leaf(part)?;
+        if let Some(known) = slot.text.protection.get() {
+            return Ok(*known);
+        }
         let text = self.text(part)?;
-        Ok(text.lines().find_map(|line| lines::inline_pgp(line.as_bytes())))
+        Ok(*slot.text.protection.get_or_init(|| text.lines().find_map(|line| lines::inline_pgp(line.as_bytes()))))
     }
 
     /// The first part that is signed or encrypted. A text that cannot be read is none.

@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::message::tests::{output, parse, parse_into_file};
-    use crate::message::{base64, quoted};
+    use crate::message::{Limits, base64, quoted};
 
     /// No start or end of a change is between a CR and its LF, nor in a letter.
     fn changes(text: &str, cuts: &[usize], with: &[String]) -> Vec<Change> {
@@ -324,6 +324,19 @@ mod tests {
             let text = message.text(PartId(0)).unwrap();
             assert_eq!(**text, *body.replace('@', "X").replace("\r\n", "\n"), "{header}");
         }
+    }
+
+    #[test]
+    fn of_a_line_that_is_no_text_no_more_is_gathered_than_a_text_may_have() {
+        let directory = tempfile::tempdir().unwrap();
+        let mail = [b"Content-Transfer-Encoding: base64\r\n\r\n".as_slice(), &base64::encode_lines(&b"a".repeat(280_000))].concat();
+        let mut message = parse_into_file(&mail, 100, directory.path());
+        message.limits = Arc::new(Limits { text: 100_000, ..Limits::clone(&message.limits) });
+        message.budget.set_limit(message.budget.used() + 120_000);
+        let found = message.search(PartId(0), true, &mut |_, _| Ok::<_, Fault>(Vec::new()));
+        assert!(matches!(found, Ok(Found::Undecided)), "{found:?}");
+        let fault = message.text(PartId(0)).unwrap_err();
+        assert!(matches!(&fault, Fault::Message(why) if why.contains("larger than limits.chain.text")), "{fault}");
     }
 
     #[test]

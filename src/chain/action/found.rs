@@ -10,6 +10,15 @@ use crate::message::Change;
 /// So many matches go by between two looks at the clock.
 const MATCHES: usize = 16;
 
+/// What these changes counted.
+pub fn charged(changes: &[Change]) -> u64 {
+    changes.iter().map(|change| room(&change.with)).sum()
+}
+
+fn room(with: &str) -> u64 {
+    (with.len() + size_of::<Change>()) as u64
+}
+
 /// The matches that become something else, and what.
 ///
 /// # Errors
@@ -20,7 +29,7 @@ pub fn changes(pattern: &Pattern, searched: Searched<'_>, with: &Text, place: Pl
     let mut add = |range: std::ops::Range<usize>, with: Arc<str>| {
         // What a rule makes is bounded like what it reads: a long text for each of many matches would fill the memory.
         if text[range.clone()] != *with {
-            run.charge((with.len() + size_of::<Change>()) as u64)?;
+            run.charge(room(&with))?;
             changes.push(Change { range, with });
         }
         Ok::<(), ActionError>(())

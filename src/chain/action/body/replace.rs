@@ -182,9 +182,21 @@ impl Replace {
         if !self.pattern.keeps_within_lines() {
             return Ok(false);
         }
-        let matches = |text: &str, ascii: bool| found::changes(&self.pattern, Searched { text, ascii }, with, place, run);
-        let new = match run.mail.message.search(part, self.pattern.keeps_to_lines(), &mut { matches })? {
-            Found::Undecided => return Ok(false),
+        let message = &run.mail.message;
+        // Such a text is searched run by run out of a file, or not at all.
+        let encoded = message.parts().iter().find(|one| one.id == part && matches!(&*one.encoding, "base64" | "quoted-printable"));
+        let mut charged = 0;
+        let mut matches = |text: &str, ascii: bool| {
+            encoded.map_or(Ok(()), |part| run.charge_once(part))?;
+            let changes = found::changes(&self.pattern, Searched { text, ascii }, with, place, run)?;
+            charged += found::charged(&changes);
+            Ok::<_, ActionError>(changes)
+        };
+        let new = match message.search(part, self.pattern.keeps_to_lines(), &mut matches)? {
+            Found::Undecided => {
+                run.uncharge(charged);
+                return Ok(false);
+            }
             Found::Nothing => return Ok(true),
             Found::New(new) => new,
         };
@@ -232,6 +244,8 @@ fn is_of(media_type: &str, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::chain::action::testing::{after, after_breaking, bytes, chain, mail, raw, refused, rules, ruling, trace};
+    use crate::chain::ruling::Ruling;
+    use crate::message::tests::parse_into_file;
     use proptest::prelude::*;
 
     const HTML: &str = "MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p title=\"secret\">a sec<b>ret</b></p>\r\n";
@@ -323,6 +337,35 @@ mod tests {
         let ruling = ruling(&mail, &["body.replace: {matches: a, with: '${header:X-Long}'}"]);
         assert!(ruling.failures[0].error.contains("limits.chain.decoded"), "{:?}", ruling.failures);
         assert_eq!((ruling.word(), bytes(&ruling) == mail), ("quarantine", true));
+    }
+
+    /// What comes out of a message in a file after these actions, with so much to decode.
+    fn ruling_in_file(message: &[u8], actions: &[&str], decoded: u64) -> Ruling {
+        let directory = tempfile::tempdir().unwrap();
+        let mut chain = chain(&rules(actions)).unwrap();
+        chain.limits.decoded = decoded;
+        let mut mail = mail(b"\r\n");
+        mail.message = parse_into_file(message, 100, directory.path());
+        chain.run(mail, &[])
+    }
+
+    #[test]
+    fn what_is_found_twice_to_be_written_once_counts_once() {
+        // That it is no UTF-8 shows at its end.
+        let mail = [b"Subject: x\r\n\r\n".as_slice(), &b"a\r\n".repeat(3000), b"\xe9\r\n"].concat();
+        let left = ruling_in_file(&mail, &["body.replace: {matches: a, with: b}"], 120_000);
+        assert!(left.failures.is_empty(), "{:?}", left.failures);
+        assert_eq!(raw(&left), [b"Subject: x\r\n\r\n".as_slice(), &b"b\r\n".repeat(3000), b"\xe9\r\n"].concat());
+    }
+
+    #[test]
+    fn an_encoded_text_in_a_file_counts_once_as_decoded() {
+        for (encoding, line) in [("base64", "QUFBQUFB\r\n"), ("quoted-printable", "=41AAAAA\r\n")] {
+            let mail = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n{}", line.repeat(1000));
+            let left = |decoded| ruling_in_file(mail.as_bytes(), &["body.replace: {matches: x, with: y}"; 5], decoded);
+            assert!(left(9_000).failures[0].error.contains("limits.chain.decoded"), "{encoding}");
+            assert!(left(11_000).failures.is_empty(), "{encoding}");
+        }
     }
 
     #[test]
