@@ -5,10 +5,11 @@
 //! that is on by then, and is set again for what is left: once in the time of a limit, not once a wait.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock;
@@ -67,7 +68,8 @@ impl Alarm {
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
         }
-        while sleep.as_mut().poll(context).is_ready() {
+        // A task that has done its share for now would not be entered, and who is noted as entered is not entered again.
+        while pin!(unconstrained(sleep.as_mut())).poll(context).is_ready() {
             if sleep.deadline() >= due {
                 return Poll::Ready(());
             }
@@ -83,7 +85,9 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
-    use std::pin::pin;
+
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -110,6 +114,24 @@ mod tests {
         // What is over rings at once.
         alarm.rings(due(5)).await;
         assert_eq!(elapsed(start), 12_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_has_done_its_share_is_woken_all_the_same() {
+        for before in [0, 1] {
+            let (mut alarm, start) = (Alarm::default(), tokio::time::Instant::now());
+            // One that has rung in the meantime is set again.
+            if before > 0 {
+                let _ = alarm.until((start + SECOND).into_std(), pin!(async { tokio::task::yield_now().await })).await;
+                tokio::time::sleep(SECOND * 2).await;
+            }
+            tokio::task::yield_now().await;
+            while has_budget_remaining() {
+                consume_budget().await;
+            }
+            timeout(SECOND * 20, alarm.rings((start + SECOND * 10).into_std())).await.unwrap();
+            assert_eq!(elapsed(start), 10_000);
+        }
     }
 
     #[tokio::test]

@@ -81,6 +81,15 @@ impl Watch {
     }
 }
 
+/// What stays ready once it is: it may be asked again.
+pub fn lasting(mut sign: Pin<&mut (impl Future<Output = ()> + Send)>) -> impl Future<Output = ()> + Send + Unpin {
+    let mut given = false;
+    poll_fn(move |context| {
+        given = given || sign.as_mut().poll(context).is_ready();
+        if given { Poll::Ready(()) } else { Poll::Pending }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -88,6 +97,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+    use crate::base::alarm::at_once;
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -113,6 +123,17 @@ mod tests {
         sign.give();
         assert_eq!((before.0.load(Ordering::Relaxed), now.0.load(Ordering::Relaxed)), (0, 1));
         assert!(is_given(&mut watch, &now) && is_given(&mut watch, &before) && sign.is_given());
+    }
+
+    #[tokio::test]
+    async fn what_lasts_may_be_asked_after_its_end() {
+        let sign = Sign::default();
+        let given = pin!(async { sign.given().await });
+        let mut gone = lasting(given);
+        assert!(at_once(pin!(&mut gone)).await.is_none());
+        sign.give();
+        (&mut gone).await;
+        (&mut gone).await;
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::input::Input;
 use super::shared::{Door, Shared};
 use super::summary::{Summary, Times};
 use crate::base::clock;
-use crate::base::sign::Watch;
+use crate::base::sign::{Watch, lasting};
 use crate::chain::Chain;
 use crate::chain::class::{self, RecipientRuling};
 use crate::chain::route::DEFAULT;
@@ -110,13 +110,15 @@ pub async fn judge(
         behind_queue: case.door.behind_queue,
         each: case.tells_each,
     };
-    let mut gone = pin!(async {
+    let going = pin!(async {
         tokio::select! {
             biased;
             () = hurry.given() => {}
             () = input.gone(stream) => {}
         }
     });
+    // After it was heard another attempt may follow, which asks again.
+    let mut gone = lasting(going);
     let mut told = pin!(commit(work, transaction, &shared.store, &mut gone)).await;
     if told.outcome == "gone" && shared.hurry.is_given() {
         told.outcome = "shutdown";
