@@ -13,6 +13,8 @@ pub use std::fs::File;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::budget::Share;
+
 /// How much is copied at once.
 const PIECE: usize = 256 * 1024;
 
@@ -22,6 +24,8 @@ const PIECE: usize = 256 * 1024;
 pub struct Scratch {
     file: File,
     named: Option<PathBuf>,
+    /// What its bytes take of a budget.
+    share: Option<Share>,
 }
 
 impl Scratch {
@@ -31,7 +35,7 @@ impl Scratch {
     /// What the file system says.
     pub fn create(directory: &Path, name: &str) -> io::Result<Scratch> {
         match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(Scratch { file: file.into(), named: None }),
+            Ok(file) => Ok(Scratch { file: file.into(), named: None, share: None }),
             // open(2): what file systems and kernels without O_TMPFILE say.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Scratch::named(directory.join(name)),
             Err(error) => Err(error.into()),
@@ -40,7 +44,14 @@ impl Scratch {
 
     fn named(path: PathBuf) -> io::Result<Scratch> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Scratch { file, named: Some(path) })
+        Ok(Scratch { file, named: Some(path), share: None })
+    }
+
+    /// Ties it to the share of a budget that its bytes take: that is given back when the file goes.
+    #[must_use]
+    pub fn counted(mut self, share: Share) -> Scratch {
+        self.share = Some(share);
+        self
     }
 
     /// Writes all of `bytes` at `offset`. Blocks.

@@ -97,6 +97,12 @@ impl Content {
         content
     }
 
+    /// The same with another piece behind it.
+    #[must_use]
+    pub fn with(&self, piece: Piece) -> Content {
+        Content::new(self.pieces(0..self.size).chain([piece]))
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -158,16 +164,8 @@ pub fn last_line(bytes: &[u8], searched: usize) -> Option<usize> {
 pub type EachRun<'e, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'e;
 
 impl Content {
-    /// Hands out all bytes, front to back, in runs of whole lines with the place of each, `step` bytes or somewhat more; one that has a longer line in it is as long
-    /// as that. What is read ahead counts against the budget.
-    ///
-    /// # Errors
-    /// Disk, budget, or what `each` returned.
-    pub fn in_lines<E: From<Fault>>(&self, step: u64, budget: &Arc<Budget>, each: &mut EachRun<'_, E>) -> Result<(), E> {
-        self.in_cuts(step, last_line, budget, each)
-    }
-
-    /// The same, cut where `cut` says: it gets bytes, and how many of them it has seen before.
+    /// Hands out all bytes, front to back, in runs with the place of each, cut where `cut` says: it gets bytes, and how many of them it has seen before. A run has
+    /// `step` bytes or somewhat more, and more than that only where there is no place to cut. What is read ahead counts against the budget.
     ///
     /// # Errors
     /// Disk, budget, or what `each` returned.
@@ -295,7 +293,7 @@ mod tests {
         {
             let content = Content::new(bytes.chunks(1 << 17).map(|chunk| Piece::Memory(chunk.to_vec().into())));
             let mut all = Vec::new();
-            let read = content.in_lines::<Fault>(PIECE, &budget, &mut |at, run| {
+            let read = content.in_cuts::<Fault>(PIECE, last_line, &budget, &mut |at, run| {
                 assert_eq!(at, all.len() as u64);
                 all.extend_from_slice(run);
                 assert!(run.ends_with(b"\n") || all.len() == bytes.len());
@@ -306,7 +304,7 @@ mod tests {
             assert_eq!((all, budget.free()), (bytes, 3 * PIECE));
         }
         let long = Content::new([Piece::Memory(vec![b'x'; 4 * piece].into())]);
-        assert!(matches!(long.in_lines::<Fault>(PIECE, &budget, &mut |_, _| Ok(())), Err(Fault::NoMemory)));
+        assert!(matches!(long.in_cuts::<Fault>(PIECE, last_line, &budget, &mut |_, _| Ok(())), Err(Fault::NoMemory)));
     }
 
     #[test]

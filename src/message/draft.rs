@@ -1,38 +1,21 @@
 //! What is to stand in place of a content that lies in a file, written from front to back.
 //!
 //! A large text that a rule changes is never in memory as a whole. What stays of it are spans of the old content; only what is new is written, and what stands so
-//! close between two new texts that a span for it would cost more than its bytes. New bytes wait in memory, up to `limits.memory`, counted against the budget of
-//! all sessions (`limits.bytes_in_flight`); more than that goes to a file of its own, counted as temporary disk. Both are given back with the last copy of the slot
-//! that this became.
+//! close between two changes that a span for it would cost more than its bytes. New bytes wait in memory, up to `limits.memory`, counted against the budget of
+//! all sessions (`limits.bytes_in_flight`); more than that goes to a file of its own, counted as temporary disk until the
+//! last piece of it is gone, in whatever content that lies by then.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::content::{Content, Piece, hold, to_usize};
-use super::output::LINE_END;
 use super::{Fault, Message, Room};
 use crate::base::budget::Share;
 use crate::base::disk::Scratch;
 use crate::base::random;
 
-/// What stays between two new texts is copied where it is shorter: a span of its own is a piece to keep and a read to send.
+/// What stays between two changes is copied where it is shorter: a span of its own is a piece to keep and a read to send.
 const CLOSE: u64 = 1024;
-
-/// A content that was made of another.
-#[derive(Debug)]
-pub struct Made {
-    pub content: Content,
-    /// What its own file takes.
-    disk: Option<Arc<Share>>,
-}
-
-impl Made {
-    /// The same with a line end behind it.
-    pub fn with_line_end(&self) -> Arc<Made> {
-        let pieces = self.content.pieces(0..self.content.size()).chain([Piece::Memory(LINE_END)]);
-        Arc::new(Made { content: Content::new(pieces), disk: self.disk.clone() })
-    }
-}
 
 /// Where a run of it stands.
 #[derive(Debug)]
@@ -65,7 +48,7 @@ impl<'m> Draft<'m> {
     pub fn new(message: &'m Message, old: &'m Content) -> Draft<'m> {
         Draft {
             old,
-            room: message.kept.as_ref().map(|kept| &kept.room),
+            room: message.room.as_deref(),
             most: message.limits.memory,
             runs: Vec::new(),
             new: Vec::new(),
@@ -90,7 +73,7 @@ impl<'m> Draft<'m> {
         let span = at..at + bytes.len() as u64;
         match self.runs.last_mut() {
             Some(Run::Old(before)) if before.end == span.start => before.end = span.end,
-            Some(Run::New(_)) if (bytes.len() as u64) < CLOSE => return self.add(bytes),
+            Some(_) if (bytes.len() as u64) < CLOSE => return self.add(bytes),
             _ => self.runs.push(Run::Old(span)),
         }
         self.last = Some(*last);
@@ -155,13 +138,13 @@ impl<'m> Draft<'m> {
     ///
     /// # Errors
     /// Disk or its budget.
-    pub fn finish(mut self) -> Result<Arc<Made>, Fault> {
+    pub fn finish(mut self) -> Result<Arc<Content>, Fault> {
         if self.file.is_some() {
             self.write()?;
         }
         let Draft { old, runs, mut new, share, file, .. } = self;
         new.shrink_to_fit();
-        let (file, disk) = file.map(|(scratch, disk)| (Arc::new(scratch), disk)).unzip();
+        let file = file.map(|(scratch, share)| Arc::new(scratch.counted(share)));
         let new = hold(new, share);
         let pieces = runs.into_iter().flat_map(|run| {
             let (old, new) = match (run, &file) {
@@ -171,7 +154,7 @@ impl<'m> Draft<'m> {
             };
             old.into_iter().flatten().chain(new)
         });
-        Ok(Arc::new(Made { content: Content::new(pieces), disk: disk.map(Arc::new) }))
+        Ok(Arc::new(Content::new(pieces)))
     }
 }
 
@@ -180,8 +163,8 @@ mod tests {
     use super::*;
     use crate::message::tests::parse_into_file;
 
-    fn all(made: &Made) -> Vec<u8> {
-        made.content.read(0..made.content.size()).unwrap().to_vec()
+    fn all(made: &Content) -> Vec<u8> {
+        made.read(0..made.size()).unwrap().to_vec()
     }
 
     #[test]
@@ -200,10 +183,58 @@ mod tests {
         assert_eq!(draft.last(), Some(b'x'));
         let made = draft.finish().unwrap();
         assert_eq!(all(&made), wanted);
-        let pieces: Vec<u64> = made.content.pieces(0..made.content.size()).map(|piece| piece.size()).collect();
+        let pieces: Vec<u64> = made.pieces(0..made.size()).map(|piece| piece.size()).collect();
         assert_eq!(pieces, [4000, 106, 2000, 803]);
         // More new bytes than stay in memory.
-        assert_eq!((message.budget.free(), made.content.pieces(4000..4001).all(|piece| matches!(piece, Piece::File { .. }))), (free, true));
+        assert_eq!((message.budget.free(), made.pieces(4000..4001).all(|piece| matches!(piece, Piece::File { .. }))), (free, true));
+    }
+
+    #[test]
+    fn deletions_that_stand_close_do_not_make_a_piece_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = [b"\r\n".as_slice(), &b"x,".repeat(50_000)].concat();
+        let message = parse_into_file(&text, 1000, directory.path());
+        let content = Content::new(message.pieces());
+        let mut draft = Draft::new(&message, &content);
+        let (mut at, mut wanted) = (0, Vec::new());
+        // Some of what stays is long.
+        for length in [[1; 400].as_slice(), &[30, 2000, 1500, 700]].concat().into_iter().cycle() {
+            let Some(kept) = text.get(at..at + length) else { break };
+            draft.keep(at as u64, kept).unwrap();
+            draft.add(b"").unwrap();
+            wanted.extend_from_slice(kept);
+            at += length + 1;
+        }
+        let made = draft.finish().unwrap();
+        assert_eq!(all(&made), wanted);
+        assert!(made.pieces(0..made.size()).count() <= 2 * text.len() / 1024 + 2);
+    }
+
+    #[test]
+    fn a_file_counts_as_long_as_a_piece_of_it_lies_in_another_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = parse_into_file(&[b"\r\n".as_slice(), &[b'x'; 4998]].concat(), 1000, directory.path());
+        let disk = &message.room.as_ref().unwrap().disk;
+        let before = disk.free();
+        let nothing = Content::default();
+        let mut draft = Draft::new(&message, &nothing);
+        draft.add(&[b'x'; 1800]).unwrap();
+        let first = draft.finish().unwrap();
+        let mut draft = Draft::new(&message, &first);
+        draft.keep(0, &[b'x'; 1500]).unwrap();
+        draft.add(b"new").unwrap();
+        let second = draft.finish().unwrap();
+        drop(first);
+        assert_eq!(disk.free(), before - 1800);
+        // The same of the file that the message came in.
+        let pieces = message.pieces();
+        let disk = Arc::clone(disk);
+        drop(message);
+        assert_eq!(disk.free(), before - 1800);
+        drop(pieces);
+        assert_eq!(disk.free(), before + 5000 - 1800);
+        drop(second);
+        assert_eq!(disk.free(), disk.limit());
     }
 
     #[test]
@@ -211,7 +242,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = [b"\r\n".as_slice(), &[b'x'; 4998]].concat();
         let message = parse_into_file(&text, 1000, directory.path());
-        let disk = &message.kept.as_ref().unwrap().room.disk;
+        let disk = &message.room.as_ref().unwrap().disk;
         let (content, before) = (Content::default(), (message.budget.free(), disk.free()));
         let mut draft = Draft::new(&message, &content);
         draft.add(&[b'x'; 900]).unwrap();

@@ -69,7 +69,7 @@ pub use receiver::Receiver;
 pub use text::Decoded;
 pub use verbatim::{Changed, Found};
 
-use crate::base::budget::{Budget, Share};
+use crate::base::budget::Budget;
 use body::Body;
 use part::{Declared, is_content_field};
 use slot::Longest;
@@ -169,16 +169,8 @@ pub struct Message {
     undotted: Option<Bytes>,
     body: Arc<Body>,
     received_size: u64,
-    /// Of one whose content lies in a file.
-    kept: Option<Arc<Kept>>,
-}
-
-/// Where the file of a message lies, and more of its bytes may.
-#[derive(Debug)]
-struct Kept {
-    room: Room,
-    /// The share of temporary disk that the file takes, given back with the last copy of the message.
-    _disk: Share,
+    /// Of one whose content lies in a file: where that is, and more of its bytes may be.
+    room: Option<Arc<Room>>,
 }
 
 /// The outer header as received.
@@ -199,10 +191,10 @@ impl Message {
         receiver.finish()
     }
 
-    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, kept: Option<Arc<Kept>>) -> Message {
+    fn new(limits: Arc<Limits>, budget: Arc<Budget>, header: Header, body: Body, room: Option<Arc<Room>>) -> Message {
         let received_size = body.content.size();
         let (fields, blank, body) = (Arc::new(header.fields), header.blank, Arc::new(body));
-        Message { limits, budget, fields, blank, separated: false, undotted: None, body, received_size, kept }
+        Message { limits, budget, fields, blank, separated: false, undotted: None, body, received_size, room }
     }
 
     /// Bytes as received.

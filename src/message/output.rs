@@ -39,9 +39,9 @@ impl Runs<'_> {
     fn slot(&mut self, slot: &Slot) {
         match &slot.new {
             Some(New::Whole(bytes)) => self.bytes(bytes.clone()),
-            Some(New::Pieces(made)) => {
+            Some(New::Pieces(new)) => {
                 self.flush();
-                for piece in made.content.pieces(0..made.content.size()) {
+                for piece in new.pieces(0..new.size()) {
                     add_piece(&mut self.pieces, piece);
                 }
             }

@@ -1,6 +1,8 @@
 //! New bytes in place of a part's content, and the line ends around it that they need.
 
-use super::content::{Content, PIECE, to_usize};
+use std::sync::Arc;
+
+use super::content::{Content, PIECE, Piece, to_usize};
 use super::draft::Draft;
 use super::output::LINE_END;
 use super::part::PartId;
@@ -20,7 +22,7 @@ impl Message {
         if self.has_delimiter(part, &new) {
             return Err(Message::would_delimit(part));
         }
-        let new = if self.kept.is_some() && new.len() as u64 > self.limits.memory {
+        let new = if self.room.is_some() && new.len() as u64 > self.limits.memory {
             let nothing = Content::default();
             let mut draft = Draft::new(self, &nothing);
             new.chunks(to_usize(PIECE)).try_for_each(|piece| draft.add(piece))?;
@@ -93,8 +95,8 @@ impl Message {
                 let ended = self.room_for([bytes, b"\r\n".as_slice()].concat())?;
                 self.tree_mut().slots[slot].replace(ended);
             }
-            Some(New::Pieces(made)) => {
-                let (ended, eight_bit) = (made.with_line_end(), found.eight_bit);
+            Some(New::Pieces(content)) => {
+                let (ended, eight_bit) = (Arc::new(content.with(Piece::Memory(LINE_END))), found.eight_bit);
                 self.tree_mut().slots[slot].put(New::Pieces(ended), eight_bit);
             }
         }

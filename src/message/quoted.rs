@@ -221,6 +221,17 @@ pub fn last_hard_break(encoded: &[u8], searched: usize) -> Option<usize> {
     })
 }
 
+/// Behind the last byte that means the same whatever follows: no blank that may end a line, and nothing of a token or a line end that goes on. The first so
+/// many bytes were looked at before.
+#[must_use]
+pub fn settled(encoded: &[u8], searched: usize) -> Option<usize> {
+    (searched + 1..=encoded.len()).rev().find(|end| match &encoded[..*end] {
+        [.., b' ' | b'\t' | b'\r' | b'='] => false,
+        [.., b'=', last] => *last == b'\n',
+        _ => true,
+    })
+}
+
 /// Whether a change that ends where the region does takes its hard line end away, so that the next line moves up.
 fn ends_at_break(encoded: &[u8], region: &Line, end: usize) -> bool {
     end == region.decoded.end && end > region.decoded.start && encoded[..region.encoded.end].ends_with(b"\n") && {
@@ -327,6 +338,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_settled_means_the_same_whatever_follows(text in "[aF4 =\t\r\n]{0,24}", searched in 0_usize..24) {
+            let text = text.as_bytes();
+            let Some(end) = settled(text, searched.min(text.len())) else { return Ok(()) };
+            let ((mut start, sound), (rest, sound_rest)) = (decode(&text[..end]), decode(&text[end..]));
+            start.extend_from_slice(&rest);
+            prop_assert_eq!((start, sound && sound_rest), decode(text));
+        }
+
         #[test]
         fn a_rewritten_text_decodes_to_the_new_one_and_other_lines_stay(
             old in "([a-c =é\t-]{0,90}(\r\n)?){0,6}", with in "([a-c é-]{0,90}(\r\n)?){0,3}", from in 0_usize..300, length in 0_usize..120

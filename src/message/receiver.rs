@@ -19,7 +19,7 @@ use super::index::Indexer;
 use super::lines::sound_name;
 use super::part::Declared;
 use super::words::{may_hold_words, word_flags};
-use super::{Header, Kept, Limits, Message, Refusal, Room};
+use super::{Header, Limits, Message, Refusal, Room};
 use crate::base::budget::{Budget, Share};
 use crate::base::disk::Scratch;
 use crate::base::random;
@@ -296,12 +296,11 @@ impl Receiver {
         let header = |block: &Bytes| Header { fields: split(&block.slice(..end - blank)), blank: block.slice(end - blank..end) };
         if let (Some(File { scratch: Some(scratch), written, share }), Some(parsed)) = (self.file.take(), self.parsed.take()) {
             let block = self.header_block.take().unwrap_or_default();
-            let content = Content::new([Piece::File { file: Arc::new(scratch), span: 0..written }]);
+            let content = Content::new([Piece::File { file: Arc::new(scratch.counted(share)), span: 0..written }]);
             let header = header(&block);
             let tree = Tree::new(parsed.declared, parsed.indexer.finish());
             let body = Body::known(content, end as u64, tree, self.flags.and(parsed.ends.finish()));
-            let kept = self.room.take().map(|room| Arc::new(Kept { room, _disk: share }));
-            return Ok(Message::new(self.limits, self.budget, header, body, kept));
+            return Ok(Message::new(self.limits, self.budget, header, body, self.room.take().map(Arc::new)));
         }
         let all = hold(std::mem::take(&mut self.buffer), self.share);
         let header = header(&all);

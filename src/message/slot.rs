@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::content::{Content, Piece};
-use super::draft::Made;
 use super::output::LINE_END;
 use super::text::Memo;
 
@@ -37,14 +36,14 @@ pub struct Slot {
 #[derive(Clone, Debug)]
 pub enum New {
     Whole(Bytes),
-    Pieces(Arc<Made>),
+    Pieces(Arc<Content>),
 }
 
 impl New {
     pub fn size(&self) -> u64 {
         match self {
             New::Whole(bytes) => bytes.len() as u64,
-            New::Pieces(made) => made.content.size(),
+            New::Pieces(new) => new.size(),
         }
     }
 }
@@ -96,7 +95,7 @@ impl Slot {
     pub fn pieces<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = Piece> + 'a {
         let (whole, lies) = match &self.new {
             Some(New::Whole(bytes)) => (Some(Piece::Memory(bytes.clone())), None),
-            Some(New::Pieces(made)) => (None, Some(made.content.pieces(0..made.content.size()))),
+            Some(New::Pieces(new)) => (None, Some(new.pieces(0..new.size()))),
             None => (None, Some(content.pieces(self.span.clone()))),
         };
         whole.into_iter().chain(lies.into_iter().flatten()).chain(self.line_end().map(Piece::Memory))

@@ -40,15 +40,27 @@ impl Message {
                     let (decoded, clean) = quoted::decode(&bytes);
                     return each(&decoded).map(|()| clean);
                 }
-                // A line is what it stands for, whatever stands around it.
                 let mut clean = true;
-                content.in_lines(PIECE, &self.budget, &mut |_, run| {
+                content.in_cuts(PIECE, quoted::settled, &self.budget, &mut |_, run| {
                     let (decoded, sound) = quoted::decode(run);
                     clean &= sound;
                     each(&decoded)
                 })?;
                 Ok(clean)
             }
+        }
+    }
+
+    /// The first bytes of a leaf's content, transfer encoding undone; all, if there are fewer.
+    pub(super) fn first_decoded(&self, slot: &Slot, transfer: Transfer, most: usize) -> Result<Vec<u8>, Fault> {
+        let mut start = Vec::new();
+        let read = self.each_decoded(slot, transfer, &mut |run| {
+            start.extend_from_slice(&run[..run.len().min(most - start.len())]);
+            if start.len() < most { Ok(()) } else { Err(Ended::Enough) }
+        });
+        match read {
+            Err(Ended::Fault(fault)) => Err(fault),
+            Ok(_) | Err(Ended::Enough) => Ok(start),
         }
     }
 
@@ -97,6 +109,18 @@ impl Message {
         assembly.push(&[], true)?;
         assembly.text.shrink_to_fit();
         Ok((assembly.text, charset))
+    }
+}
+
+/// What ends a look at the start of a content.
+enum Ended {
+    Enough,
+    Fault(Fault),
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Ended {
+        Ended::Fault(fault)
     }
 }
 
@@ -247,6 +271,54 @@ mod tests {
                 prop_assert_eq!(content, one.decoded(part).unwrap());
             }
         }
+    }
+
+    #[test]
+    fn what_stands_for_nothing_hides_no_first_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let text: Vec<u8> = std::iter::once(0xfeff).chain("one\r\ntwo\r\n".repeat(50).encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        let quoted = text.iter().map(|byte| format!("={byte:02X}")).collect::<Vec<_>>().concat();
+        let base64 = crate::message::base64::encode(&text);
+        let many = "\r\n".repeat(200_000);
+        for (encoding, empty, content) in [
+            ("base64", "\r\n".repeat(300), &base64),
+            ("base64", many.clone(), &base64),
+            ("quoted-printable", "=\r\n".repeat(180), &quoted),
+            ("quoted-printable", many.replace('\r', "=\r"), &quoted),
+            // A start that ends within a token, or with what may be a soft break.
+            ("quoted-printable", "=\r\n".repeat(171) + "=\n", &quoted),
+            ("quoted-printable", "=\r\n".repeat(172) + "= ", &format!("\r\n{quoted}")),
+        ] {
+            let mail = format!("Content-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{empty}{content}");
+            let one = Message::parse(mail.clone().into(), &Arc::new(limits())).unwrap();
+            let other = parse_into_file(mail.as_bytes(), 100, directory.path());
+            let free = other.budget.free();
+            let part = PartId(0);
+            assert_eq!(one.text(part).unwrap(), other.text(part).unwrap());
+            assert!(one.text(part).unwrap().ends_with("one\ntwo\n"));
+            for message in [&one, &other] {
+                for most in [0, 1, 2, 8, 60, 8192] {
+                    assert_eq!(
+                        message.decoded_start(part, most).unwrap(),
+                        &text[..most.min(text.len())],
+                        "{encoding} {} {most}",
+                        empty.len()
+                    );
+                }
+            }
+            assert_eq!(other.budget.free(), free);
+        }
+    }
+
+    #[test]
+    fn a_long_line_of_quoted_printable_is_not_in_memory_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let mail = format!("Content-Transfer-Encoding: quoted-printable\r\n\r\n{}", "=41 b".repeat(600_000));
+        let message = parse_into_file(mail.as_bytes(), 100, directory.path());
+        message.budget.set_limit(message.budget.used() + 2 * PIECE);
+        let mut size = 0;
+        message.each_of_content(PartId(0), &mut |run| size += run.len()).unwrap();
+        assert_eq!((size, &*message.decoded_start(PartId(0), 5).unwrap()), (1_800_000, b"A bA ".as_slice()));
     }
 
     #[test]

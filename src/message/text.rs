@@ -275,8 +275,16 @@ impl Message {
         let (part, slot) = self.leaf(part)?;
         let transfer = Message::transfer(part)?;
         let enough = (most as u64).saturating_mul(transfer.widest()).saturating_add(512).min(slot.size());
-        let start = Content::new(slot.pieces(&self.body.content)).read(0..enough)?;
+        let mut start = Content::new(slot.pieces(&self.body.content)).read(0..enough)?;
+        let all = enough == slot.size();
+        if transfer == Transfer::Quoted && !all {
+            start.truncate(quoted::settled(&start, 0).unwrap_or(0));
+        }
         let mut decoded = transfer.decode(&start).into_owned();
+        if decoded.len() < most && !all {
+            // Most of it stands for nothing.
+            decoded = self.first_decoded(slot, transfer, most)?;
+        }
         decoded.truncate(most);
         Ok(decoded.into())
     }

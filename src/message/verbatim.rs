@@ -11,7 +11,7 @@ use bytes::Bytes;
 use encoding_rs::UTF_8;
 
 use super::charset;
-use super::draft::Made;
+use super::content::Content;
 use super::field::Change;
 use super::part::{PartId, Protection};
 use super::slot::New;
@@ -41,7 +41,7 @@ pub struct Changed {
 pub(super) enum Form {
     Whole(Vec<u8>),
     /// And whether it has bytes over 127.
-    Pieces(Arc<Made>, bool),
+    Pieces(Arc<Content>, bool),
 }
 
 /// Says what is to be changed in a run of whole lines of a text, of which may be known that it is ASCII. The changes are in order and do not overlap, and none
@@ -81,7 +81,7 @@ impl Message {
                 let eight_bit = self.leaf(part)?.1.eight_bit && !new.is_ascii();
                 self.put_bytes(part, new, eight_bit)
             }
-            Form::Pieces(made, eight_bit) => self.put_new(part, New::Pieces(made), eight_bit),
+            Form::Pieces(new, eight_bit) => self.put_new(part, New::Pieces(new), eight_bit),
         }
     }
 
